@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Links, addresses and routes through NETLINK_ROUTE (rtnetlink(7)). A Socket belongs to one network namespace
+// for life: the one it was opened in, whatever thread uses it later.
+//
+//   Batch batch;
+//   batch.create_bridge("berth0", {.up = true});
+//   batch.add_address(index, address);
+//   TRY(socket.execute(batch));      // one sendmsg(2), an acknowledgement for each request
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "netlink/ipv4.h"
+
+namespace berth::netlink {
+
+using MacAddress = std::array<unsigned char, 6>;
+std::string format_mac(const MacAddress& mac);  // "02:42:ac:11:00:02"
+std::optional<MacAddress> parse_mac(std::string_view text) noexcept;
+
+struct LinkOptions {
+  std::optional<MacAddress> mac;
+  std::uint32_t mtu = 0;     // 0: the driver's
+  std::uint32_t master = 0;  // index of the bridge to join; 0: none
+  std::string alias;         // IFLA_IFALIAS; free text that ip(8) shows, up to 255 bytes
+  bool up = false;
+};
+
+// One end of a veth pair that is born in another namespace. Moving one there later costs tens of
+// milliseconds.
+struct VethPeer {
+  std::string name;
+  int namespace_descriptor = -1;  // -1: this socket's
+  std::uint32_t index = 0;        // wanted interface index there; 0: the kernel's choice
+  std::optional<MacAddress> mac;
+  std::uint32_t mtu = 0;
+  bool up = false;
+};
+
+struct Route {
+  Ipv4Prefix destination;       // length 0: the default route
+  Ipv4Address gateway;          // none: on link
+  std::uint32_t interface = 0;  // 0: found by the gateway
+};
+
+struct Link {
+  std::uint32_t index = 0;
+  std::string name;
+  std::string kind;  // "bridge", "veth", ...; empty for hardware and lo
+  std::string alias;
+  std::optional<MacAddress> mac;
+  std::uint32_t mtu = 0;
+  std::uint32_t master = 0;
+  std::uint32_t peer_index = 0;  // a veth's other end, perhaps in another namespace
+  bool up = false;
+};
+
+struct InterfaceAddress {
+  std::uint32_t interface = 0;
+  Ipv4Prefix address;
+};
+
+// Requests to be sent together, in order. Building one cannot fail; a name that is too long or malformed is
+// found by execute().
+class Batch {
+ public:
+  void create_bridge(std::string_view name, const LinkOptions& options);
+  // A dummy device: an interface that drops what it is given.
+  void create_dummy(std::string_view name, const LinkOptions& options);
+  void create_veth(std::string_view name, const LinkOptions& options, const VethPeer& peer);
+  void change_link(std::uint32_t index, const LinkOptions& options);  // sets what is given; `up` only raises
+  void rename_link(std::uint32_t index, std::string_view name);       // the link must be down
+  void set_down(std::uint32_t index);
+  void delete_link(std::string_view name);
+  void add_address(std::uint32_t index, const Ipv4Prefix& address);
+  void add_route(const Route& route);
+  bool empty() const noexcept { return requests_.empty(); }
+
+ private:
+  friend class Socket;
+  struct Request {
+    std::string task;  // for the error: "create bridge berth0"
+    std::size_t offset = 0;
+  };
+  std::size_t start(std::string task, std::uint16_t type, std::uint16_t flags);
+  void finish(std::size_t offset);
+  std::vector<char> bytes_;
+  std::vector<Request> requests_;
+  std::optional<Error> refused_;
+};
+
+class Socket {
+ public:
+  static Result<Socket> open();                             // in the calling thread's network namespace
+  static Result<Socket> open_in(int namespace_descriptor);  // a helper thread enters it for a moment
+
+  // Runs every request and returns the first failure, which names its task: "create bridge berth0: Operation
+  // not permitted". Requests after a failed one have been tried all the same.
+  Result<void> execute(const Batch& batch);
+
+  Result<std::optional<Link>> find_link(std::string_view name);  // nothing when there is none
+  Result<std::vector<Link>> links();
+  Result<std::vector<InterfaceAddress>> addresses();
+  Result<std::vector<Route>> routes();  // of the main table
+
+ private:
+  explicit Socket(Fd socket) : socket_(std::move(socket)) {}
+  Result<std::vector<char>> receive();
+  Fd socket_;
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace berth::netlink

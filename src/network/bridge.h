@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A bridge network: a Linux bridge on the host, a subnet, and a veth pair for each container on it.
+//
+// Addresses are leased in memory. The engine's container records are what survives: after a restart it calls
+// reserve() for the address of every container before it attaches new ones, so none is given out twice.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "netlink/ipv4.h"
+#include "netlink/netlink.h"
+#include "network/address_pool.h"
+#include "network/sandbox.h"
+
+namespace berth::network {
+
+using netlink::Ipv4Address;
+using netlink::Ipv4Prefix;
+
+struct BridgeSettings {
+  std::string name = "berth0";  // when a foreign device has it, the next free: berth1, ...
+  std::string owner = "berth";  // identifies this engine: a bridge with this mark is ours after a restart
+  std::optional<Ipv4Prefix> subnet;    // none: the first free /16 from 172.17.0.0 upward
+  std::optional<Ipv4Address> gateway;  // none: the subnet's first address
+  std::uint32_t mtu = 1500;
+  bool masquerade = true;  // outbound traffic leaves with the host's address
+};
+
+struct AttachRequest {
+  std::string container;                   // its id, for messages and the host interface's alias
+  std::string hostname;                    // for name resolution, later
+  std::string interface_name = "eth0";     // inside
+  std::optional<Ipv4Address> address;      // a wanted one; taken or outside the subnet is an error
+  std::optional<netlink::MacAddress> mac;  // none: derived from the address
+  bool default_route = true;
+};
+
+// An attached interface. Plain data that the engine records.
+struct Endpoint {
+  Ipv4Address address;
+  int prefix_length = 0;
+  Ipv4Address gateway;
+  netlink::MacAddress mac{};
+  std::string interface_name;       // inside: "eth0"
+  std::string host_interface_name;  // outside: "veth3f9c2a1"
+};
+
+class BridgeNetwork {
+ public:
+  // Finds or makes the bridge in the calling thread's network namespace, turns forwarding on and loads the
+  // nft table. Without nft, containers still reach the host and each other; that is logged.
+  static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
+
+  // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
+  // ignored: the subnet has changed since. One that is taken is a conflict.
+  Result<void> reserve(Ipv4Address address);
+
+  Result<Endpoint> attach(Sandbox& sandbox, const AttachRequest& request);
+  // Gives the address back. The interfaces go with the sandbox; `remove_interface` is for one that lives on.
+  Result<void> detach(const Endpoint& endpoint, bool remove_interface = false);
+
+  const std::string& name() const noexcept { return name_; }
+  const Ipv4Prefix& subnet() const noexcept { return subnet_; }
+  Ipv4Address gateway() const noexcept { return gateway_; }
+  std::uint32_t mtu() const noexcept { return mtu_; }
+
+  // Takes the bridge and its nft table away, for an engine that is removed for good.
+  Result<void> remove();
+
+ private:
+  BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
+                Ipv4Address gateway, const BridgeSettings& settings);
+  Result<void> connect(Sandbox& sandbox, const AttachRequest& request, const Endpoint& endpoint);
+
+  std::mutex mutex_;  // over netlink_ and pool_
+  netlink::Socket netlink_;
+  AddressPool pool_;
+  std::string name_;
+  std::uint32_t index_ = 0;
+  Ipv4Prefix subnet_;
+  Ipv4Address gateway_;
+  std::uint32_t mtu_ = 1500;
+  std::string owner_;
+};
+
+}  // namespace berth::network
