@@ -135,6 +135,8 @@ class Transaction {
     Statement statement = TRY(prepare(sql));
     return statement.run(values...);
   }
+  // Several statements without parameters or results.
+  Result<void> run_script(const std::string& sql);
   // With Durability::durable, what was written is on the disk when this returns success. Statements of this
   // transaction must be gone by then.
   Result<void> commit();
