@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// One container's parent: it creates the container when the engine says start, owns its streams and log, runs execs
+// in it, waits for it, restarts it by its policy, and writes down what happened (state.h). It lives as long as the
+// container does, whatever becomes of the engine.
+#pragma once
+#include <sys/types.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "keeper/control_server.h"
+#include "keeper/event_loop.h"
+#include "keeper/log_writer.h"
+#include "keeper/protocol.h"
+#include "keeper/restart.h"
+#include "keeper/settings.h"
+#include "keeper/state.h"
+#include "keeper/streams.h"
+#include "runtime/container.h"
+
+namespace berth::keeper {
+
+class Keeper {
+ public:
+  // `network` may be empty: then the container joins or makes what its configuration says.
+  static Result<std::unique_ptr<Keeper>> open(const std::string& run_directory, Fd control, Fd network);
+
+  // Until the container has ended for good and every attached client has everything.
+  Result<void> run();
+
+ private:
+  struct RunningExec {
+    std::string id;
+    std::unique_ptr<Streams> streams;
+    bool exited = false;
+  };
+
+  Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log);
+  Result<void> begin(Fd control);
+
+  void on_message(ControlServer::ConnectionId connection, Message message);
+  void on_abandoned();
+  Result<Reply> handle(Message& message);
+  Result<Reply> start();
+  Result<void> attach(Message& message);
+  Result<void> resize(const Resize& resize);
+  Result<void> signal(const Signal& signal);
+  Result<Reply> exec(Message& message);
+
+  Result<void> launch();
+  void on_child_signal();
+  void on_container_exit(int wait_status);
+  void on_exec_exit(pid_t pid, int wait_status);
+  void schedule_restart(std::chrono::nanoseconds delay);
+  void relaunch();
+  void end_container();
+  void clean_up_cgroup();
+  void publish_state();
+  void finish_if_done();
+
+  EventLoop loop_;
+  Fd run_directory_;
+  Settings settings_;
+  Fd network_;
+  LogWriter log_;
+  Fd signals_;
+  State state_;
+  RestartTracker restarts_;
+  std::string cgroup_path_;
+  ControlServer control_;
+  std::unique_ptr<Streams> streams_;
+  std::map<pid_t, RunningExec> execs_;
+  std::optional<EventLoop::Timer> restart_timer_;
+  bool stop_intended_ = false;
+  bool ended_ = false;
+  bool done_ = false;
+};
+
+}  // namespace berth::keeper
