@@ -12,6 +12,8 @@ namespace berth::oci {
 void read_container_config(ObjectReader& in, ContainerConfig& config);
 void read_health_check(ObjectReader& in, HealthCheck& check);
 
+using berth::to_json;  // for lists and maps, beside the ones below
+
 enum class ConfigForm {
   image,  // what image-spec has, and Docker's extensions where they are set
   api,    // every member that Docker's API always sends
