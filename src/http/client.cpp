@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/client.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <thread>
+
+#include "base/text.h"
+#include "http/body_reader.h"
+#include "http/head.h"
+#include "http/stream.h"
+#include "http/tls_stream.h"
+
+namespace berth::http {
+namespace {
+
+constexpr std::size_t kHeadLimit = 256u << 10;
+constexpr std::size_t kFieldLimit = 1000;
+constexpr std::size_t kSourceBuffer = 64u << 10;
+constexpr std::chrono::seconds kHandshakeTimeout(30);
+
+bool is_repeatable(std::string_view method) { return method == "GET" || method == "HEAD"; }
+
+std::string host_header(const Endpoint& endpoint) {
+  if (!endpoint.unix_path.empty()) return "localhost";
+  const bool v6 = endpoint.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", v6 ? "[" : "", endpoint.host, v6 ? "]" : "", endpoint.port);
+}
+
+}  // namespace
+
+class ClientConnection {
+ public:
+  explicit ClientConnection(std::unique_ptr<Stream> opened, TlsStream* opened_tls)
+      : stream(std::move(opened)), tls(opened_tls), input(*stream) {}
+
+  std::unique_ptr<Stream> stream;
+  TlsStream* tls;  // stream, when it is one
+  Input input;
+  BodyReader body;           // of the answer being read
+  bool reusable = true;      // as far as is known
+  bool used_before = false;  // an answer has come through it
+};
+
+Result<std::size_t> Response::read(std::span<char> buffer) {
+  if (!connection_) return 0;
+  return connection_->body.read(connection_->input, buffer);
+}
+
+Result<std::string> Response::read_whole(std::size_t limit) {
+  if (!connection_) return std::string();
+  return connection_->body.read_whole(connection_->input, limit);
+}
+
+int Response::descriptor() const noexcept { return connection_ ? connection_->stream->descriptor() : -1; }
+
+bool Response::buffered() const noexcept {
+  return connection_ &&
+         (connection_->body.at_end() || !connection_->input.empty() || connection_->stream->buffered());
+}
+
+Client::Client(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Result<void> Client::ensure_connected() {
+  // A connection is free when the answer before was read to its end and nobody holds it for reading any more.
+  if (connection_ && connection_->reusable && connection_->body.at_end() && connection_->input.empty())
+    return {};
+  connection_.reset();
+  if (!endpoint_.unix_path.empty()) {
+    Fd socket = TRY(connect_unix(endpoint_.unix_path));
+    connection_ = std::make_shared<ClientConnection>(make_plain_stream(std::move(socket)), nullptr);
+    return {};
+  }
+  Fd socket = TRY(connect_tcp(endpoint_.host, endpoint_.port));
+  if (!endpoint_.tls) {
+    connection_ = std::make_shared<ClientConnection>(make_plain_stream(std::move(socket)), nullptr);
+    return {};
+  }
+  if (!tls_) tls_ = TRY(make_client_tls(*endpoint_.tls));
+  std::unique_ptr<TlsStream> stream = TRY(make_client_stream(std::move(socket), *tls_, endpoint_.host));
+  TRY_AS("connect to " + endpoint_.text, stream->shake_hands(deadline_in(kHandshakeTimeout)));
+  TlsStream* tls = stream.get();
+  connection_ = std::make_shared<ClientConnection>(std::move(stream), tls);
+  return {};
+}
+
+namespace {
+
+struct BodySender {
+  Stream& stream;
+  Result<void> operator()(std::monostate) const { return {}; }
+  Result<void> operator()(std::string_view) const { return {}; }  // went with the head
+  // Errors of the source come back marked, for they are not the connection's.
+  Result<void> operator()(const BodySource& source) const {
+    std::vector<char> buffer(kSourceBuffer);
+    for (;;) {
+      Result<std::size_t> got = source(buffer);
+      if (!got) return source_failure = true, std::unexpected(std::move(got).error());
+      if (*got == 0) return stream.write("0\r\n\r\n");
+      TRY(stream.write(fmt::format("{:x}\r\n", *got), std::string_view(buffer.data(), *got), "\r\n"));
+    }
+  }
+  bool& source_failure;
+};
+
+Result<std::string> format_request(const Endpoint& endpoint, std::string_view method, std::string_view target,
+                                   Headers& headers, const RequestBody& body) {
+  if (target.find(' ') != std::string_view::npos || method.find(' ') != std::string_view::npos)
+    return fail(ErrorKind::invalid, "a blank in the request '{} {}'", method, target);
+  if (!headers.has("Host")) headers.add("Host", host_header(endpoint));
+  if (auto* text = std::get_if<std::string_view>(&body))
+    headers.set("Content-Length", std::to_string(text->size()));
+  else if (std::holds_alternative<BodySource>(body))
+    headers.set("Transfer-Encoding", "chunked");
+  else if (method == "POST" || method == "PUT")
+    headers.set("Content-Length", "0");
+  return format_head(fmt::format("{} {}{} HTTP/1.1", method, endpoint.base_path, target), headers);
+}
+
+// The next head that is not an interim one. `silent`: the server closed without a byte.
+Result<ResponseHead> read_head(ClientConnection& connection, const Deadline& deadline, bool& silent) {
+  for (;;) {
+    std::size_t searched = 0, size;
+    while ((size = find_head_end(connection.input.view(), searched)) == std::string_view::npos) {
+      searched = connection.input.view().size();
+      if (searched > kHeadLimit)
+        return fail(ErrorKind::invalid, "the answer's head is longer than {} bytes", kHeadLimit);
+      Result<std::size_t> got = connection.input.fill(deadline);
+      silent = searched == 0 && (!got || *got == 0) && (got || got.error().kind != ErrorKind::timeout);
+      if (!got) return std::unexpected(std::move(got).error());
+      if (*got == 0)
+        return fail(ErrorKind::unavailable, "the server closed the connection without an answer");
+    }
+    ResponseHead head = TRY(parse_response_head(connection.input.view().substr(0, size), kFieldLimit));
+    connection.input.consume(size);
+    if (head.status >= 200 || head.status == 101) return head;
+  }
+}
+
+Result<void> begin_body(ClientConnection& connection, const ResponseHead& head, std::string_view method) {
+  const bool bodiless = method == "HEAD" || head.status < 200 || head.status == 204 || head.status == 304;
+  Framing framing;
+  if (!bodiless) framing = TRY(framing_of(head.headers, head.minor_version, Framing::Kind::until_close));
+  connection.body = BodyReader(framing);
+  connection.used_before = true;
+  connection.reusable = framing.kind != Framing::Kind::until_close && head.minor_version >= 1 &&
+                        !head.headers.has_token("Connection", "close");
+  return {};
+}
+
+// One attempt. `unheard` says that the server cannot have acted on it.
+Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_view method,
+                                   std::string_view head, const RequestBody& body,
+                                   std::chrono::milliseconds head_timeout, bool& silent) {
+  const auto* text = std::get_if<std::string_view>(&body);
+  Result<void> sent = connection.stream->write(head, text ? *text : std::string_view());
+  bool source_failure = false;
+  if (sent) sent = std::visit(BodySender{*connection.stream, source_failure}, body);
+  if (source_failure) {
+    connection.reusable = false;
+    return std::unexpected(std::move(sent).error());
+  }
+  // A server may answer and close before it took the whole body: its answer is worth more than our EPIPE.
+  const Deadline deadline = head_timeout.count() > 0 ? deadline_in(head_timeout) : Deadline();
+  Result<ResponseHead> answer = read_head(connection, deadline, silent);
+  if (!answer) {
+    if (!sent) return std::unexpected(std::move(sent).error());
+    return answer;
+  }
+  TRY(begin_body(connection, *answer, method));
+  if (!sent) connection.reusable = false;
+  return answer;
+}
+
+}  // namespace
+
+Result<Response> Client::request(std::string_view method, std::string_view target, Headers headers,
+                                 RequestBody body) {
+  const std::string head = TRY(format_request(endpoint_, method, target, headers, body));
+  for (;;) {
+    TRY(ensure_connected());
+    bool silent = false;
+    const bool kept = connection_->used_before;
+    Result<ResponseHead> answer = exchange_once(*connection_, method, head, body, head_timeout_, silent);
+    if (!answer) {
+      connection_.reset();
+      if (kept && silent && is_repeatable(method) && !std::holds_alternative<BodySource>(body)) continue;
+      return std::unexpected(std::move(answer).error().within(endpoint_.text));
+    }
+    Response response;
+    response.status = answer->status;
+    response.headers = std::move(answer->headers);
+    response.connection_ = connection_;
+    return response;
+  }
+}
+
+namespace {
+
+// The relay of an upgraded TLS connection lives as long as the connection, in a thread that nothing waits
+// for: it ends when both sides have closed.
+Result<Fd> relay_in_background(std::unique_ptr<TlsStream> stream) {
+  std::pair<Fd, Fd> pair = TRY(make_socket_pair(SOCK_STREAM));
+  std::thread([stream = std::move(stream), local = std::move(pair.first)]() mutable {
+    stream->relay(std::move(local));
+  }).detach();
+  return std::move(pair.second);
+}
+
+}  // namespace
+
+Result<std::variant<Upgraded, Response>> Client::upgrade(std::string_view method, std::string_view target,
+                                                         std::string_view protocol, Headers headers,
+                                                         std::string_view body) {
+  headers.set("Connection", "Upgrade");
+  headers.set("Upgrade", protocol);
+  Response response = TRY(request(method, target, std::move(headers), RequestBody(body)));
+  const bool taken =
+      response.status == 101 || (response.status == 200 && !response.headers.has("Content-Length") &&
+                                 !response.headers.has("Transfer-Encoding"));
+  if (!taken) return response;
+
+  std::shared_ptr<ClientConnection> connection = std::move(connection_);
+  Upgraded upgraded{response.status, std::move(response.headers), Fd(), connection->input.take()};
+  if (!connection->tls) {
+    upgraded.socket = connection->stream->take_descriptor();
+    return upgraded;
+  }
+  (void)connection->stream.release();  // the same object
+  upgraded.socket = TRY(relay_in_background(std::unique_ptr<TlsStream>(connection->tls)));
+  return upgraded;
+}
+
+}  // namespace berth::http

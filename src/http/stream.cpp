@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/stream.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace berth::http {
+namespace {
+
+constexpr std::size_t kFirstBuffer = 8u << 10;
+
+int remaining_milliseconds(const Deadline& deadline) {
+  if (!deadline) return -1;
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1 << 30));
+}
+
+class PlainStream final : public Stream {
+ public:
+  explicit PlainStream(Fd socket) : socket_(std::move(socket)) {}
+
+  Result<std::size_t> read(std::span<char> buffer, const Deadline& deadline) override {
+    for (;;) {
+      ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), deadline ? MSG_DONTWAIT : 0);
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return fail_errno(errno, "read from the connection");
+      if (!TRY(wait_for(socket_.get(), POLLIN, deadline)))
+        return fail(ErrorKind::timeout, "nothing came within the time allowed");
+    }
+  }
+
+  Result<void> write(std::string_view first, std::string_view second, std::string_view third) override {
+    iovec parts[3] = {{const_cast<char*>(first.data()), first.size()},
+                      {const_cast<char*>(second.data()), second.size()},
+                      {const_cast<char*>(third.data()), third.size()}};
+    while (parts[0].iov_len + parts[1].iov_len + parts[2].iov_len > 0) {
+      msghdr message{};
+      message.msg_iov = parts;
+      message.msg_iovlen = 3;
+      ssize_t put = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+      if (put < 0) {
+        if (errno == EINTR) continue;
+        return fail_errno(errno, "write to the connection");
+      }
+      auto left = static_cast<std::size_t>(put);
+      for (iovec& part : parts) {
+        std::size_t used = std::min(left, part.iov_len);
+        part.iov_base = static_cast<char*>(part.iov_base) + used;
+        part.iov_len -= used;
+        left -= used;
+      }
+    }
+    return {};
+  }
+
+  void shutdown_write() noexcept override { ::shutdown(socket_.get(), SHUT_WR); }
+  int descriptor() const noexcept override { return socket_.get(); }
+  Fd take_descriptor() noexcept override { return std::move(socket_); }
+
+ private:
+  Fd socket_;
+};
+
+}  // namespace
+
+Result<bool> wait_for(int descriptor, short events, const Deadline& deadline) {
+  pollfd polled{descriptor, events, 0};
+  for (;;) {
+    int ready = poll(&polled, 1, remaining_milliseconds(deadline));
+    if (ready >= 0) return ready > 0;
+    if (errno != EINTR) return fail_errno(errno, "wait for the connection");
+  }
+}
+
+std::unique_ptr<Stream> make_plain_stream(Fd socket) {
+  return std::make_unique<PlainStream>(std::move(socket));
+}
+
+std::string Input::take() {
+  std::string taken(view());
+  begin_ = end_ = 0;
+  return taken;
+}
+
+Result<std::size_t> Input::fill(const Deadline& deadline) {
+  if (buffer_.size() == end_ && begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (buffer_.size() == end_) buffer_.resize(std::max(kFirstBuffer, buffer_.size() * 2));
+  std::size_t got = TRY(stream_.read(std::span(buffer_).subspan(end_), deadline));
+  end_ += got;
+  return got;
+}
+
+Result<std::size_t> Input::read(std::span<char> buffer, const Deadline& deadline) {
+  if (empty()) return stream_.read(buffer, deadline);
+  std::size_t count = std::min(buffer.size(), end_ - begin_);
+  std::memcpy(buffer.data(), buffer_.data() + begin_, count);
+  consume(count);
+  return count;
+}
+
+Result<std::string> Input::read_line(std::size_t limit, const Deadline& deadline) {
+  std::size_t searched = 0;
+  for (;;) {
+    std::string_view bytes = view();
+    std::size_t at = bytes.find('\n', searched);
+    if (std::min(at, bytes.size()) > limit)
+      return fail(ErrorKind::invalid, "a line of more than {} bytes", limit);
+    if (at != std::string_view::npos) {
+      if (at == 0 || bytes[at - 1] != '\r')
+        return fail(ErrorKind::invalid, "a line that does not end with CRLF");
+      std::string line(bytes.substr(0, at - 1));
+      consume(at + 1);
+      return line;
+    }
+    searched = bytes.size();
+    if (TRY(fill(deadline)) == 0)
+      return fail(ErrorKind::unavailable, "the connection ended within a message");
+  }
+}
+
+}  // namespace berth::http
