@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/client.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <thread>
 
 #include "base/text.h"
@@ -41,23 +41,52 @@ class ClientConnection {
   BodyReader body;           // of the answer being read
   bool reusable = true;      // as far as is known
   bool used_before = false;  // an answer has come through it
+
+  // The answer before was read to its end, and the server has neither closed nor said anything unasked.
+  bool fit_for_another() const noexcept {
+    pollfd polled{stream->descriptor(), POLLIN | POLLRDHUP, 0};
+    return reusable && body.at_end() && input.empty() && poll(&polled, 1, 0) == 0;
+  }
 };
+
+Response::Response(Response&&) noexcept = default;
+
+Response& Response::operator=(Response&& other) noexcept {
+  std::swap(status, other.status);
+  std::swap(headers, other.headers);
+  std::swap(connection_, other.connection_);
+  return *this;
+}
+
+Response::~Response() {
+  if (!connection_) return;
+  connection_->reusable = false;
+  ::shutdown(connection_->stream->descriptor(), SHUT_RDWR);
+}
+
+// From its end on, the connection may carry another request's answer, which is none of ours.
+void Response::let_go_at_end() noexcept {
+  if (connection_->body.at_end()) connection_.reset();
+}
 
 Result<std::size_t> Response::read(std::span<char> buffer) {
   if (!connection_) return 0;
-  return connection_->body.read(connection_->input, buffer);
+  std::size_t got = TRY(connection_->body.read(connection_->input, buffer));
+  let_go_at_end();
+  return got;
 }
 
 Result<std::string> Response::read_whole(std::size_t limit) {
   if (!connection_) return std::string();
-  return connection_->body.read_whole(connection_->input, limit);
+  std::string body = TRY(connection_->body.read_whole(connection_->input, limit));
+  let_go_at_end();
+  return body;
 }
 
 int Response::descriptor() const noexcept { return connection_ ? connection_->stream->descriptor() : -1; }
 
 bool Response::buffered() const noexcept {
-  return connection_ &&
-         (connection_->body.at_end() || !connection_->input.empty() || connection_->stream->buffered());
+  return !connection_ || !connection_->input.empty() || connection_->stream->buffered();
 }
 
 Client::Client(Endpoint endpoint) : endpoint_(std::move(endpoint)) {}
@@ -66,9 +95,7 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Result<void> Client::ensure_connected() {
-  // A connection is free when the answer before was read to its end and nobody holds it for reading any more.
-  if (connection_ && connection_->reusable && connection_->body.at_end() && connection_->input.empty())
-    return {};
+  if (connection_ && connection_->fit_for_another()) return {};
   connection_.reset();
   if (!endpoint_.unix_path.empty()) {
     Fd socket = TRY(connect_unix(endpoint_.unix_path));
@@ -152,7 +179,7 @@ Result<void> begin_body(ClientConnection& connection, const ResponseHead& head, 
   return {};
 }
 
-// One attempt. `unheard` says that the server cannot have acted on it.
+// One attempt. `silent` says that the server closed without a byte.
 Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_view method,
                                    std::string_view head, const RequestBody& body,
                                    std::chrono::milliseconds head_timeout, bool& silent) {
@@ -194,7 +221,7 @@ Result<Response> Client::request(std::string_view method, std::string_view targe
     Response response;
     response.status = answer->status;
     response.headers = std::move(answer->headers);
-    response.connection_ = connection_;
+    if (!connection_->body.at_end()) response.connection_ = connection_;
     return response;
   }
 }
@@ -225,6 +252,7 @@ Result<std::variant<Upgraded, Response>> Client::upgrade(std::string_view method
   if (!taken) return response;
 
   std::shared_ptr<ClientConnection> connection = std::move(connection_);
+  response.connection_.reset();  // without hanging up
   Upgraded upgraded{response.status, std::move(response.headers), Fd(), connection->input.take()};
   if (!connection->tls) {
     upgraded.socket = connection->stream->take_descriptor();

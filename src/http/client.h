@@ -51,18 +51,25 @@ class ClientConnection;
 // An answer whose body is still to be read. It holds the connection; dropped half-read, it closes it.
 class Response {
  public:
+  Response() = default;
+  Response(Response&&) noexcept;
+  Response& operator=(Response&&) noexcept;
+  ~Response();
+
   int status = 0;
   Headers headers;
 
   Result<std::size_t> read(std::span<char> buffer);  // 0 is the end; a cut stream is an error
   Result<std::string> read_whole(std::size_t limit);
-  int descriptor()
-      const noexcept;              // for poll(2) beside other things, and for shutdown(2) from another thread
+  // For poll(2) beside other things, and for shutdown(2) from another thread; -1 when there is no more to
+  // read.
+  int descriptor() const noexcept;
   bool buffered() const noexcept;  // read() has something without asking the socket: look before you poll
 
  private:
   friend class Client;
-  std::shared_ptr<ClientConnection> connection_;
+  void let_go_at_end() noexcept;
+  std::shared_ptr<ClientConnection> connection_;  // null at the end of the body
 };
 
 // An upgraded connection. Under TLS `socket` is one end of a socket pair that a thread relays.
