@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/create/networks.h"
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/create/mount.h"
+#include "cli/flags/checks.h"
+
+namespace berth::cli {
+namespace {
+
+struct Attachment {
+  std::string network;
+  std::vector<std::string> aliases, links, link_local;
+  std::string ipv4, ipv6, mac;
+  std::map<std::string, std::string> driver_options;
+  std::int64_t gateway_priority = 0;
+
+  bool plain() const {
+    return aliases.empty() && links.empty() && link_local.empty() && ipv4.empty() && ipv6.empty() &&
+           mac.empty() && driver_options.empty() && gateway_priority == 0;
+  }
+};
+
+bool user_defined(std::string_view network) {
+  return network != "default" && network != "bridge" && network != "host" && network != "none" &&
+         !network.starts_with("container:");
+}
+
+// A name, or name=N,alias=A,ip=...
+Result<Attachment> parse_attachment(const std::string& text) {
+  Attachment attachment;
+  if (text.find('=') == text.npos) {
+    attachment.network = text;
+    return attachment;
+  }
+  for (const std::string& field : TRY(parse_csv(text))) {
+    auto [name, value] = split_once(field, '=');
+    std::string key = to_lower(trim(name));
+    std::string setting(trim(value));
+    if (field.find('=') == field.npos) return fail(ErrorKind::invalid, "invalid field {}", field);
+    if (key == "name")
+      attachment.network = setting;
+    else if (key == "alias")
+      attachment.aliases.push_back(setting);
+    else if (key == "ip")
+      attachment.ipv4 = setting;
+    else if (key == "ip6")
+      attachment.ipv6 = setting;
+    else if (key == "link-local-ip")
+      attachment.link_local.push_back(setting);
+    else if (key == "mac-address")
+      attachment.mac = setting;
+    else if (key == "driver-opt") {
+      auto [option, meaning] = split_once(setting, '=');
+      if (setting.find('=') == setting.npos)
+        return fail(ErrorKind::invalid, "invalid key value pair format in driver options");
+      attachment.driver_options[to_lower(option)] = to_lower(meaning);
+    } else if (key == "gw-priority") {
+      attachment.gateway_priority = TRY(parse_go_integer(setting));
+    } else {
+      return fail(ErrorKind::invalid, "invalid field key {}", key);
+    }
+  }
+  if (attachment.network.empty()) return fail(ErrorKind::invalid, "network name/id is not specified");
+  return attachment;
+}
+
+// The options of the container as a whole belong to its first network.
+Result<void> apply_container_options(Attachment& first, const Flags& flags) {
+  struct Text {
+    std::string_view flag;
+    std::string* field;
+    std::string_view what;
+  };
+  for (auto [flag, field, what] :
+       {Text{"ip", &first.ipv4, "IPv4 address"}, Text{"ip6", &first.ipv6, "IPv6 address"},
+        Text{"mac-address", &first.mac, "MAC address"}}) {
+    if (!flags.given(flag)) continue;
+    if (!field->empty())
+      return fail(ErrorKind::invalid, "conflicting options: cannot specify both --{} and per-network {}",
+                  flag, what);
+    *field = flags.text(flag);
+  }
+  if (!flags.list("network-alias").empty() && !first.aliases.empty())
+    return fail(ErrorKind::invalid,
+                "conflicting options: cannot specify both --network-alias and per-network alias");
+  if (!flags.list("link-local-ip").empty() && !first.link_local.empty())
+    return fail(
+        ErrorKind::invalid,
+        "conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses");
+  for (const std::string& alias : flags.list("network-alias")) first.aliases.push_back(alias);
+  for (const std::string& address : flags.list("link-local-ip")) first.link_local.push_back(address);
+  return {};
+}
+
+json::value list_or_null(const std::vector<std::string>& list) {
+  return list.empty() ? json::value(nullptr) : json::value(to_json(list));
+}
+
+json::object encode(const Attachment& attachment) {
+  json::value addresses = nullptr;
+  if (!attachment.ipv4.empty() || !attachment.ipv6.empty() || !attachment.link_local.empty()) {
+    json::object ipam;
+    if (!attachment.ipv4.empty()) ipam["IPv4Address"] = attachment.ipv4;
+    if (!attachment.ipv6.empty()) ipam["IPv6Address"] = attachment.ipv6;
+    if (!attachment.link_local.empty()) ipam["LinkLocalIPs"] = to_json(attachment.link_local);
+    addresses = std::move(ipam);
+  }
+  json::value options = nullptr;
+  if (!attachment.driver_options.empty()) options = to_json(attachment.driver_options);
+  return {{"IPAMConfig", addresses},
+          {"Links", list_or_null(attachment.links)},
+          {"Aliases", list_or_null(attachment.aliases)},
+          {"MacAddress", attachment.mac},
+          {"DriverOpts", options},
+          {"GwPriority", attachment.gateway_priority},
+          {"NetworkID", ""},
+          {"EndpointID", ""},
+          {"Gateway", ""},
+          {"IPAddress", ""},
+          {"IPPrefixLen", 0},
+          {"IPv6Gateway", ""},
+          {"GlobalIPv6Address", ""},
+          {"GlobalIPv6PrefixLen", 0},
+          {"DNSNames", nullptr}};
+}
+
+bool valid_mac(std::string_view text) {
+  auto bytes = split(text, text.find('-') == text.npos ? ':' : '-');
+  if (bytes.size() != 6 && bytes.size() != 8) return false;
+  for (std::string_view byte : bytes)
+    if (byte.size() != 2 || !parse_integer<std::uint8_t>(byte, 16)) return false;
+  return true;
+}
+
+}  // namespace
+
+Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
+  if (flags.given("mac-address") && !valid_mac(trim(flags.text("mac-address"))))
+    return fail(ErrorKind::invalid, "{} is not a valid mac address", flags.text("mac-address"));
+  std::vector<Attachment> attachments;
+  for (const std::string& text : flags.list("network")) attachments.push_back(TRY(parse_attachment(text)));
+  bool none_given = attachments.empty();
+  if (none_given) attachments.emplace_back().network = "default";
+  TRY(apply_container_options(attachments[0], flags));
+  bool has_user_defined = false, has_other = false;
+  for (const Attachment& attachment : attachments) {
+    (user_defined(attachment.network) ? has_user_defined : has_other) = true;
+    if (!attachment.aliases.empty() && !user_defined(attachment.network))
+      return fail(ErrorKind::invalid, "network-scoped aliases are only supported for user-defined networks");
+    if (!attachment.mac.empty() && !valid_mac(attachment.mac))
+      return fail(ErrorKind::invalid, "{} is not a valid mac address", attachment.mac);
+    if (endpoints.contains(attachment.network))
+      return fail(ErrorKind::invalid, "duplicate network {}", attachment.network);
+    if (attachments.size() == 1 && attachment.plain() && !none_given) continue;  // the engine makes it itself
+    endpoints[attachment.network] = encode(attachment);
+  }
+  if (has_user_defined && has_other)
+    return fail(ErrorKind::invalid,
+                "conflicting options: cannot attach both user-defined and non-user-defined network-modes");
+  return attachments[0].network;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// --network and the options that go with it, as NetworkMode and EndpointsConfig.
+#pragma once
+#include <string>
+
+#include "base/error.h"
+#include "cli/flags/flags.h"
+
+namespace boost::json {
+class object;
+}
+
+namespace berth::cli {
+
+// Fills `endpoints` and returns the network mode.
+Result<std::string> add_networks(const Flags& flags, boost::json::object& endpoints);
+
+}  // namespace berth::cli
