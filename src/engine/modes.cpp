@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/modes.h"
+
+#include <signal.h>
+
+#include <array>
+
+#include "base/text.h"
+
+namespace berth::engine {
+
+std::optional<std::string> container_of_mode(std::string_view mode) {
+  constexpr std::string_view prefix = "container:";
+  if (!mode.starts_with(prefix)) return std::nullopt;
+  return std::string(mode.substr(prefix.size()));
+}
+
+NetworkKind network_kind(std::string_view mode) {
+  if (mode.empty() || mode == "default" || mode == "bridge") return NetworkKind::bridge;
+  if (mode == "none") return NetworkKind::none;
+  if (mode == "host") return NetworkKind::host;
+  if (container_of_mode(mode)) return NetworkKind::container;
+  return NetworkKind::other;
+}
+
+bool wants_no_new_privileges(const std::vector<std::string>& security_options) {
+  bool wanted = false;
+  for (const std::string& option : security_options) {
+    if (option == "no-new-privileges" || option == "no-new-privileges:true" || option == "no-new-privileges=true")
+      wanted = true;
+    if (option == "no-new-privileges:false" || option == "no-new-privileges=false") wanted = false;
+  }
+  return wanted;
+}
+
+Result<SeccompChoice> check_security_options(const std::vector<std::string>& options) {
+  SeccompChoice choice;
+  for (const std::string& option : options) {
+    if (option.starts_with("no-new-privileges")) {
+      if (!wants_no_new_privileges({option}) && option.find("false") == std::string::npos)
+        return fail(ErrorKind::invalid, "invalid --security-opt: \"{}\"", option);
+      continue;
+    }
+    const std::size_t separator = option.find_first_of("=:");
+    const std::string name = option.substr(0, separator);
+    const std::string value = separator == std::string::npos ? "" : option.substr(separator + 1);
+    if (name == "seccomp") {
+      if (value == "unconfined") choice = {SeccompChoice::Kind::unconfined, ""};
+      else if (value == "builtin" || value.empty()) choice = {};
+      else choice = {SeccompChoice::Kind::custom, value};
+    } else if (name == "apparmor" || name == "label" || name == "systempaths") {
+      if (name == "apparmor" && value != "unconfined")
+        return fail(ErrorKind::unsupported, "AppArmor profile '{}' cannot be applied: this engine has no AppArmor support", value);
+      if (name == "label" && value != "disable")
+        return fail(ErrorKind::unsupported, "SELinux label '{}' cannot be applied: this engine has no SELinux support", value);
+    } else {
+      return fail(ErrorKind::invalid, "invalid --security-opt: \"{}\"", option);
+    }
+  }
+  return choice;
+}
+
+std::string rootfs_propagation_for(const std::vector<MountPoint>& mounts) {
+  bool slave = false;
+  for (const MountPoint& point : mounts) {
+    if (point.propagation == "shared" || point.propagation == "rshared") return "rshared";
+    if (point.propagation == "slave" || point.propagation == "rslave") slave = true;
+  }
+  return slave ? "rslave" : "";
+}
+
+std::string hostname_of(const ContainerRecord& record) {
+  return record.config.hostname.empty() ? record.id.substr(0, 12) : record.config.hostname;
+}
+
+Result<int> parse_signal(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, int>, 33> signals{
+      {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"ILL", SIGILL},     {"TRAP", SIGTRAP},
+       {"ABRT", SIGABRT}, {"IOT", SIGIOT},   {"BUS", SIGBUS},   {"FPE", SIGFPE},     {"KILL", SIGKILL},
+       {"USR1", SIGUSR1}, {"SEGV", SIGSEGV}, {"USR2", SIGUSR2}, {"PIPE", SIGPIPE},   {"ALRM", SIGALRM},
+       {"TERM", SIGTERM}, {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD}, {"CLD", SIGCHLD}, {"CONT", SIGCONT},
+       {"STOP", SIGSTOP}, {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},   {"URG", SIGURG},
+       {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH},
+       {"IO", SIGIO},     {"PWR", SIGPWR},   {"SYS", SIGSYS}}};
+  if (auto number = parse_integer<int>(text)) {
+    if (*number >= 1 && *number <= 64) return *number;
+    return fail(ErrorKind::invalid, "invalid signal: {}", text);
+  }
+  std::string name = to_upper(text);
+  if (name.starts_with("SIG")) name.erase(0, 3);
+  for (auto [known, number] : signals)
+    if (known == name) return number;
+  // The kernel's SIGRTMIN is 34 for programs; RTMIN+n and RTMAX-n count from there.
+  auto offset = [&](std::string_view prefix) { return parse_integer<int>(std::string_view(name).substr(prefix.size())); };
+  if (name == "RTMIN") return 34;
+  if (name == "RTMAX") return 64;
+  if (name.starts_with("RTMIN+"))
+    if (auto up = offset("RTMIN+"); up && *up >= 0 && *up <= 30) return 34 + *up;
+  if (name.starts_with("RTMAX-"))
+    if (auto down = offset("RTMAX-"); down && *down >= 0 && *down <= 30) return 64 - *down;
+  return fail(ErrorKind::invalid, "invalid signal: {}", text);
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/records.h"
+
+#include "base/json.h"
+#include "engine/host_config_json.h"
+#include "oci/config_json.h"
+
+namespace berth::engine {
+namespace {
+
+json::object to_json(const MountPoint& mount) {
+  return {{"type", mount.type},
+          {"name", mount.name},
+          {"source", mount.source},
+          {"destination", mount.destination},
+          {"driver", mount.driver},
+          {"mode", mount.mode},
+          {"propagation", mount.propagation},
+          {"subpath", mount.subpath},
+          {"readOnly", mount.read_only},
+          {"recursive", mount.recursive},
+          {"createSource", mount.create_source},
+          {"copyUp", mount.copy_up}};
+}
+
+void read_mount(ObjectReader& in, MountPoint& mount) {
+  in.read("type", mount.type);
+  in.read("name", mount.name);
+  in.read("source", mount.source);
+  in.read("destination", mount.destination);
+  in.read("driver", mount.driver);
+  in.read("mode", mount.mode);
+  in.read("propagation", mount.propagation);
+  in.read("subpath", mount.subpath);
+  in.read("readOnly", mount.read_only);
+  in.read("recursive", mount.recursive);
+  in.read("createSource", mount.create_source);
+  in.read("copyUp", mount.copy_up);
+}
+
+std::string encode_record(const ContainerRecord& record) {
+  json::array layers, mounts;
+  for (const Digest& layer : record.diff_ids) layers.emplace_back(layer.text());
+  for (const MountPoint& mount : record.mounts) mounts.push_back(to_json(mount));
+  json::object document{
+      {"created", record.created.nanoseconds},
+      {"config", oci::to_json(record.config, oci::ConfigForm::api)},
+      {"hostConfig", to_json(record.host_config)},
+      {"imageId", record.image_id ? record.image_id->text() : std::string()},
+      {"layers", std::move(layers)},
+      {"platform", record.platform},
+      {"mounts", std::move(mounts)},
+      {"arguments", berth::to_json(record.arguments)},
+      {"address", record.address ? record.address->value : 0},
+      {"macAddress", record.mac_address},
+      {"manuallyStopped", record.manually_stopped},
+      {"startedOnce", record.started_once},
+      {"wantsToRun", record.wants_to_run},
+  };
+  return json::serialize(document);
+}
+
+Result<ContainerRecord> decode_record(std::string id, std::string name, std::string_view text) {
+  json::value document = TRY(parse_json(text, "the container's record"));
+  ContainerRecord record;
+  record.id = std::move(id);
+  record.name = std::move(name);
+  std::string image;
+  std::vector<std::string> layers;
+  std::uint32_t address = 0;
+  ObjectReader in(document, "");
+  in.read("created", record.created.nanoseconds);
+  in.read_object("config", [&](ObjectReader& config) { oci::read_container_config(config, record.config); });
+  in.read_object("hostConfig", [&](ObjectReader& config) { read_host_config(config, record.host_config); });
+  in.read("imageId", image);
+  in.read("layers", layers);
+  in.read("platform", record.platform);
+  in.read_objects("mounts", [&](ObjectReader& mount) { read_mount(mount, record.mounts.emplace_back()); });
+  in.read("arguments", record.arguments);
+  in.read("address", address);
+  in.read("macAddress", record.mac_address);
+  in.read("manuallyStopped", record.manually_stopped);
+  in.read("startedOnce", record.started_once);
+  in.read("wantsToRun", record.wants_to_run);
+  TRY(in.finish());
+  if (!image.empty()) record.image_id = TRY(Digest::parse(image));
+  for (const std::string& layer : layers) record.diff_ids.push_back(TRY(Digest::parse(layer)));
+  if (address != 0) record.address = network::Ipv4Address{address};
+  return record;
+}
+
+}  // namespace
+
+std::vector<db::Migration> migrations() {
+  return {{.room = "engine",
+           .version = 1,
+           .sql = "CREATE TABLE containers("
+                  "  id TEXT PRIMARY KEY,"
+                  "  name TEXT NOT NULL UNIQUE,"
+                  "  record TEXT NOT NULL,"
+                  "  state TEXT NOT NULL"
+                  ") WITHOUT ROWID;"
+                  "CREATE TABLE remembered(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"}};
+}
+
+db::Durability durability_of(const ContainerRecord& record) {
+  return record.host_config.auto_remove ? db::Durability::visible : db::Durability::durable;
+}
+
+Result<void> insert_container(db::Database& database, const ContainerRecord& record, const keeper::State& state) {
+  const std::string document = encode_record(record);
+  db::Transaction transaction = TRY(database.begin(durability_of(record)));
+  TRY(transaction.run("INSERT INTO containers(id, name, record, state) VALUES(?, ?, ?, ?)", record.id, record.name,
+                      document, keeper::encode(state)));
+  return transaction.commit();
+}
+
+Result<void> update_container(db::Database& database, const ContainerRecord& record, const keeper::State& state,
+                              db::Durability durability) {
+  const std::string document = encode_record(record);
+  db::Transaction transaction = TRY(database.begin(durability));
+  TRY(transaction.run("UPDATE containers SET name = ?, record = ?, state = ? WHERE id = ?", record.name, document,
+                      keeper::encode(state), record.id));
+  return transaction.commit();
+}
+
+Result<void> delete_container(db::Database& database, const ContainerRecord& record) {
+  db::Transaction transaction = TRY(database.begin(durability_of(record)));
+  TRY(transaction.run("DELETE FROM containers WHERE id = ?", record.id));
+  return transaction.commit();
+}
+
+Result<std::vector<StoredContainer>> load_containers(db::Database& database, std::vector<std::string>& damaged) {
+  std::vector<StoredContainer> found;
+  db::Transaction transaction = TRY(database.read());
+  db::Statement select = TRY(transaction.prepare("SELECT id, name, record, state FROM containers"));
+  while (TRY(select.step())) {
+    Result<ContainerRecord> record = decode_record(select.text(0), select.text(1), select.text(2));
+    if (!record) {
+      damaged.push_back(fmt::format("container {}: {}", select.text(0), record.error().message));
+      continue;
+    }
+    Result<keeper::State> state = keeper::decode_state(select.text(3));
+    found.push_back({std::move(*record), state ? *state : keeper::State{}});
+  }
+  return found;
+}
+
+Result<std::string> remembered_value(db::Database& database, const std::string& name,
+                                     const std::string& first_value) {
+  db::Transaction transaction = TRY(database.begin(db::Durability::durable));
+  TRY(transaction.run("INSERT OR IGNORE INTO remembered(name, value) VALUES(?, ?)", name, first_value));
+  std::string value = first_value;
+  {
+    db::Statement select = TRY(transaction.prepare("SELECT value FROM remembered WHERE name = ?"));
+    TRY(select.bind(name));
+    if (TRY(select.step())) value = select.text(0);
+  }
+  TRY(transaction.commit());
+  return value;
+}
+
+}  // namespace berth::engine

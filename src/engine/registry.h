@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// All containers of an engine, by id, by name and by a prefix of the id. Names are unique; the database holds them to
+// that too.
+#pragma once
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "db/database.h"
+#include "engine/container.h"
+
+namespace berth::engine {
+
+class Registry {
+ public:
+  explicit Registry(db::Database& database) : database_(database) {}
+
+  // From the database, at start. Returns what could not be read, a sentence each.
+  Result<std::vector<std::string>> load();
+
+  // Records a new container, durably. A taken name is a conflict; an empty one is given a free made-up name.
+  Result<ContainerPointer> add(ContainerRecord record, image::Lease lease);
+
+  // By full id, by name with or without its slash, by a unique prefix of the id. Docker's words when there is none.
+  Result<ContainerPointer> find(std::string_view reference) const;
+  ContainerPointer find_by_id(const std::string& id) const;  // null when there is none
+  std::vector<ContainerPointer> all() const;                  // newest first
+
+  Result<void> rename(const ContainerPointer& container, const std::string& name);
+  // Forgets it: name and id are free when this returns.
+  Result<void> remove(const ContainerPointer& container);
+
+  // Writes what has changed in the record or the state. Takes the container's mutex.
+  Result<void> save(const ContainerPointer& container, db::Durability durability);
+
+ private:
+  Result<void> check_free(const std::string& name) const;  // with mutex_ held
+  std::string made_up_name() const;
+
+  db::Database& database_;
+  mutable std::mutex mutex_;
+  std::map<std::string, ContainerPointer> by_id_;
+  std::map<std::string, std::string> id_by_name_;
+};
+
+// [a-zA-Z0-9][a-zA-Z0-9_.-]+
+bool valid_container_name(std::string_view name);
+
+}  // namespace berth::engine
