@@ -169,11 +169,8 @@ TEST_F(Tls, RelaysBothWaysAtOnceUnderPressure) {
 }
 
 TEST_F(Tls, StopEndsRelaysAndHandshakes) {
-  serve(
-      [](Exchange& exchange) {
-        std::thread([taken = must(exchange.hijack(101, {}))] { sleep(1); }).detach();
-      },
-      false);
+  HijackedConnection taken;
+  serve([&](Exchange& exchange) { taken = must(exchange.hijack(101, {})); }, false);
   Client connecting = client({.verify = false});
   auto answer = must(connecting.upgrade("POST", "/attach", "tcp"));
   Fd silent = must(connect_tcp("127.0.0.1", port_));

@@ -9,6 +9,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,6 +80,7 @@ class Batch {
   void set_down(std::uint32_t index);
   void delete_link(std::string_view name);
   void add_address(std::uint32_t index, const Ipv4Prefix& address);
+  void remove_address(std::uint32_t index, const Ipv4Prefix& address);
   void add_route(const Route& route);
   bool empty() const noexcept { return requests_.empty(); }
 
@@ -90,6 +92,9 @@ class Batch {
   };
   std::size_t start(std::string task, std::uint16_t type, std::uint16_t flags);
   void finish(std::size_t offset);
+  void check_name(std::string_view name);
+  void create_simple(std::string_view kind, std::string_view name, const LinkOptions& options);
+  void ask_for_link(std::size_t offset, std::string_view name);
   std::vector<char> bytes_;
   std::vector<Request> requests_;
   std::optional<Error> refused_;
@@ -111,7 +116,10 @@ class Socket {
 
  private:
   explicit Socket(Fd socket) : socket_(std::move(socket)) {}
-  Result<std::vector<char>> receive();
+  Result<std::size_t> receive(std::vector<char>& buffer);
+  Result<void> send_all(std::vector<char>& bytes);
+  Result<void> dump(std::string_view what, std::uint16_t type, const void* body, std::size_t body_size,
+                    const std::function<void(std::string_view)>& each);
   Fd socket_;
   std::uint32_t sequence_ = 0;
 };

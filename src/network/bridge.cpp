@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/bridge.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "network/firewall.h"
+
+namespace berth::network {
+namespace {
+
+constexpr int kMostNames = 100;  // tried when foreign devices have the ones before
+
+std::string mark_of(const BridgeSettings& settings) { return "berth network of " + settings.owner; }
+
+// Stricter than the kernel: the name goes into nft text and sysctl paths as it is.
+Result<void> check_bridge_name(std::string_view name) {
+  auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  if (name.empty() || name.size() > 15 || !std::all_of(name.begin(), name.end(), plain))
+    return fail(ErrorKind::invalid, "'{}' is not a bridge name: up to 15 letters, digits, '-' and '_'", name);
+  return {};
+}
+
+// "berth0", "berth1", ...; a name without digits at its end gets some.
+std::string numbered(const std::string& name, int offset) {
+  if (offset == 0) return name;
+  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+  const int start = parse_integer<int>(name.substr(digits)).value_or(0);
+  return name.substr(0, digits) + std::to_string(start + offset);
+}
+
+netlink::MacAddress mac_for(Ipv4Address address) {
+  const std::uint32_t value = address.value;
+  return {0x02,
+          0x42,
+          static_cast<unsigned char>(value >> 24),
+          static_cast<unsigned char>(value >> 16),
+          static_cast<unsigned char>(value >> 8),
+          static_cast<unsigned char>(value)};
+}
+
+// The bridge as it is on the host, if it is there: found by its mark, for its name may be a later number.
+Result<std::optional<netlink::Link>> find_ours(netlink::Socket& netlink, const BridgeSettings& settings) {
+  std::vector<netlink::Link> links = TRY(netlink.links());
+  for (netlink::Link& link : links)
+    if (link.kind == "bridge" && link.alias == mark_of(settings)) return std::move(link);
+  return std::nullopt;
+}
+
+Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings& settings) {
+  for (int offset = 0; offset < kMostNames; ++offset) {
+    const std::string name = numbered(settings.name, offset);
+    TRY(check_bridge_name(name));
+    netlink::Batch batch;
+    batch.create_bridge(name, {.mtu = settings.mtu, .alias = mark_of(settings)});
+    Result<void> made = netlink.execute(batch);
+    if (!made && made.error().code == EEXIST) continue;
+    if (!made) return std::unexpected(std::move(made).error());
+    std::optional<netlink::Link> link = TRY(netlink.find_link(name));
+    if (!link) return fail(ErrorKind::conflict, "the bridge {} was removed as soon as it was made", name);
+    return std::move(*link);
+  }
+  return fail(ErrorKind::conflict, "{} and the {} names after it belong to devices that are not ours",
+              settings.name, kMostNames - 1);
+}
+
+// 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on: the ranges that Docker's users expect.
+std::vector<Ipv4Prefix> candidate_subnets() {
+  std::vector<Ipv4Prefix> subnets;
+  for (std::uint32_t second = 17; second <= 31; ++second)
+    subnets.push_back({{172u << 24 | second << 16}, 16});
+  for (std::uint32_t third = 0; third < 256; third += 16)
+    subnets.push_back({{192u << 24 | 168u << 16 | third << 8}, 20});
+  return subnets;
+}
+
+Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink) {
+  std::vector<Ipv4Prefix> used;
+  std::vector<netlink::Route> routes = TRY(netlink.routes());
+  for (const netlink::Route& route : routes)
+    if (route.destination.length > 0) used.push_back(route.destination);
+  std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
+  for (const netlink::InterfaceAddress& address : addresses) used.push_back(address.address.subnet());
+  for (const Ipv4Prefix& candidate : candidate_subnets())
+    if (std::none_of(used.begin(), used.end(),
+                     [&](const Ipv4Prefix& one) { return one.overlaps(candidate); }))
+      return candidate;
+  return fail(ErrorKind::exhausted,
+              "the host routes every subnet that a bridge could have; choose one with --bip");
+}
+
+// The address that the bridge shall have, with its subnet's prefix length.
+Result<Ipv4Prefix> decide_address(netlink::Socket& netlink, const netlink::Link& link,
+                                  const BridgeSettings& settings) {
+  std::optional<Ipv4Prefix> present;
+  std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
+  for (const netlink::InterfaceAddress& address : addresses)
+    if (address.interface == link.index) present = address.address;
+  Ipv4Prefix subnet;
+  if (settings.subnet)
+    subnet = settings.subnet->subnet();
+  else if (present)
+    subnet = present->subnet();
+  else
+    subnet = TRY(choose_subnet(netlink));
+  if (subnet.length < 1 || subnet.length > 30)
+    return fail(ErrorKind::invalid, "the subnet {} has no room for containers", subnet.text());
+  const Ipv4Address gateway = settings.gateway.value_or(Ipv4Address{subnet.address.value + 1});
+  if (!subnet.contains(gateway) || gateway == subnet.address || gateway == subnet.broadcast())
+    return fail(ErrorKind::invalid, "the gateway {} is not a host's address in the subnet {}", gateway.text(),
+                subnet.text());
+  return Ipv4Prefix{gateway, subnet.length};
+}
+
+// Exactly that address, a MAC that does not change with the ports, and up.
+Result<void> configure_bridge(netlink::Socket& netlink, const netlink::Link& link, const Ipv4Prefix& address,
+                              const BridgeSettings& settings) {
+  netlink::Batch batch;
+  bool there = false;
+  std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
+  for (const netlink::InterfaceAddress& one : addresses) {
+    if (one.interface != link.index) continue;
+    if (one.address == address)
+      there = true;
+    else
+      batch.remove_address(link.index, one.address);
+  }
+  if (!there) batch.add_address(link.index, address);
+  batch.change_link(link.index, {.mac = mac_for(address.address), .mtu = settings.mtu, .up = true});
+  return netlink.execute(batch);
+}
+
+// Forwarding on; and the host does not take router advertisements from containers (they could become its IPv6
+// gateway). A kernel without IPv6 lacks the second file.
+Result<void> set_sysctls(const std::string& bridge) {
+  (void)write_existing(fmt::format("/proc/sys/net/ipv6/conf/{}/accept_ra", bridge), "0");
+  const std::string forwarding = "/proc/sys/net/ipv4/ip_forward";
+  std::string now = TRY(read_file(forwarding));
+  if (trim(now) == "1") return {};
+  return write_existing(forwarding, "1");
+}
+
+std::string random_host_name() { return "veth" + random_identifier().substr(0, 8); }
+
+}  // namespace
+
+BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index,
+                             Ipv4Prefix subnet, Ipv4Address gateway, const BridgeSettings& settings)
+    : netlink_(std::move(netlink)),
+      pool_(subnet),
+      name_(std::move(name)),
+      index_(index),
+      subnet_(subnet),
+      gateway_(gateway),
+      mtu_(settings.mtu),
+      owner_(settings.owner) {}
+
+Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
+  TRY(check_bridge_name(settings.name));
+  netlink::Socket netlink = TRY(netlink::Socket::open());
+  std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
+  netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
+  const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
+  TRY(configure_bridge(netlink, link, address, settings));
+
+  Result<void> forwarding = set_sysctls(link.name);
+  if (!forwarding) log_warning("network", "containers reach only this host: {}", forwarding.error().message);
+  Result<void> loaded = load_firewall(firewall_text(firewall_table_name(settings.owner),
+                                                    {{link.name, address.subnet(), settings.masquerade}}));
+  if (!loaded)
+    log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
+
+  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(netlink), link.name, link.index,
+                                                           address.subnet(), address.address, settings));
+  TRY(network->pool_.reserve(address.address));
+  return network;
+}
+
+Result<void> BridgeNetwork::reserve(Ipv4Address address) {
+  if (!subnet_.contains(address)) return {};
+  std::lock_guard lock(mutex_);
+  return pool_.reserve(address);
+}
+
+Result<Endpoint> BridgeNetwork::attach(Sandbox& sandbox, const AttachRequest& request) {
+  Endpoint endpoint;
+  {
+    std::lock_guard lock(mutex_);
+    if (request.address) TRY(pool_.reserve(*request.address));
+    endpoint.address = request.address ? *request.address : TRY(pool_.allocate());
+  }
+  endpoint.prefix_length = subnet_.length;
+  endpoint.gateway = gateway_;
+  endpoint.mac = request.mac.value_or(mac_for(endpoint.address));
+  endpoint.interface_name = request.interface_name;
+  endpoint.host_interface_name = random_host_name();
+  Result<void> connected = connect(sandbox, request, endpoint);
+  if (connected) return endpoint;
+  std::lock_guard lock(mutex_);
+  pool_.release(endpoint.address);
+  return std::unexpected(std::move(connected).error().within("attach " + request.container + " to " + name_));
+}
+
+Result<void> BridgeNetwork::connect(Sandbox& sandbox, const AttachRequest& request,
+                                    const Endpoint& endpoint) {
+  netlink::Batch outside;
+  outside.create_veth(endpoint.host_interface_name,
+                      {.mtu = mtu_, .master = index_, .alias = request.container, .up = true},
+                      {.name = endpoint.interface_name,
+                       .namespace_descriptor = sandbox.descriptor(),
+                       .mac = endpoint.mac,
+                       .mtu = mtu_,
+                       .up = true});
+  {
+    std::lock_guard lock(mutex_);
+    TRY(netlink_.execute(outside));
+  }
+  auto configure = [&]() -> Result<void> {
+    std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(endpoint.interface_name));
+    if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", endpoint.interface_name);
+    netlink::Batch inside;
+    inside.add_address(link->index, {endpoint.address, endpoint.prefix_length});
+    if (request.default_route)
+      inside.add_route({.destination = {}, .gateway = endpoint.gateway, .interface = link->index});
+    return sandbox.netlink().execute(inside);
+  };
+  Result<void> configured = configure();
+  if (configured) return {};
+  netlink::Batch undo;
+  undo.delete_link(endpoint.host_interface_name);
+  std::lock_guard lock(mutex_);
+  (void)netlink_.execute(undo);
+  return configured;
+}
+
+Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
+  std::lock_guard lock(mutex_);
+  pool_.release(endpoint.address);
+  if (!remove_interface) return {};
+  netlink::Batch batch;
+  batch.delete_link(endpoint.host_interface_name);
+  Result<void> deleted = netlink_.execute(batch);
+  if (!deleted && deleted.error().code == ENODEV) return {};
+  return deleted;
+}
+
+Result<void> BridgeNetwork::remove() {
+  Result<void> dropped = drop_firewall(firewall_table_name(owner_));
+  if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
+  netlink::Batch batch;
+  batch.delete_link(name_);
+  std::lock_guard lock(mutex_);
+  return netlink_.execute(batch);
+}
+
+}  // namespace berth::network

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/sandbox.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "base/log.h"
+
+namespace berth::network {
+namespace {
+
+constexpr std::uint32_t kLoopback = 1;  // its index in every namespace
+constexpr std::chrono::seconds kRetryPause(1);
+
+struct Made {
+  Fd ns;
+  netlink::Socket netlink;
+};
+
+// On a thread that ends after this: unshare(2) moves only the thread that calls it.
+Result<Made> make_in_this_thread() {
+  if (unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "create a network namespace");
+  Fd ns = TRY(open_file("/proc/thread-self/ns/net", O_RDONLY));
+  netlink::Socket netlink = TRY(netlink::Socket::open());
+  // Interfaces without an IPv6 network of their own get no link-local address: neighbours would reach each
+  // other past all IPv4 rules. A kernel without IPv6 lacks the file.
+  (void)write_existing("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+  return Made{std::move(ns), std::move(netlink)};
+}
+
+}  // namespace
+
+Result<Sandbox> Sandbox::create() {
+  Result<Made> made = fail(ErrorKind::system, "create a network namespace");
+  std::thread([&] { made = make_in_this_thread(); }).join();
+  if (!made) return std::unexpected(std::move(made).error());
+  Sandbox sandbox(std::move(made->ns), std::move(made->netlink));
+  TRY(sandbox.bring_loopback_up());
+  return sandbox;
+}
+
+Result<Sandbox> Sandbox::adopt(Fd namespace_descriptor) {
+  netlink::Socket netlink = TRY(netlink::Socket::open_in(namespace_descriptor.get()));
+  return Sandbox(std::move(namespace_descriptor), std::move(netlink));
+}
+
+Result<void> Sandbox::bring_loopback_up() {
+  netlink::Batch batch;
+  batch.change_link(kLoopback, {.up = true});
+  return netlink_.execute(batch);
+}
+
+SandboxPool::SandboxPool(std::size_t size)
+    : size_(size), thread_([this](std::stop_token stop) { refill(std::move(stop)); }) {}
+
+SandboxPool::~SandboxPool() = default;
+
+Result<Sandbox> SandboxPool::take() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!ready_.empty()) {
+      Sandbox sandbox = std::move(ready_.front());
+      ready_.pop_front();
+      wanted_.notify_all();
+      return sandbox;
+    }
+  }
+  return Sandbox::create();
+}
+
+std::size_t SandboxPool::ready() const {
+  std::lock_guard lock(mutex_);
+  return ready_.size();
+}
+
+void SandboxPool::refill(std::stop_token stop) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's signals are not this thread's business
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    if (ready_.size() >= size_) {
+      wanted_.wait(lock, stop, [this] { return ready_.size() < size_; });
+      continue;
+    }
+    lock.unlock();
+    Result<Sandbox> made = Sandbox::create();
+    lock.lock();
+    if (made) {
+      ready_.push_back(std::move(*made));
+      continue;
+    }
+    log_warning("network", "no sandbox is made ahead: {}", made.error().message);
+    wanted_.wait_for(lock, stop, kRetryPause, [] { return false; });
+  }
+}
+
+}  // namespace berth::network
