@@ -124,6 +124,8 @@ class ImageStore {
   // Newest first. Filters: reference, label, dangling, before, since, until; an unknown one is
   // ErrorKind::invalid. `all` includes images that are only parents of others.
   Result<std::vector<Summary>> list(bool all, const Filters& filters, bool with_shared_size = false) const;
+  // Every tag of the repository of `name`, whatever its own tag is.
+  Result<std::vector<oci::Reference>> tags_of_repository(const oci::Reference& name) const;
   Result<std::vector<HistoryLine>> history(std::string_view name) const;
   Result<DiskUsage> disk_usage() const;
 
@@ -155,9 +157,12 @@ class ImageStore {
     Adding(const Adding&) = delete;
     Adding& operator=(const Adding&) = delete;
     ~Adding();
+    // A layer that was added: it is collected at the end if no image took it.
+    void added(const Digest& diff_id) { added_.push_back(diff_id); }
 
    private:
     ImageStore& store_;
+    std::vector<Digest> added_;
   };
 
   // Collects layers that neither images nor leases need. Call it once after start, when all leases are taken.
@@ -168,9 +173,9 @@ class ImageStore {
   // Reads every config and, with `read_layers`, every byte of every layer. Slow; changes nothing.
   Result<std::vector<Finding>> check(bool read_layers = true) const;
 
+  struct Core;  // store_core.h: for this room's sources
+
  private:
-  friend class Lease;
-  struct Core;
   explicit ImageStore(std::shared_ptr<Core> core);
   std::shared_ptr<Core> core_;
 };
