@@ -45,7 +45,7 @@ class Packer {
       if (options_.one_file_system && S_ISDIR(item.status.st_mode) && item.status.st_dev != device_)
         return Descend::no;
       std::string name = options_.prefix;
-      if (!name.empty()) name += '/';
+      if (!name.empty() && !name.ends_with('/')) name += '/';
       name += item.path;
       return add({item.directory, item.name, item.path, item.status}, std::move(name));
     });
@@ -57,7 +57,7 @@ class Packer {
     if (S_ISREG(item.status.st_mode)) return add_file(item, std::move(name));
     TarEntry entry = TRY(entry_of(item.status));
     entry.name = std::move(name);
-    if (entry.type == TarType::directory) entry.name += '/';
+    if (entry.type == TarType::directory && !entry.name.ends_with('/')) entry.name += '/';
     if (entry.type == TarType::symbolic_link) {
       char target[kLinkLimit];
       const ssize_t size = readlinkat(item.directory, item.name.c_str(), target, sizeof target);
@@ -69,6 +69,7 @@ class Packer {
     if (options_.filter && !TRY(options_.filter(item, entry))) return Descend::no;
     TRY(make_hard_link(item.status, entry));
     TRY(writer_.add(entry));
+    if (options_.after) TRY(options_.after(item, writer_));
     return Descend::yes;
   }
 
@@ -91,6 +92,7 @@ class Packer {
     TRY(make_hard_link(status, entry));
     TRY(writer_.add(entry));
     if (entry.type == TarType::regular) TRY_AS("read " + entry.name, copy_contents(file.get(), entry.size));
+    if (options_.after) TRY(options_.after(item, writer_));
     return Descend::no;
   }
 

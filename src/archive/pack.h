@@ -25,7 +25,7 @@ struct PackItem {
 
 struct PackOptions {
   // The name of the start in the archive: "data" gives "data/", "data/file"; empty gives "file" and no entry
-  // for the start itself; "." gives "./" and "./file".
+  // for the start itself; "." gives "./" and "./file", "/" gives "/" and "/file".
   std::string prefix;
   bool xattrs = true;            // user.* and security.capability
   bool subsecond_times = false;  // pax records for the fractions
@@ -33,6 +33,8 @@ struct PackOptions {
   // May change the entry (its owner, its name, ...) before it is written; false leaves it out, and with a
   // directory everything in it.
   std::function<Result<bool>(const PackItem&, TarEntry&)> filter;
+  // Called when an entry is written, contents and all: may write others behind it.
+  std::function<Result<void>(const PackItem&, TarWriter&)> after;
   std::stop_token stop;
 };
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -59,6 +60,8 @@ class Unpacker {
     }
     TRY(reader_.drain());
     TRY(set_directory_times());
+    if (options_.observer)
+      for (const std::string& path : implied_) TRY(options_.observer->implied_directory(path));
     return report_;
   }
 
@@ -74,6 +77,7 @@ class Unpacker {
   Result<void> open_base() {
     base_ = sys::clean_relative(options_.base);
     base_fd_ = TRY(sys::open_in_root(root_, base_, O_PATH | O_DIRECTORY));
+    if (options_.observer) implied_.emplace();  // the base itself, until an entry describes it
     return {};
   }
 
@@ -102,7 +106,7 @@ class Unpacker {
     Result<Fd> present = sys::open_in_root(root_, place, O_PATH | O_DIRECTORY);
     if (present || (present.error().code != ENOENT && present.error().code != ENOTDIR)) return present;
     std::string_view above = directory_of(path);
-    Fd parent = above.empty() ? TRY(base_fd_.duplicate()) : TRY(find_or_make(above));
+    Fd parent = TRY(above.empty() ? base_fd_.duplicate() : find_or_make(above));
     const std::string name(path.substr(above.empty() ? 0 : above.size() + 1));
     const bool opaque = options_.whiteouts == Whiteouts::overlay && remove_whiteout(parent.get(), name);
     if (mkdirat(parent.get(), name.c_str(), kImpliedMode) != 0) {
@@ -114,7 +118,7 @@ class Unpacker {
     if (fchmod(made.get(), kImpliedMode) != 0) return fail_errno(errno, "change the mode of {}", path);
     if (options_.chown_to && fchown(made.get(), options_.chown_to->uid, options_.chown_to->gid) != 0)
       return fail_errno(errno, "change the owner of {}", path);
-    if (options_.observer) TRY(options_.observer->implied_directory(std::string(path)));
+    if (options_.observer) implied_.emplace(path);
     return made;
   }
 
@@ -223,6 +227,7 @@ class Unpacker {
     TRY(set_attributes(opened, entry));
     struct stat status;
     if (fstat(opened, &status) != 0) return fail_errno(errno, "stat the directory");
+    implied_.erase(path_);
     directory_times_.insert_or_assign(status.st_ino, DirectoryTime{path_, status.st_dev, entry.mtime});
     return {};
   }
@@ -335,15 +340,13 @@ class Unpacker {
     }
     const bool directory = S_ISDIR(status.st_mode);
     if (options_.keep_directory_kind && directory && incoming.type != TarType::directory)
-      return fail(ErrorKind::invalid, "cannot overwrite directory \"{}\" with non-directory \"{}\"",
-                  "/" + below_base(path_), entry_name(incoming));
+      return fail(ErrorKind::invalid, "cannot overwrite directory \"{}\" with non-directory \"{}\"", path_,
+                  "/" + base_);
     if (options_.keep_directory_kind && !directory && incoming.type == TarType::directory)
-      return fail(ErrorKind::invalid, "cannot overwrite non-directory \"{}\" with directory \"{}\"",
-                  "/" + below_base(path_), entry_name(incoming));
+      return fail(ErrorKind::invalid, "cannot overwrite non-directory \"{}\" with directory \"{}\"", path_,
+                  "/" + base_);
     return take_away(parent, name_, status);
   }
-
-  static std::string_view entry_name(const TarEntry& entry) { return entry.name; }
 
   Result<void> take_away(int parent, const std::string& name, const struct stat& status) {
     // A directory that was reached through it is another one from now on. The descriptor that `parent` may
@@ -418,6 +421,7 @@ class Unpacker {
   std::string path_;  // of the entry, cleaned
   std::string name_;  // its last component
   std::unordered_map<ino_t, DirectoryTime> directory_times_;
+  std::set<std::string> implied_;             // directories that no entry describes, for the observer
   std::unordered_set<std::string> unpacked_;  // when whiteouts are applied: what this archive brought
 };
 

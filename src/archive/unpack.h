@@ -36,7 +36,7 @@ class UnpackObserver {
   virtual ~UnpackObserver() = default;
   // A regular file with contents was written (not yet at its end) as `status`; `path` is the cleaned name.
   virtual Result<void> wrote(const std::string& path, const struct stat& status) = 0;
-  // A directory was made although no entry (so far) says so; `path` is the cleaned name, empty the base.
+  // Called at the end, sorted: a directory is there that no entry describes; empty stands for the base.
   virtual Result<void> implied_directory(const std::string& path) = 0;
   // `name` in `directory` is in the way. Takes it out of the way: by removing it, or otherwise.
   virtual Result<void> displace(int directory, const std::string& name, const struct stat& status) = 0;

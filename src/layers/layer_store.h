@@ -67,6 +67,7 @@ class LayerStore {
   // The tree, O_PATH: whiteouts inside are 0:0 character devices.
   Result<Fd> open_tree(const Digest& diff_id) const;
   std::string tree_path(const Digest& diff_id) const;  // for overlay's options
+  std::string empty_path() const;                      // an empty directory, for mounts that want one more
 
   // The layer's tar, bit by bit. Reading it to the end verifies it: a digest that is not the diffID is an
   // error (corrupt) instead of the end. The source does not outlive the store.
