@@ -302,7 +302,12 @@ bool OpenSslStream::pump_outward(Lane& lane, int local, short& wanted) {
     }
     lane.begin += put;
   }
-  if (lane.ended && lane.empty() && !std::exchange(lane.closed, true)) SSL_shutdown(ssl_.get());
+  if (lane.ended && lane.empty() && !lane.closed) {
+    ERR_clear_error();
+    int done = SSL_shutdown(ssl_.get());
+    lane.closed = done >= 0 || SSL_get_error(ssl_.get(), done) != SSL_ERROR_WANT_WRITE;
+    if (!lane.closed) wanted |= POLLOUT;
+  }
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <latch>
 #include <thread>
 
 #include "http/http_test.h"
@@ -146,8 +147,9 @@ TEST_F(Tls, RelaysATakenConnectionWithHalfClose) {
 }
 
 TEST_F(Tls, RelaysBothWaysAtOnceUnderPressure) {
+  std::latch server_done(1);
   serve(
-      [](Exchange& exchange) {
+      [&](Exchange& exchange) {
         HijackedConnection taken = must(exchange.hijack(101, {{"Upgrade", "tcp"}}));
         std::jthread writer([&] {
           std::string part(50000, 's');
@@ -155,6 +157,7 @@ TEST_F(Tls, RelaysBothWaysAtOnceUnderPressure) {
           ::shutdown(taken.socket.get(), SHUT_WR);
         });
         EXPECT_EQ(must(read_to_end(taken.socket.get(), 10 << 20)).size(), 5000000u);
+        server_done.count_down();
       },
       false);
   Client connecting = client({.verify = false});
@@ -166,6 +169,7 @@ TEST_F(Tls, RelaysBothWaysAtOnceUnderPressure) {
     ::shutdown(upgraded.socket.get(), SHUT_WR);
   });
   EXPECT_EQ(upgraded.leftover.size() + must(read_to_end(upgraded.socket.get(), 10 << 20)).size(), 5000000u);
+  server_done.wait();  // before the fixture stops the server
 }
 
 TEST_F(Tls, StopEndsRelaysAndHandshakes) {

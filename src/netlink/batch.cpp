@@ -76,8 +76,6 @@ void put_options(Message& message, const LinkOptions& options) {
   if (options.mac) message.put(IFLA_ADDRESS, options.mac->data(), options.mac->size());
   if (options.mtu != 0) message.put_number(IFLA_MTU, options.mtu);
   if (options.master != 0) message.put_number(IFLA_MASTER, options.master);
-  if (!options.alias.empty())
-    message.put(IFLA_IFALIAS, options.alias.data(), std::min(options.alias.size(), kAliasLimit));
 }
 
 }  // namespace
@@ -159,7 +157,7 @@ void Batch::create_veth(std::string_view name, const LinkOptions& options, const
     message.put_text(IFLA_INFO_KIND, "veth");
     message.nest(IFLA_INFO_DATA, [&] {
       message.nest(VETH_INFO_PEER, [&] {
-        message.append(link_header(peer.index, peer.up));
+        message.append(link_header(peer.index, false));
         message.put_text(IFLA_IFNAME, peer.name);
         put_options(message, {.mac = peer.mac, .mtu = peer.mtu});
         if (peer.namespace_descriptor >= 0)
@@ -184,6 +182,14 @@ void Batch::rename_link(std::uint32_t index, std::string_view name) {
   Message message(bytes_);
   message.append(link_header(index, false));
   message.put_text(IFLA_IFNAME, name);
+  finish(offset);
+}
+
+void Batch::set_alias(std::uint32_t index, std::string_view alias) {
+  std::size_t offset = start(fmt::format("set the alias of link {}", index), RTM_NEWLINK, 0);
+  Message message(bytes_);
+  message.append(link_header(index, false));
+  message.put(IFLA_IFALIAS, alias.data(), std::min(alias.size(), kAliasLimit));
   finish(offset);
 }
 

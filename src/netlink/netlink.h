@@ -29,19 +29,17 @@ struct LinkOptions {
   std::optional<MacAddress> mac;
   std::uint32_t mtu = 0;     // 0: the driver's
   std::uint32_t master = 0;  // index of the bridge to join; 0: none
-  std::string alias;         // IFLA_IFALIAS; free text that ip(8) shows, up to 255 bytes
   bool up = false;
 };
 
-// One end of a veth pair that is born in another namespace. Moving one there later costs tens of
-// milliseconds.
+// One end of a veth pair that is born in another namespace; moving one there later costs tens of
+// milliseconds. It is born down: the kernel cannot raise it before the pair is complete.
 struct VethPeer {
   std::string name;
   int namespace_descriptor = -1;  // -1: this socket's
   std::uint32_t index = 0;        // wanted interface index there; 0: the kernel's choice
   std::optional<MacAddress> mac;
   std::uint32_t mtu = 0;
-  bool up = false;
 };
 
 struct Route {
@@ -77,6 +75,9 @@ class Batch {
   void create_veth(std::string_view name, const LinkOptions& options, const VethPeer& peer);
   void change_link(std::uint32_t index, const LinkOptions& options);  // sets what is given; `up` only raises
   void rename_link(std::uint32_t index, std::string_view name);       // the link must be down
+  // IFLA_IFALIAS, up to 255 bytes: free text that ip(8) shows. Never in one batch with the link's creation:
+  // were the name taken, someone else's link would get it.
+  void set_alias(std::uint32_t index, std::string_view alias);
   void set_down(std::uint32_t index);
   void delete_link(std::string_view name);
   void add_address(std::uint32_t index, const Ipv4Prefix& address);

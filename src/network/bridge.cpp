@@ -57,12 +57,15 @@ Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings
     const std::string name = numbered(settings.name, offset);
     TRY(check_bridge_name(name));
     netlink::Batch batch;
-    batch.create_bridge(name, {.mtu = settings.mtu, .alias = mark_of(settings)});
+    batch.create_bridge(name, {.mtu = settings.mtu});
     Result<void> made = netlink.execute(batch);
     if (!made && made.error().code == EEXIST) continue;
     if (!made) return std::unexpected(std::move(made).error());
     std::optional<netlink::Link> link = TRY(netlink.find_link(name));
     if (!link) return fail(ErrorKind::conflict, "the bridge {} was removed as soon as it was made", name);
+    netlink::Batch mark;
+    mark.set_alias(link->index, mark_of(settings));
+    TRY(netlink.execute(mark));
     return std::move(*link);
   }
   return fail(ErrorKind::conflict, "{} and the {} names after it belong to devices that are not ours",
@@ -209,13 +212,11 @@ Result<Endpoint> BridgeNetwork::attach(Sandbox& sandbox, const AttachRequest& re
 Result<void> BridgeNetwork::connect(Sandbox& sandbox, const AttachRequest& request,
                                     const Endpoint& endpoint) {
   netlink::Batch outside;
-  outside.create_veth(endpoint.host_interface_name,
-                      {.mtu = mtu_, .master = index_, .alias = request.container, .up = true},
+  outside.create_veth(endpoint.host_interface_name, {.mtu = mtu_, .master = index_, .up = true},
                       {.name = endpoint.interface_name,
                        .namespace_descriptor = sandbox.descriptor(),
                        .mac = endpoint.mac,
-                       .mtu = mtu_,
-                       .up = true});
+                       .mtu = mtu_});
   {
     std::lock_guard lock(mutex_);
     TRY(netlink_.execute(outside));
@@ -224,6 +225,7 @@ Result<void> BridgeNetwork::connect(Sandbox& sandbox, const AttachRequest& reque
     std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(endpoint.interface_name));
     if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", endpoint.interface_name);
     netlink::Batch inside;
+    inside.change_link(link->index, {.up = true});
     inside.add_address(link->index, {endpoint.address, endpoint.prefix_length});
     if (request.default_route)
       inside.add_route({.destination = {}, .gateway = endpoint.gateway, .interface = link->index});

@@ -31,7 +31,7 @@ struct BridgeSettings {
 };
 
 struct AttachRequest {
-  std::string container;                   // its id, for messages and the host interface's alias
+  std::string container;                   // its id, for messages
   std::string hostname;                    // for name resolution, later
   std::string interface_name = "eth0";     // inside
   std::optional<Ipv4Address> address;      // a wanted one; taken or outside the subnet is an error

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netlink/netlink.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sched.h>
+
+#include <thread>
+
+#include "base/file.h"
+
+namespace berth::netlink {
+namespace {
+
+using testing::HasSubstr;
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+// Runs a test's body on a thread in a network namespace of its own; the namespace ends with the thread.
+template <class Body>
+void in_own_namespace(Body body) {
+  std::thread([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "this test needs CAP_SYS_ADMIN";
+    try {
+      body();
+    } catch (const std::exception& exception) {
+      ADD_FAILURE() << exception.what();
+    }
+  }).join();
+}
+
+// Another namespace, open for as long as this is held.
+Fd another_namespace() {
+  Fd made;
+  in_own_namespace([&] { made = must(open_file("/proc/thread-self/ns/net", O_RDONLY)); });
+  return made;
+}
+
+TEST(Netlink, BuildsABridgeWithAnAddressAndARoute) {
+  in_own_namespace([] {
+    Socket socket = must(Socket::open());
+    Batch create;
+    create.create_bridge("br0", {.mac = parse_mac("02:42:0a:00:00:01"), .mtu = 1400, .up = true});
+    must(socket.execute(create));
+    std::optional<Link> link = must(socket.find_link("br0"));
+    ASSERT_TRUE(link);
+    EXPECT_EQ(link->kind, "bridge");
+    EXPECT_EQ(link->mtu, 1400u);
+    EXPECT_EQ(format_mac(*link->mac), "02:42:0a:00:00:01");
+    EXPECT_TRUE(link->up);
+
+    Batch configure;
+    configure.set_alias(link->index, "mine");
+    configure.add_address(link->index, *Ipv4Prefix::parse("10.0.0.1/24"));
+    configure.add_route({*Ipv4Prefix::parse("10.9.0.0/16"), *Ipv4Address::parse("10.0.0.9"), 0});
+    must(socket.execute(configure));
+    EXPECT_EQ(must(socket.find_link("br0"))->alias, "mine");
+    auto addresses = must(socket.addresses());
+    ASSERT_EQ(addresses.size(), 1u);
+    EXPECT_EQ(addresses[0].address.text(), "10.0.0.1/24");
+    std::vector<std::string> routes;
+    for (const Route& route : must(socket.routes())) routes.push_back(route.destination.text());
+    EXPECT_THAT(routes, testing::UnorderedElementsAre("10.0.0.0/24", "10.9.0.0/16"));
+
+    Batch undo;
+    undo.remove_address(link->index, *Ipv4Prefix::parse("10.0.0.1/24"));
+    undo.set_down(link->index);
+    undo.rename_link(link->index, "br1");
+    undo.delete_link("br1");
+    must(socket.execute(undo));
+    EXPECT_FALSE(must(socket.find_link("br0")));
+    EXPECT_FALSE(must(socket.find_link("br1")));
+  });
+}
+
+TEST(Netlink, BearsTheVethPeerInTheOtherNamespace) {
+  in_own_namespace([] {
+    Fd other = another_namespace();
+    Socket here = must(Socket::open()), there = must(Socket::open_in(other.get()));
+    Batch batch;
+    batch.create_veth("host0", {.up = true},
+                      {.name = "eth0",
+                       .namespace_descriptor = other.get(),
+                       .mac = parse_mac("02:42:ac:11:00:02"),
+                       .mtu = 1300});
+    must(here.execute(batch));
+    EXPECT_TRUE(must(here.find_link("host0")));
+    EXPECT_FALSE(must(here.find_link("eth0")));
+    std::optional<Link> peer = must(there.find_link("eth0"));
+    ASSERT_TRUE(peer);
+    EXPECT_EQ(peer->mtu, 1300u);
+    EXPECT_FALSE(peer->up);
+    EXPECT_EQ(format_mac(*peer->mac), "02:42:ac:11:00:02");
+    EXPECT_EQ(must(there.links()).size(), 2u);  // lo and eth0
+  });
+}
+
+TEST(Netlink, NamesTheRequestThatFailed) {
+  in_own_namespace([] {
+    Socket socket = must(Socket::open());
+    Batch batch;
+    batch.create_bridge("br0", {});
+    batch.create_bridge("br0", {});
+    batch.create_bridge("br1", {});
+    Result<void> done = socket.execute(batch);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, EEXIST);
+    EXPECT_THAT(done.error().message, HasSubstr("create bridge br0"));
+    EXPECT_TRUE(must(socket.find_link("br1")));  // the rest was tried, and the socket is still in step
+    Batch route;
+    route.add_route({{}, *Ipv4Address::parse("10.0.0.1"), 0});
+    EXPECT_THAT(socket.execute(route).error().message, HasSubstr("add route 0.0.0.0/0 via 10.0.0.1"));
+  });
+}
+
+TEST(Netlink, RefusesNamesThatNoInterfaceCanHave) {
+  in_own_namespace([] {
+    Socket socket = must(Socket::open());
+    for (std::string_view name : {"", ".", "..", "a/b", "a b", "a:b", "sixteencharacters", "br%d"}) {
+      Batch batch;
+      batch.create_bridge(name, {});
+      Result<void> done = socket.execute(batch);
+      ASSERT_FALSE(done) << name;
+      EXPECT_EQ(done.error().kind, ErrorKind::invalid);
+    }
+    EXPECT_FALSE(socket.find_link("a/b"));
+  });
+}
+
+TEST(Netlink, ListsMoreLinksThanOneMessageHolds) {
+  in_own_namespace([] {
+    Socket socket = must(Socket::open());
+    Batch batch;
+    for (int i = 0; i < 100; ++i) batch.create_bridge("d" + std::to_string(i), {});
+    must(socket.execute(batch));
+    EXPECT_EQ(must(socket.links()).size(), 101u);
+  });
+}
+
+TEST(Ipv4, ParsesStrictly) {
+  EXPECT_EQ(Ipv4Address::parse("172.17.0.2")->text(), "172.17.0.2");
+  EXPECT_EQ(Ipv4Address::parse("255.255.255.255")->value, 0xffffffffu);
+  for (const char* bad :
+       {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.-4", "1.2.3.4 ", "1..3.4", "a"})
+    EXPECT_FALSE(Ipv4Address::parse(bad)) << bad;
+  EXPECT_EQ(Ipv4Prefix::parse("10.1.2.3/8")->subnet().text(), "10.0.0.0/8");
+  EXPECT_EQ(Ipv4Prefix::parse("10.1.2.3/30")->broadcast().text(), "10.1.2.3");
+  for (const char* bad : {"10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "/8"})
+    EXPECT_FALSE(Ipv4Prefix::parse(bad)) << bad;
+}
+
+TEST(Ipv4, KnowsWhatASubnetContainsAndOverlaps) {
+  Ipv4Prefix subnet = *Ipv4Prefix::parse("172.17.0.0/16");
+  EXPECT_TRUE(subnet.contains(*Ipv4Address::parse("172.17.255.1")));
+  EXPECT_FALSE(subnet.contains(*Ipv4Address::parse("172.18.0.1")));
+  EXPECT_TRUE(subnet.overlaps(*Ipv4Prefix::parse("172.16.0.0/12")));
+  EXPECT_TRUE(subnet.overlaps(*Ipv4Prefix::parse("172.17.3.0/24")));
+  EXPECT_FALSE(subnet.overlaps(*Ipv4Prefix::parse("172.18.0.0/16")));
+  EXPECT_TRUE(Ipv4Prefix{}.contains(*Ipv4Address::parse("8.8.8.8")));
+}
+
+TEST(Mac, ParsesAndPrints) {
+  EXPECT_EQ(format_mac(*parse_mac("02:42:AC:11:00:02")), "02:42:ac:11:00:02");
+  for (const char* bad :
+       {"", "02:42:ac:11:00", "02-42-ac-11-00-02", "02:42:ac:11:00:0g", "02:42:ac:11:00:022"})
+    EXPECT_FALSE(parse_mac(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace berth::netlink

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
+#include <thread>
+
+#include "base/file.h"
+#include "network/bridge.h"
+#include "network/firewall.h"
+#include "network/sandbox.h"
+
+namespace berth::network {
+namespace {
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
+
+template <class Body>
+void on_a_thread(Body body) {
+  std::thread([&] {
+    try {
+      body();
+    } catch (const std::exception& exception) {
+      ADD_FAILURE() << exception.what();
+    }
+  }).join();
+}
+
+// The host of a test is a network namespace of its own; the machine's is never touched.
+template <class Body>
+void on_own_host(Body body) {
+  on_a_thread([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "this test needs CAP_SYS_ADMIN";
+    body();
+  });
+}
+
+template <class Body>
+void inside(const Sandbox& sandbox, Body body) {
+  on_a_thread([&] {
+    ASSERT_EQ(setns(sandbox.descriptor(), CLONE_NEWNET), 0);
+    body();
+  });
+}
+
+sockaddr_in socket_address(Ipv4Address address, std::uint16_t port) {
+  sockaddr_in made{};
+  made.sin_family = AF_INET;
+  made.sin_port = htons(port);
+  made.sin_addr.s_addr = htonl(address.value);
+  return made;
+}
+
+Fd listen_at(Ipv4Address address, std::uint16_t port) {
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in where = socket_address(address, port);
+  EXPECT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0) << errno;
+  EXPECT_EQ(listen(socket.get(), 5), 0);
+  return socket;
+}
+
+bool can_connect(Ipv4Address address, std::uint16_t port) {
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in where = socket_address(address, port);
+  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) == 0) return true;
+  pollfd polled{socket.get(), POLLOUT, 0};
+  int error = 0;
+  socklen_t size = sizeof error;
+  return poll(&polled, 1, 3000) == 1 && getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+         error == 0;
+}
+
+TEST(Sandbox, HasOnlyALoopbackThatIsUp) {
+  Sandbox sandbox = must(Sandbox::create());
+  auto links = must(sandbox.netlink().links());
+  ASSERT_EQ(links.size(), 1u);
+  EXPECT_EQ(links[0].name, "lo");
+  EXPECT_TRUE(links[0].up);
+  inside(sandbox, [] {
+    Fd listening = listen_at(*Ipv4Address::parse("127.0.0.1"), 80);
+    EXPECT_TRUE(can_connect(*Ipv4Address::parse("127.0.0.1"), 80));
+  });
+}
+
+TEST(SandboxPool, HandsOutDifferentOnesAndRefills) {
+  SandboxPool pool(2);
+  for (int i = 0; i < 1000 && pool.ready() < 2; ++i) usleep(1000);
+  ASSERT_EQ(pool.ready(), 2u);
+  std::vector<Sandbox> taken;
+  std::set<ino_t> inodes;
+  for (int i = 0; i < 5; ++i) {
+    taken.push_back(must(pool.take()));
+    struct stat info;
+    ASSERT_EQ(fstat(taken.back().descriptor(), &info), 0);
+    inodes.insert(info.st_ino);
+  }
+  EXPECT_EQ(inodes.size(), 5u);
+  for (int i = 0; i < 1000 && pool.ready() < 2; ++i) usleep(1000);
+  EXPECT_EQ(pool.ready(), 2u);
+}
+
+TEST(BridgeNetwork, ConnectsContainersWithEachOtherAndTheHost) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    EXPECT_EQ(network->name(), "berth0");
+    EXPECT_EQ(network->subnet().text(), "172.17.0.0/16");
+    Sandbox first = must(Sandbox::create()), second = must(Sandbox::create());
+    Endpoint one = must(network->attach(first, {.container = "one"}));
+    Endpoint two = must(network->attach(second, {.container = "two"}));
+    EXPECT_EQ(one.address.text(), "172.17.0.2");
+    EXPECT_EQ(netlink::format_mac(one.mac), "02:42:ac:11:00:02");
+    EXPECT_EQ(one.gateway.text(), "172.17.0.1");
+    EXPECT_EQ(two.address.text(), "172.17.0.3");
+
+    Fd listening, at_gateway = listen_at(network->gateway(), 81);
+    inside(first, [&] { listening = listen_at(one.address, 80); });
+    EXPECT_TRUE(can_connect(one.address, 80));
+    inside(second, [&] {
+      EXPECT_TRUE(can_connect(one.address, 80));
+      EXPECT_TRUE(can_connect(network->gateway(), 81));
+      std::vector<netlink::Route> routes = must(second.netlink().routes());
+      EXPECT_TRUE(std::any_of(routes.begin(), routes.end(), [&](const netlink::Route& route) {
+        return route.destination.length == 0 && route.gateway == network->gateway();
+      }));
+    });
+    EXPECT_EQ(must(read_file("/proc/sys/net/ipv4/ip_forward")), "1\n");
+  });
+}
+
+TEST(BridgeNetwork, LosesTheInterfaceWithTheSandbox) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    netlink::Socket netlink = must(netlink::Socket::open());
+    std::string host_name;
+    {
+      Sandbox sandbox = must(Sandbox::create());
+      host_name = must(network->attach(sandbox, {.container = "c"})).host_interface_name;
+      ASSERT_TRUE(must(netlink.find_link(host_name)));
+    }
+    for (int i = 0; i < 3000 && must(netlink.find_link(host_name)); ++i) usleep(1000);
+    EXPECT_FALSE(must(netlink.find_link(host_name)));
+  });
+}
+
+TEST(BridgeNetwork, FindsItselfAgainAndKeepsReservedAddresses) {
+  on_own_host([] {
+    Sandbox sandbox = must(Sandbox::create()), later = must(Sandbox::create());
+    Endpoint before = must(must(BridgeNetwork::open({}))->attach(sandbox, {.container = "c"}));
+    auto again = must(BridgeNetwork::open({}));  // as after kill -9: the first did nothing to end itself
+    EXPECT_EQ(again->name(), "berth0");
+    must(again->reserve(before.address));
+    EXPECT_FALSE(again->reserve(before.address));
+    Endpoint after = must(again->attach(later, {.container = "d"}));
+    EXPECT_NE(after.address, before.address);
+    must(again->detach(before, true));
+    EXPECT_FALSE(must(must(netlink::Socket::open()).find_link(before.host_interface_name)));
+    must(again->detach(before, true));  // once more does no harm
+  });
+}
+
+TEST(BridgeNetwork, EvadesForeignDevicesAndSubnets) {
+  on_own_host([] {
+    netlink::Socket netlink = must(netlink::Socket::open());
+    netlink::Batch batch;
+    batch.create_bridge("berth0", {});
+    batch.create_bridge("d0", {.up = true});
+    must(netlink.execute(batch));
+    netlink::Batch address;
+    address.add_address(must(netlink.find_link("d0"))->index, *Ipv4Prefix::parse("172.17.5.1/24"));
+    address.add_route({*Ipv4Prefix::parse("172.18.0.0/15"), *Ipv4Address::parse("172.17.5.9"), 0});
+    must(netlink.execute(address));
+    auto network = must(BridgeNetwork::open({}));
+    EXPECT_EQ(network->name(), "berth1");
+    EXPECT_EQ(network->subnet().text(), "172.20.0.0/16");
+    EXPECT_EQ(must(BridgeNetwork::open({}))->name(), "berth1");  // not berth2
+    auto other = must(BridgeNetwork::open({.owner = "another"}));
+    EXPECT_EQ(other->name(), "berth2");
+    EXPECT_EQ(other->subnet().text(), "172.21.0.0/16");
+    must(network->remove());
+    EXPECT_FALSE(must(netlink.find_link("berth1")));
+  });
+}
+
+TEST(BridgeNetwork, MovesToAnotherSubnetWhenToldTo) {
+  on_own_host([] {
+    must(BridgeNetwork::open({}));
+    auto network = must(BridgeNetwork::open(
+        {.subnet = Ipv4Prefix::parse("10.5.0.0/24"), .gateway = Ipv4Address::parse("10.5.0.254")}));
+    EXPECT_EQ(network->gateway().text(), "10.5.0.254");
+    auto addresses = must(must(netlink::Socket::open()).addresses());
+    ASSERT_EQ(addresses.size(), 1u);
+    EXPECT_EQ(addresses[0].address.text(), "10.5.0.254/24");
+    must(network->reserve(*Ipv4Address::parse("172.17.0.2")));  // of before: not ours any more
+    EXPECT_FALSE(BridgeNetwork::open({.subnet = Ipv4Prefix::parse("10.5.0.0/31")}));
+    EXPECT_FALSE(BridgeNetwork::open({.gateway = Ipv4Address::parse("10.99.0.1")}));
+  });
+}
+
+TEST(BridgeNetwork, TakesWantedAddressesAndGivesThemBackOnFailure) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    Sandbox sandbox = must(Sandbox::create());
+    AttachRequest wanted{.container = "c", .address = Ipv4Address::parse("172.17.9.9")};
+    EXPECT_EQ(must(network->attach(sandbox, wanted)).address.text(), "172.17.9.9");
+    Result<Endpoint> taken = network->attach(sandbox, wanted);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().kind, ErrorKind::conflict);
+    // eth0 exists already: the address that was allocated must come back.
+    ASSERT_FALSE(network->attach(sandbox, {.container = "c", .address = Ipv4Address::parse("172.17.9.10")}));
+    must(network->reserve(*Ipv4Address::parse("172.17.9.10")));
+    for (const char* bad : {"172.17.0.0", "172.17.255.255", "172.17.0.1", "10.0.0.1"})
+      EXPECT_FALSE(network->attach(sandbox, {.container = "c", .address = Ipv4Address::parse(bad)})) << bad;
+    EXPECT_FALSE(BridgeNetwork::open({.name = "a\"b"}));
+  });
+}
+
+TEST(BridgeNetwork, AttachesManyAtOnceToDifferentAddresses) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    std::mutex mutex;
+    std::set<std::uint32_t> addresses;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&] {
+        for (int j = 0; j < 4; ++j) {
+          Result<Sandbox> sandbox = Sandbox::create();
+          ASSERT_TRUE(sandbox);
+          Result<Endpoint> endpoint = network->attach(*sandbox, {.container = "c"});
+          ASSERT_TRUE(endpoint) << endpoint.error().message;
+          std::lock_guard lock(mutex);
+          addresses.insert(endpoint->address.value);
+        }
+      });
+    threads.clear();
+    EXPECT_EQ(addresses.size(), 32u);
+  });
+}
+
+TEST(AddressPool, GivesEachAddressOnceAndOldOnesLast) {
+  AddressPool pool(*Ipv4Prefix::parse("10.0.0.0/29"));
+  must(pool.reserve(*Ipv4Address::parse("10.0.0.1")));
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.2");
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.3");
+  pool.release(*Ipv4Address::parse("10.0.0.2"));
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.4");
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.5");
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.6");
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.2");
+  Result<Ipv4Address> none = pool.allocate();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().kind, ErrorKind::exhausted);
+  for (const char* outside : {"10.0.0.0", "10.0.0.7", "10.0.0.8", "9.255.255.255"})
+    EXPECT_EQ(pool.reserve(*Ipv4Address::parse(outside)).error().kind, ErrorKind::invalid) << outside;
+}
+
+TEST(AddressPool, CoversTheWholeOfIpv4AndASingleHost) {
+  AddressPool all(*Ipv4Prefix::parse("0.0.0.0/0"));
+  must(all.reserve(*Ipv4Address::parse("255.255.255.254")));
+  EXPECT_TRUE(all.allocate());
+  AddressPool one(*Ipv4Prefix::parse("10.0.0.7/32"));
+  EXPECT_EQ(must(one.allocate()).text(), "10.0.0.7");
+  EXPECT_FALSE(one.allocate());
+}
+
+TEST(Firewall, WritesOneTableThatReplacesItself) {
+  EXPECT_EQ(firewall_text("berth", {{"berth0", *Ipv4Prefix::parse("172.17.0.0/16"), true},
+                                    {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), false}}),
+            R"(add table ip berth
+delete table ip berth
+table ip berth {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr 172.17.0.0/16 oifname != "berth0" masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname != "berth0" oifname "berth0" ct state established,related accept
+    iifname != "berth0" oifname "berth0" ct status dnat accept
+    iifname != "berth0" oifname "berth0" drop
+    iifname != "inner" oifname "inner" ct state established,related accept
+    iifname != "inner" oifname "inner" ct status dnat accept
+    iifname != "inner" oifname "inner" drop
+  }
+}
+)");
+  EXPECT_EQ(firewall_table_name("berth"), "berth");
+  EXPECT_EQ(firewall_table_name("A-b\"; flush ruleset"), "berth_a_b___flush_ruleset");
+}
+
+}  // namespace
+}  // namespace berth::network
