@@ -36,18 +36,13 @@ class Choice {
   explicit Choice(ImageStore& store) : store_(store) {}
 
   Result<void> add(const std::string& text) {
-    LeasedImage leased = TRY(store_.acquire(text));
     Result<oci::Reference> parsed = oci::Reference::parse(text);
+    if (parsed && parsed->name_only() && TRY(add_repository(*parsed))) return {};
+    LeasedImage leased = TRY(store_.acquire(text));
     bool by_id = leased.image.id.text().starts_with(text) || leased.image.id.hex().starts_with(text);
-    if (by_id || !parsed || parsed->digest()) {
-      slot(std::move(leased));
-      return {};
-    }
-    if (parsed->tag()) {
-      add_name(slot(std::move(leased)), *parsed);
-      return {};
-    }
-    return add_repository(*parsed);
+    Saved& saved = slot(std::move(leased));
+    if (!by_id && parsed && parsed->tag() && !parsed->digest()) add_name(saved, *parsed);
+    return {};
   }
 
   std::vector<Saved> take() && { return std::move(chosen_); }
@@ -65,14 +60,14 @@ class Choice {
     if (at == saved.names.end() || *at != name) saved.names.insert(at, name);
   }
 
-  // A name without a tag stands for every tag of the repository.
-  Result<void> add_repository(const oci::Reference& repository) {
+  // A name without a tag stands for every tag of the repository; false if there is none.
+  Result<bool> add_repository(const oci::Reference& repository) {
     std::vector<oci::Reference> tags = TRY(store_.tags_of_repository(repository));
     for (const oci::Reference& tag : tags) {
       LeasedImage leased = TRY(store_.acquire(tag.familiar()));
       add_name(slot(std::move(leased)), tag);
     }
-    return {};
+    return !tags.empty();
   }
 
   ImageStore& store_;
