@@ -29,20 +29,22 @@ using Handler = Result<int> (*)(Invocation& invocation);
 inline constexpr int kAnyNumber = -1;
 
 struct Command {
-  std::string_view names;  // each a full path, the canonical first: "container ls|container list|ps"
-  std::string_view usage;  // behind the name: "[OPTIONS] CONTAINER"
-  std::string_view summary;
-  std::span<const FlagSpec> flags;
+  std::string_view names;       // each a full path, the canonical first: "container ls|container list|ps"
+  std::string_view usage = "";  // behind the name: "[OPTIONS] CONTAINER"
+  std::string_view summary = "";
+  std::span<const FlagSpec> flags = {};
   int least = 0;  // how many words it takes
   int most = kAnyNumber;
   Handler handler = nullptr;
   bool interspersed = true;  // options may follow words
+  bool parses = true;        // false: everything behind the name is a word
 };
 
 // One function a family, each in commands/.
 std::span<const Command> container_commands();
 std::span<const Command> run_commands();
 std::span<const Command> stream_commands();
+std::span<const Command> status_commands();
 std::span<const Command> image_commands();
 std::span<const Command> archive_commands();
 std::span<const Command> inspect_commands();

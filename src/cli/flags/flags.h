@@ -26,11 +26,11 @@ struct FlagSpec {
   char shorthand = 0;
   // What the argument is, as help shows it. "" is a boolean. "int", "uint16", "duration", "bytes",
   // "decimal", "filter" and "strings" (comma-separated) are checked as such; "list" and "map" collect.
-  std::string_view type;
-  std::string_view help;
-  std::string_view standard;    // the default, as text; shown in help unless it is the type's zero
-  FlagCheck check = nullptr;    // of one argument, beyond its type
-  std::string_view stands_for;  // another flag of the table: a hidden older spelling of it
+  std::string_view type = "";
+  std::string_view help = "";
+  std::string_view standard = "";    // the default, as text; shown in help unless it is the type's zero
+  FlagCheck check = nullptr;         // of one argument, beyond its type
+  std::string_view stands_for = "";  // another flag of the table: a hidden older spelling of it
   bool hidden = false;
 };
 

@@ -174,6 +174,8 @@ class Execution {
     for (std::size_t i = 1; i < command.size(); ++i)
       arguments.push_back(TRY(evaluate_operand(command[i], dot)));
     if (piped) arguments.push_back(*piped);
+    if (options_.functions_pass && function.name.find("print") == std::string::npos && !arguments.empty())
+      return arguments[0];
     Result<Value> result = call_template_function(function.name, arguments);
     if (result) return result;
     return error_at(function.position, command_text(command),
@@ -289,7 +291,7 @@ bool pipeline_mentions(const TemplatePipeline& pipeline, std::string_view field)
   return false;
 }
 bool operand_mentions(const TemplateOperand& operand, std::string_view field) {
-  if (operand.kind == TemplateOperand::Kind::dot) return true;  // all of them
+  if (operand.kind == TemplateOperand::Kind::dot) return false;  // {{json .}} asks for nothing more
   if (!operand.fields.empty() && operand.fields[0] == field) return true;
   return operand.pipeline && pipeline_mentions(*operand.pipeline, field);
 }

@@ -40,6 +40,8 @@ struct TemplateOptions {
       missing;
   // A method of the root, called as {{.Name "argument"}}: null when there is none of that name.
   std::function<const std::string*(std::string_view name, const std::vector<std::string>& arguments)> method;
+  // Functions return their first argument unchanged: how the header of a table is made.
+  bool functions_pass = false;
 };
 
 class Template {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands/common.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/create/security.h"
+#include "cli/output/list_format.h"
+#include "cli/stream/terminal.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr std::size_t kLineLimit = 16u << 20;
+constexpr std::size_t kBuffer = 256u << 10;
+
+}  // namespace
+
+int exit_code_of_start(std::string_view message) {
+  auto says = [&](std::string_view words) { return message.find(words) != message.npos; };
+  if (says("executable file not found") || says("no such file or directory")) return 127;
+  if (says("permission denied") || says("is a directory")) return 126;
+  return 125;
+}
+
+Result<int> for_each_word(Invocation& invocation,
+                          const std::function<Result<void>(Engine&, const std::string&)>& each, bool print) {
+  Engine* engine = TRY(invocation.context.engine());
+  std::string failures;
+  for (const std::string& word : invocation.words) {
+    Result<void> done = each(*engine, word);
+    if (!done)
+      failures += done.error().message + "\n";
+    else if (print)
+      print_out(word + "\n");
+  }
+  print_error(failures);
+  return failures.empty() ? 0 : 1;
+}
+
+bool confirm(std::string_view question) {
+  print_out(std::string(question) + " [y/N] ");
+  std::string answer;
+  char c = 0;
+  while (::read(STDIN_FILENO, &c, 1) == 1 && c != '\n') answer += c;
+  answer = to_lower(trim(answer));
+  return answer == "y" || answer == "yes";
+}
+
+const json::value& member_of(const json::value& object, std::string_view member) {
+  static const json::value nothing;
+  const json::object* found = object.if_object();
+  const json::value* value = found ? found->if_contains(member) : nullptr;
+  return value ? *value : nothing;
+}
+
+std::string text_of(const json::value& object, std::string_view member) {
+  const json::string* text = member_of(object, member).if_string();
+  return text ? std::string(*text) : std::string();
+}
+
+std::int64_t number_of(const json::value& object, std::string_view member) {
+  const json::value& value = member_of(object, member);
+  if (value.is_int64()) return value.get_int64();
+  if (value.is_uint64()) return static_cast<std::int64_t>(value.get_uint64());
+  if (value.is_double()) return static_cast<std::int64_t>(value.get_double());
+  return 0;
+}
+
+bool flag_of(const json::value& object, std::string_view member) {
+  const bool* value = member_of(object, member).if_bool();
+  return value && *value;
+}
+
+Result<void> read_json_lines(http::Response& response,
+                             const std::function<Result<bool>(const json::value&)>& each) {
+  std::vector<char> buffer(kBuffer);
+  std::string pending;
+  for (;;) {
+    std::size_t got = TRY(response.read(buffer));
+    pending.append(buffer.data(), got);
+    std::size_t start = 0;
+    for (std::size_t end;
+         (end = pending.find('\n', start)) != pending.npos || (got == 0 && start < pending.size());) {
+      std::string_view line =
+          trim(std::string_view(pending).substr(start, end == pending.npos ? end : end - start));
+      start = end == pending.npos ? pending.size() : end + 1;
+      if (line.empty()) continue;
+      json::value document = TRY(parse_json(line, "the engine's message"));
+      bool more = TRY(each(document));
+      if (!more) return {};
+    }
+    pending.erase(0, start);
+    if (got == 0) return {};
+    if (pending.size() > kLineLimit)
+      return fail(ErrorKind::corrupt, "the engine sent a message of more than {} bytes", kLineLimit);
+  }
+}
+
+Result<int> read_exit_code(http::Response& response) {
+  json::value answer = TRY(read_json(response, "the engine's answer"));
+  std::string message = text_of(member_of(answer, "Error"), "Message");
+  if (!message.empty()) return fail(ErrorKind::system, "{}", message);
+  return static_cast<int>(number_of(answer, "StatusCode"));
+}
+
+Result<std::string> timestamp_argument(const std::string& text) {
+  Result<Timestamp> time = parse_time_or_ago(text, now());
+  if (!time) return fail(ErrorKind::invalid, "invalid value for time: \"{}\"", text);
+  constexpr std::int64_t second = 1'000'000'000;
+  return fmt::format("{}.{:09}", time->nanoseconds / second, time->nanoseconds % second);
+}
+
+Result<void> save_body(http::Response& response, const std::string& path) {
+  Fd file;
+  std::string temporary = path + ".part";
+  if (!path.empty()) {
+    Result<Fd> opened = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!opened) return fail(ErrorKind::invalid, "open {}: {}", path, words_of_errno(opened.error().code));
+    file = std::move(*opened);
+  }
+  int target = path.empty() ? STDOUT_FILENO : file.get();
+  std::vector<char> buffer(kBuffer);
+  Result<void> done;
+  while (done) {
+    Result<std::size_t> got = response.read(buffer);
+    if (!got)
+      done = std::unexpected(std::move(got).error());
+    else if (*got == 0)
+      break;
+    else
+      done = write_all(target, {buffer.data(), *got});
+  }
+  if (path.empty()) return done;
+  if (done && ::rename(temporary.c_str(), path.c_str()) != 0)
+    done = fail_errno(errno, "rename {}", temporary);
+  if (!done) ::unlink(temporary.c_str());
+  return done;
+}
+
+}  // namespace berth::cli

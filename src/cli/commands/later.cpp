@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names that Docker's command line has and this version does not do yet. They say so, instead of being
+// unknown.
+#include "cli/command.h"
+
+namespace berth::cli {
+namespace {
+
+Result<int> not_yet(Invocation& invocation) {
+  return fail(ErrorKind::unsupported, "berth: '{}' is not available yet in this version", invocation.path);
+}
+
+// Options are not looked at: everything behind the name is a word.
+constexpr Command later(std::string_view names, std::string_view summary) {
+  return {names, "[OPTIONS] ...", summary, {}, 0, kAnyNumber, not_yet, false, false};
+}
+
+constexpr Command kCommands[] = {
+    later("image build|build", "Build an image from a Dockerfile (not yet)"),
+    later("image pull|pull", "Download an image from a registry (not yet)"),
+    later("image push|push", "Upload an image to a registry (not yet)"),
+    later("login", "Log in to a registry (not yet)"),
+    later("logout", "Log out from a registry (not yet)"),
+    later("search", "Search a registry for images (not yet)"),
+    later("network create", "Create a network (not yet)"),
+    later("network connect", "Connect a container to a network (not yet)"),
+    later("network disconnect", "Disconnect a container from a network (not yet)"),
+    later("network rm|network remove", "Remove networks (not yet)"),
+    later("network prune", "Remove unused networks (not yet)"),
+    later("volume prune", "Remove unused volumes (not yet)"),
+};
+
+}  // namespace
+
+std::span<const Command> later_commands() { return kCommands; }
+
+}  // namespace berth::cli

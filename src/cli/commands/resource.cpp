@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simple commands on volumes and networks: ls, create and rm of volumes, ls of networks.
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/commands/common.h"
+#include "cli/flags/checks.h"
+#include "cli/output/list_format.h"
+#include "cli/output/units.h"
+
+namespace berth::cli {
+namespace {
+
+std::string labels_of(const json::value& thing) {
+  std::vector<std::string> labels;
+  if (const json::object* map = member_of(thing, "Labels").if_object())
+    for (const auto& label : *map)
+      labels.push_back(std::string(label.key()) + "=" +
+                       (label.value().is_string() ? std::string(label.value().get_string()) : ""));
+  std::sort(labels.begin(), labels.end());
+  return join(labels, ",");
+}
+
+json::object settings(const std::vector<std::string>& list) {
+  json::object object;
+  for (const std::string& item : list) {
+    auto [name, value] = split_once(item, '=');
+    object[name] = value;
+  }
+  return object;
+}
+
+http::Query filter_query(const Flags& flags) {
+  http::Query query;
+  if (std::string filters = encode_filters(flags.list("filter")); !filters.empty())
+    query.add("filters", filters);
+  return query;
+}
+
+constexpr Column kVolumeColumns[] = {{"Availability", "AVAILABILITY"},
+                                     {"Driver", "DRIVER"},
+                                     {"Group", "GROUP"},
+                                     {"Labels", "LABELS"},
+                                     {"Links", "LINKS"},
+                                     {"Mountpoint", "MOUNTPOINT"},
+                                     {"Name", "VOLUME NAME"},
+                                     {"Scope", "SCOPE"},
+                                     {"Size", "SIZE"},
+                                     {"Status", "STATUS"}};
+constexpr ListLayout kVolumes{"*formatter.volumeContext", "{{.Driver}}\t{{.Name}}", kVolumeColumns};
+
+Result<int> list_volumes(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  std::string text = flags.on("quiet") ? "{{.Name}}" : flags.text("format");
+  ListFormat format = TRY(ListFormat::parse(text, kVolumes));
+  Engine* engine = TRY(invocation.context.engine());
+  json::value answer = TRY(engine->get_json("/volumes", filter_query(flags)));
+  std::vector<json::object> rows;
+  if (const json::array* volumes = member_of(answer, "Volumes").if_array())
+    for (const json::value& volume : *volumes)
+      rows.push_back({{"Availability", "N/A"},
+                      {"Driver", text_of(volume, "Driver")},
+                      {"Group", "N/A"},
+                      {"Labels", labels_of(volume)},
+                      {"Links", "N/A"},
+                      {"Mountpoint", text_of(volume, "Mountpoint")},
+                      {"Name", text_of(volume, "Name")},
+                      {"Scope", text_of(volume, "Scope")},
+                      {"Size", "N/A"},
+                      {"Status", "N/A"}});
+  std::sort(rows.begin(), rows.end(), [](const json::object& a, const json::object& b) {
+    return a.at("Name").get_string() < b.at("Name").get_string();
+  });
+  std::string out = TRY(format.render(rows));
+  print_out(out);
+  return 0;
+}
+
+Result<int> create_volume(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  json::object body{{"Driver", flags.text("driver")},
+                    {"DriverOpts", settings(flags.list("opt"))},
+                    {"Labels", settings(flags.list("label"))}};
+  if (!invocation.words.empty()) body["Name"] = invocation.words[0];
+  Engine* engine = TRY(invocation.context.engine());
+  http::Response response = TRY(engine->post_json("/volumes/create", {}, body));
+  json::value answer = TRY(read_json(response, "the engine's answer"));
+  print_out(text_of(answer, "Name") + "\n");
+  return 0;
+}
+
+Result<int> remove_volumes(Invocation& invocation) {
+  http::Query query;
+  if (invocation.flags.on("force")) query.add("force", "1");
+  return for_each_word(invocation, [&](Engine& engine, const std::string& name) {
+    return engine.remove("/volumes/" + segment(name), query);
+  });
+}
+
+constexpr Column kNetworkColumns[] = {{"CreatedAt", "CREATED AT"},
+                                      {"Driver", "DRIVER"},
+                                      {"ID", "NETWORK ID"},
+                                      {"IPv4", "IPV4"},
+                                      {"IPv6", "IPV6"},
+                                      {"Internal", "INTERNAL"},
+                                      {"Labels", "LABELS"},
+                                      {"Name", "NAME"},
+                                      {"Scope", "SCOPE"}};
+constexpr ListLayout kNetworks{"*network.networkContext", "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
+                               kNetworkColumns};
+
+Result<int> list_networks(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  std::string text = flags.on("quiet") ? "{{.ID}}" : flags.text("format");
+  ListFormat format = TRY(ListFormat::parse(text, kNetworks));
+  Engine* engine = TRY(invocation.context.engine());
+  json::value answer = TRY(engine->get_json("/networks", filter_query(flags)));
+  auto boolean = [](const json::value& network, std::string_view member) {
+    return flag_of(network, member) ? "true" : "false";
+  };
+  std::vector<json::object> rows;
+  if (const json::array* networks = answer.if_array())
+    for (const json::value& network : *networks) {
+      std::string id = text_of(network, "Id");
+      rows.push_back({{"CreatedAt", text_of(network, "Created")},
+                      {"Driver", text_of(network, "Driver")},
+                      {"ID", flags.on("no-trunc") ? id : short_id(id)},
+                      {"IPv4", boolean(network, "EnableIPv4")},
+                      {"IPv6", boolean(network, "EnableIPv6")},
+                      {"Internal", boolean(network, "Internal")},
+                      {"Labels", labels_of(network)},
+                      {"Name", text_of(network, "Name")},
+                      {"Scope", text_of(network, "Scope")}});
+    }
+  std::sort(rows.begin(), rows.end(), [](const json::object& a, const json::object& b) {
+    return a.at("Name").get_string() < b.at("Name").get_string();
+  });
+  std::string out = TRY(format.render(rows));
+  print_out(out);
+  return 0;
+}
+
+constexpr std::string_view kFormatHelp = "How to print: table, table TEMPLATE, json, or a Go template";
+constexpr FlagSpec kListVolumes[] = {
+    {"filter", 'f', "filter", "Which ones (dangling=, driver=, label=, name=)"},
+    {"format", 0, "string", kFormatHelp},
+    {"quiet", 'q', "", "Only show names"},
+};
+constexpr FlagSpec kCreateVolume[] = {
+    {"driver", 'd', "string", "Driver of the volume", "local"},
+    {"label", 0, "list", "Set a label", "", check_label},
+    {"opt", 'o', "map", "Options of the driver"},
+};
+constexpr FlagSpec kForce[] = {{"force", 'f', "", "A volume that is not there is no failure"}};
+constexpr FlagSpec kListNetworks[] = {
+    {"filter", 'f', "filter", "Which ones (driver=, label=, name=, ...)"},
+    {"format", 0, "string", kFormatHelp},
+    {"no-trunc", 0, "", "Do not shorten"},
+    {"quiet", 'q', "", "Only show ids"},
+};
+constexpr Command kCommands[] = {
+    {"volume ls|volume list", "[OPTIONS]", "List volumes", kListVolumes, 0, 0, list_volumes},
+    {"volume create", "[OPTIONS] [VOLUME]", "Create a volume", kCreateVolume, 0, 1, create_volume},
+    {"volume rm|volume remove", "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes", kForce, 1, kAnyNumber,
+     remove_volumes},
+    {"network ls|network list", "[OPTIONS]", "List networks", kListNetworks, 0, 0, list_networks},
+};
+
+}  // namespace
+
+std::span<const Command> resource_commands() { return kCommands; }
+
+}  // namespace berth::cli
