@@ -89,7 +89,10 @@ Result<bool> Connection::read_head() {
   std::size_t searched = 0;
   for (;;) {
     // Blank lines before a request are forgiven (RFC 9112, section 2.2).
-    while (searched == 0 && input_.view().starts_with("\r\n")) input_.consume(2);
+    while (input_.view().starts_with("\r\n")) {
+      input_.consume(2);
+      searched = 0;
+    }
     std::string_view bytes = input_.view();
     if (!begun && !bytes.empty()) {
       begun = true;

@@ -50,9 +50,9 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
 TEST(Server, TakesHeadsAndBodiesByteByByte) {
   RunningServer running(echo);
   RawClient client(running);
-  for (char c :
-       std::string("POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
-                   "\r\n3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nT: v\r\n\r\n"))
+  for (char c : std::string(
+           "\r\n\r\nPOST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+           "\r\n3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nT: v\r\n\r\n"))
     client.say(std::string_view(&c, 1));
   EXPECT_THAT(client.rest(), HasSubstr("POST /x abc0123456789"));
 }
