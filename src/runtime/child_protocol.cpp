@@ -145,6 +145,8 @@ Error failure_of(const ChildRecord& record, const Plan* plan, const oci::Process
                       "cannot open a terminal: the container's /dev/pts is not a devpts");
     case Stage::wait:
       return error_of(ErrorKind::cancelled, 0, "the container was given up before it started");
+    case Stage::start_hook:
+      return kernel_error(code, "a startContainer hook failed");
     case Stage::keyring:
       return kernel_error(code, "cannot make a session keyring");
     case Stage::rlimit:

@@ -38,6 +38,7 @@ enum class Stage : std::uint32_t {
   terminal,
   terminal_filesystem,  // no devpts where one should be
   wait,                 // the parent is gone
+  start_hook,
   keyring,
   rlimit,  // index: Process::rlimits
   scheduler,

@@ -91,8 +91,7 @@ class CreatedContainer {
   Fd terminal_;
   Fd control_;
   std::vector<std::string> warnings_;
-  std::string program_;  // args[0], for messages
-  std::string cwd_;
+  oci::Process process_;  // for messages
 };
 
 // On failure nothing is left: the child is reaped, its cgroup removed.

@@ -43,14 +43,12 @@ class Planner {
   Result<Plan> run() {
     TRY(check());
     TRY(namespaces());
-    if (mount_namespace_) {
-      begin_root();
-      for (const oci::Mount& mount : spec_.mounts) TRY_AS("mount " + mount.destination, add_mount(mount));
-      TRY(devices());
-    }
+    begin_root();
+    for (const oci::Mount& mount : spec_.mounts) TRY_AS("mount " + mount.destination, add_mount(mount));
+    TRY(devices());
     if (cgroup_namespace_) add(UnshareCgroupNamespace{});
     TRY(kernel_settings());
-    if (mount_namespace_) finish_root();
+    finish_root();
     return std::move(plan_);
   }
 
@@ -68,8 +66,9 @@ class Planner {
            "\" is not applied: this runtime does not use AppArmor");
     if (!process.selinux_label.empty() || !spec_.linux_.mount_label.empty())
       warn("SELinux labels are not applied: this runtime does not use SELinux");
-    if (process.terminal && !spec_.find_namespace("mount"))
-      return fail(ErrorKind::invalid, "a terminal needs a mount namespace");
+    const oci::Namespace* mount = spec_.find_namespace("mount");
+    if (!mount || !mount->path.empty())
+      return fail(ErrorKind::unsupported, "a container needs a new mount namespace of its own");
     return {};
   }
 
@@ -95,8 +94,6 @@ class Planner {
     bool by_descriptor =
         std::ranges::find(options_.joined_by_descriptor, one.type) != options_.joined_by_descriptor.end();
     if (by_descriptor || !one.path.empty()) {
-      if (kind.flag == CLONE_NEWNS)
-        return fail(ErrorKind::unsupported, "joining an existing mount namespace is not supported");
       plan_.joins.push_back({kind.flag, one.type, by_descriptor ? "" : one.path});
       return {};
     }
@@ -105,7 +102,6 @@ class Planner {
       return {};
     }
     plan_.new_namespaces |= kind.flag;
-    mount_namespace_ |= kind.flag == CLONE_NEWNS;
     plan_.user_namespace |= kind.flag == CLONE_NEWUSER;
     return {};
   }
@@ -312,7 +308,6 @@ class Planner {
   const oci::RuntimeSpec& spec_;
   const PlanOptions& options_;
   Plan plan_;
-  bool mount_namespace_ = false;
   bool cgroup_namespace_ = false;
   bool dev_is_bound_ = false;
   bool has_devpts_ = false;
