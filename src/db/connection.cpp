@@ -120,6 +120,9 @@ Result<void> Database::Connection::set_durability(Durability wanted) {
   if (durability_known && durability == wanted) return {};
   // In WAL mode NORMAL syncs at checkpoints alone: what a power cut takes is whole transactions, the newest.
   TRY(execute(wanted == Durability::durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  // A checkpoint syncs, so commits that need not be durable leave it to the next one that must be, until the
+  // log has 16 MiB.
+  sqlite3_wal_autocheckpoint(handle.get(), wanted == Durability::durable ? 1000 : 4000);
   durability = wanted;
   durability_known = true;
   return {};

@@ -46,6 +46,7 @@ Result<void> complete_directories(layers::LayerStore& store, const std::vector<D
 // ---- Lease
 
 Lease::Lease(std::unique_ptr<Held> held) : held_(std::move(held)) {}
+Lease::Lease() noexcept = default;
 Lease::Lease(Lease&& other) noexcept = default;
 Lease& Lease::operator=(Lease&& other) noexcept {
   if (this != &other) {

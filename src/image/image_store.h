@@ -11,6 +11,8 @@
 //   TRY(store->sweep());                     // only now: the leases say what stopped containers still need
 //   auto [image, lease] = TRY(store->acquire("bb"));   // run: nobody can take the layers away meanwhile
 //
+// While a transaction of the database is open in a thread, that thread must not call the store.
+//
 // Errors that clients see have Docker's words: "No such image: bb:latest", "conflict: unable to ...".
 #pragma once
 #include <functional>
@@ -46,7 +48,7 @@ std::vector<db::Migration> migrations();
 // Release it outside of any database transaction: layers may be collected then.
 class Lease {
  public:
-  Lease() noexcept = default;
+  Lease() noexcept;
   Lease(Lease&& other) noexcept;
   Lease& operator=(Lease&& other) noexcept;
   ~Lease();
