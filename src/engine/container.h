@@ -125,6 +125,7 @@ class Container {
   keeper::State state;          // as last observed
   bool paused = false;
   bool removing = false;
+  bool restarting_by_hand = false;  // between the two halves of `restart`: --rm does not remove it
   bool removed = false;
   Health health;
   std::shared_ptr<KeeperLink> keeper;          // while one lives

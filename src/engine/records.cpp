@@ -103,8 +103,8 @@ std::vector<db::Migration> migrations() {
                   "CREATE TABLE remembered(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"}};
 }
 
-db::Durability durability_of(const ContainerRecord& record) {
-  return record.host_config.auto_remove ? db::Durability::visible : db::Durability::durable;
+Durability durability_of(const ContainerRecord& record) {
+  return record.host_config.auto_remove ? Durability::visible : Durability::durable;
 }
 
 Result<void> insert_container(db::Database& database, const ContainerRecord& record, const keeper::State& state) {
@@ -116,7 +116,7 @@ Result<void> insert_container(db::Database& database, const ContainerRecord& rec
 }
 
 Result<void> update_container(db::Database& database, const ContainerRecord& record, const keeper::State& state,
-                              db::Durability durability) {
+                              Durability durability) {
   const std::string document = encode_record(record);
   db::Transaction transaction = TRY(database.begin(durability));
   TRY(transaction.run("UPDATE containers SET name = ?, record = ?, state = ? WHERE id = ?", record.name, document,
@@ -148,7 +148,7 @@ Result<std::vector<StoredContainer>> load_containers(db::Database& database, std
 
 Result<std::string> remembered_value(db::Database& database, const std::string& name,
                                      const std::string& first_value) {
-  db::Transaction transaction = TRY(database.begin(db::Durability::durable));
+  db::Transaction transaction = TRY(database.begin(Durability::durable));
   TRY(transaction.run("INSERT OR IGNORE INTO remembered(name, value) VALUES(?, ?)", name, first_value));
   std::string value = first_value;
   {

@@ -19,11 +19,11 @@ struct StoredContainer {
 };
 
 // What a power cut may take. Records of containers that remove themselves need not survive one.
-db::Durability durability_of(const ContainerRecord& record);
+Durability durability_of(const ContainerRecord& record);
 
 Result<void> insert_container(db::Database& database, const ContainerRecord& record, const keeper::State& state);
 Result<void> update_container(db::Database& database, const ContainerRecord& record, const keeper::State& state,
-                              db::Durability durability);
+                              Durability durability);
 Result<void> delete_container(db::Database& database, const ContainerRecord& record);
 
 // A row that cannot be read is reported in `damaged` (its id and why) and left out: the engine always starts.

@@ -154,7 +154,7 @@ Result<void> Registry::remove(const ContainerPointer& container) {
   return {};
 }
 
-Result<void> Registry::save(const ContainerPointer& container, db::Durability durability) {
+Result<void> Registry::save(const ContainerPointer& container, Durability durability) {
   ContainerRecord record;
   keeper::State state;
   {

@@ -33,7 +33,7 @@ class Registry {
   Result<void> remove(const ContainerPointer& container);
 
   // Writes what has changed in the record or the state. Takes the container's mutex.
-  Result<void> save(const ContainerPointer& container, db::Durability durability);
+  Result<void> save(const ContainerPointer& container, Durability durability);
 
  private:
   Result<void> check_free(const std::string& name) const;  // with mutex_ held

@@ -323,6 +323,12 @@ Result<std::vector<std::string>> effective_capabilities(const HostConfig& config
   return result;
 }
 
+std::string cgroup_path(const Settings& settings, const ContainerRecord& record) {
+  const std::string& own = record.host_config.resources.cgroup_parent;
+  const std::string& parent = own.empty() ? settings.cgroup_parent : own;
+  return (parent.starts_with('/') ? parent : "/" + parent) + "/" + record.id;
+}
+
 Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const ContainerRecord& record,
                                              const StartFacts& facts) {
   const HostConfig& config = record.host_config;
@@ -357,9 +363,7 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   oci::Linux& linux_part = spec.linux_;
   linux_part.namespaces = make_namespaces(record, facts);
   linux_part.devices = config.privileged ? facts.host_devices : facts.devices;
-  const std::string& parent =
-      config.resources.cgroup_parent.empty() ? settings.cgroup_parent : config.resources.cgroup_parent;
-  linux_part.cgroups_path = (parent.starts_with('/') ? parent : "/" + parent) + "/" + record.id;
+  linux_part.cgroups_path = cgroup_path(settings, record);
   linux_part.resources = make_resources(config.resources, facts);
   linux_part.resources.devices = TRY(device_rules(config, facts));
   linux_part.rootfs_propagation = rootfs_propagation_for(record.mounts);

@@ -53,6 +53,9 @@ oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser
 Result<std::vector<std::string>> effective_capabilities(const HostConfig& config,
                                                         const std::vector<std::string>& all);
 
+// The container's control group, below --cgroup-parent or the engine's own.
+std::string cgroup_path(const Settings& settings, const ContainerRecord& record);
+
 oci::Resources make_resources(const ResourceLimits& limits, const StartFacts& facts);
 
 inline constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

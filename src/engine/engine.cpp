@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/records.h"
+#include "netlink/ipv4.h"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::size_t kReadySandboxes = 4;
+
+// The program `name` in the directory of the running one, or as it is found in PATH.
+std::string sibling_program(const std::string& name) {
+  char path[4096];
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (length > 0) {
+    std::string own(path, static_cast<std::size_t>(length));
+    std::string beside = own.substr(0, own.rfind('/') + 1) + name;
+    if (exists(beside)) return beside;
+  }
+  return name;
+}
+
+Result<void> make_private_directory(const std::string& path, mode_t mode) {
+  TRY(make_directories(path, mode));
+  if (chmod(path.c_str(), mode) != 0) return fail_errno(errno, "set the mode of {}", path);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(Settings settings) {
+  if (settings.keeper_program.empty()) settings.keeper_program = sibling_program("berth-keeper");
+  if (settings.init_program.empty()) settings.init_program = sibling_program("berth-init");
+  std::unique_ptr<Engine> engine(new Engine(std::move(settings)));
+  TRY(engine->take_roots());
+  TRY(engine->open_storage());
+  engine->open_network();
+  TRY(engine->start_services());
+  TRY(engine->recover());
+  return engine;
+}
+
+Engine::~Engine() {
+  work_.stop();
+  health_.reset();
+  watch_.reset();  // no report comes after this
+}
+
+Result<void> Engine::take_roots() {
+  TRY(make_private_directory(settings_.data_root, 0710));
+  TRY(make_private_directory(settings_.containers_directory(), 0710));
+  TRY(make_private_directory(settings_.removed_directory(), 0700));
+  TRY(make_private_directory(settings_.volumes_directory(), 0711));
+  TRY(make_private_directory(settings_.exec_root, 0711));
+  TRY(make_private_directory(settings_.exec_root + "/containers", 0700));
+  lock_ = TRY(open_file(settings_.data_root + "/lock", O_RDWR | O_CREAT, 0600));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+    return fail(ErrorKind::conflict, "the data root {} is in use by another engine", settings_.data_root);
+  return {};
+}
+
+Result<void> Engine::open_storage() {
+  std::vector<db::Migration> steps = migrations();
+  std::vector<db::Migration> image_steps = image::migrations();
+  steps.insert(steps.end(), image_steps.begin(), image_steps.end());
+  database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
+  id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
+  layers_.emplace(TRY(layers::LayerStore::open(settings_.data_root + "/layers")));
+  image::StoreOptions options;
+  options.database = database_.get();
+  options.layers = &*layers_;
+  options.staging = settings_.data_root + "/images";
+  options.on_event = [this](const image::Event& happened) {
+    Event event{"image", happened.action, happened.id.text(), happened.labels, {}};
+    event.attributes["name"] = happened.name;
+    events_.publish(std::move(event));
+  };
+  images_ = TRY(image::ImageStore::open(std::move(options)));
+  registry_ = std::make_unique<Registry>(*database_);
+  std::vector<std::string> damaged = TRY(registry_->load());
+  for (const std::string& what : damaged) log_error("engine", "left out: {}", what);
+  for (const ContainerPointer& container : registry_->all()) container->lease = images_->lease(container->record.diff_ids);
+  TRY(images_->sweep());
+  return {};
+}
+
+// Without a bridge everything but --network bridge works, so its failure is told and not fatal.
+void Engine::open_network() {
+  sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
+  if (settings_.bridge == "none") return;
+  network::BridgeSettings bridge;
+  if (!settings_.bridge.empty()) bridge.name = settings_.bridge;
+  bridge.owner = id_.substr(0, 12);
+  bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
+  if (!settings_.bridge_address.empty()) {
+    std::optional<netlink::Ipv4Prefix> address = netlink::Ipv4Prefix::parse(settings_.bridge_address);
+    if (!address) return log_error("engine", "no bridge network: invalid address '{}'", settings_.bridge_address);
+    bridge.subnet = address->subnet();
+    bridge.gateway = address->address;
+  }
+  Result<std::unique_ptr<network::BridgeNetwork>> opened = network::BridgeNetwork::open(bridge);
+  if (opened) bridge_ = std::move(*opened);
+  else log_error("engine", "no bridge network: {}", opened.error().message);
+}
+
+Result<void> Engine::start_services() {
+  KeeperCallbacks callbacks;
+  callbacks.on_state = [this](const auto& link, const keeper::State& state) { lifecycle_->on_state(link, state); };
+  callbacks.on_exec_exited = [this](const auto&, const keeper::ExecExited& exited) { execs_->on_exited(exited); };
+  callbacks.on_gone = [this](const auto& link) { lifecycle_->on_gone(link); };
+  roots_ = std::make_unique<RootFileSystems>(settings_, *layers_);
+  volumes_ = std::make_unique<Volumes>(settings_);
+  watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
+  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *layers_, *roots_, *volumes_, *watch_, *sandboxes_,
+                                         bridge_.get());
+  lifecycle_ = std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, events_, work_);
+  execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);
+  health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);
+  creator_ = std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *lifecycle_);
+  lifecycle_->set_listener({[this](const ContainerPointer& container) { health_->started(container); },
+                            [this](const ContainerPointer& container) { health_->ended(container); }});
+  return {};
+}
+
+Result<void> Engine::recover() {
+  lifecycle_->recover(*watch_, bridge_.get());
+  return {};
+}
+
+image::UsersOf Engine::image_users() {
+  return [this](const Digest& image) {
+    std::vector<image::ImageUser> users;
+    for (const ContainerPointer& container : registry_->all()) {
+      std::lock_guard lock(container->mutex);
+      if (container->record.image_id == image) users.push_back({container->record.id, container->alive()});
+    }
+    return users;
+  };
+}
+
+}  // namespace berth::engine

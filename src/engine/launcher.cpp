@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/launcher.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/host_facts.h"
+#include "engine/modes.h"
+#include "keeper/paths.h"
+#include "sys/seccomp.h"
+
+namespace berth::engine {
+namespace {
+
+// Undoes something unless told that all went well.
+template <class Function>
+class Undo {
+ public:
+  explicit Undo(Function undo) : undo_(std::move(undo)) {}
+  Undo(const Undo&) = delete;
+  Undo& operator=(const Undo&) = delete;
+  ~Undo() {
+    if (armed_) undo_();
+  }
+  void disarm() { armed_ = false; }
+
+ private:
+  Function undo_;
+  bool armed_ = true;
+};
+
+// In place: the container may have the file mounted, and a new one under the same name would not be seen there.
+Result<void> write_in_place(const std::string& path, std::string_view text) {
+  Fd file = TRY(open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
+  TRY_AS("write " + path, write_all(file.get(), text));
+  return {};
+}
+
+std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
+                       const std::optional<network::Endpoint>& endpoint, const std::string& gateway) {
+  std::string text =
+      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n"
+      "ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+  for (const std::string& entry : record.host_config.extra_hosts) {
+    const std::size_t separator = entry.find_first_of(":=");
+    std::string address = entry.substr(separator + 1);
+    if (address == "host-gateway") address = gateway;
+    text += address + "\t" + entry.substr(0, separator) + "\n";
+  }
+  if (endpoint) {
+    std::string names = facts.resolved_hostname;
+    if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
+    text += endpoint->address.text() + "\t" + names + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+Launcher::Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
+                   const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch,
+                   network::SandboxPool& sandboxes, network::BridgeNetwork* bridge)
+    : settings_(settings),
+      registry_(registry),
+      layers_(layers),
+      roots_(roots),
+      volumes_(volumes),
+      watch_(watch),
+      sandboxes_(sandboxes),
+      bridge_(bridge),
+      capabilities_(machine_capabilities()) {}
+
+Result<void> Launcher::launch(const ContainerPointer& container) {
+  ContainerRecord record;
+  {
+    std::lock_guard lock(container->mutex);
+    record = container->record;
+  }
+  TRY(prepare_sources(record));
+  StartFacts facts = TRY(gather(record));
+  oci::RuntimeSpec spec = TRY(make_runtime_config(settings_, record, facts));
+  Network attached = TRY(attach_network(record));
+  {
+    std::lock_guard lock(container->mutex);
+    container->endpoint = attached.endpoint;
+    container->record.address = attached.endpoint ? std::optional(attached.endpoint->address) : std::nullopt;
+  }
+  Undo undo([&] {
+    release_network(*container);
+    (void)remove_tree(settings_.run_directory(record.id));
+  });
+  TRY(write_network_files(record, facts, attached.endpoint));
+  TRY(write_bundle(record, spec));
+  TRY(start_keeper(container, attached.sandbox ? attached.sandbox->descriptor() : -1));
+  undo.disarm();
+  return {};
+}
+
+// Mount sources that are made on demand, and fresh volumes that the image fills.
+Result<void> Launcher::prepare_sources(const ContainerRecord& record) const {
+  for (const MountPoint& mount : record.mounts) {
+    if (mount.type == "bind" && !exists(mount.source)) {
+      if (!mount.create_source)
+        return fail(ErrorKind::invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                    mount.source);
+      TRY_AS("error while creating mount source path '" + mount.source + "'", make_directories(mount.source, 0755));
+    }
+    if (mount.type == "volume" && mount.copy_up && mount.subpath.empty()) {
+      Result<std::vector<std::string>> content = list_directory(mount.source);
+      if (!content || !content->empty()) continue;
+      Fd root = TRY(roots_.open_read_only(record));
+      TRY(volumes_.copy_up(mount, root.get()));
+    }
+  }
+  return {};
+}
+
+Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
+  const HostConfig& host = record.host_config;
+  StartFacts facts;
+  facts.container_directory = settings_.container_directory(record.id);
+  facts.all_capabilities = capabilities_;
+  facts.host_memory = host_memory();
+  AccountFiles accounts = TRY(roots_.account_files(record));
+  facts.user = TRY(resolve_user(accounts, record.config.user, host.group_add));
+  const bool hosts_name = record.config.hostname.empty() &&
+                          (host.uts_mode == "host" || network_kind(host.network_mode) == NetworkKind::host);
+  facts.resolved_hostname = hosts_name ? host_name() : hostname_of(record);
+  const NetworkKind kind = network_kind(host.network_mode);
+  facts.network_by_descriptor = kind == NetworkKind::bridge || kind == NetworkKind::none;
+  TRY(share_namespaces(record, facts));
+  TRY(choose_seccomp(record, facts));
+  for (const DeviceMapping& mapping : host.resources.devices) {
+    std::vector<oci::Device> found = TRY(lookup_device(mapping));
+    facts.devices.insert(facts.devices.end(), found.begin(), found.end());
+  }
+  if (host.privileged) facts.host_devices = all_host_devices();
+  for (const auto* list : {&host.resources.blkio_device_read_bps, &host.resources.blkio_device_write_bps,
+                           &host.resources.blkio_device_read_iops, &host.resources.blkio_device_write_iops})
+    for (const ThrottleDevice& device : *list)
+      facts.block_devices[device.path] = TRY(lookup_block_device(device.path));
+  for (const WeightDevice& device : host.resources.blkio_weight_device)
+    facts.block_devices[device.path] = TRY(lookup_block_device(device.path));
+  if (host.init.value_or(settings_.init_by_default)) {
+    facts.init_program = settings_.init_program;
+    if (!exists(facts.init_program))
+      return fail(ErrorKind::not_found, "--init needs berth-init, which is not at {}: set --init-path", facts.init_program);
+  }
+  return facts;
+}
+
+Result<void> Launcher::share_namespaces(const ContainerRecord& record, StartFacts& facts) const {
+  const HostConfig& host = record.host_config;
+  struct Shared {
+    const std::string& mode;
+    std::string type, link;
+  };
+  for (const Shared& shared : {Shared{host.network_mode, "network", "net"}, Shared{host.ipc_mode, "ipc", "ipc"},
+                               Shared{host.pid_mode, "pid", "pid"}}) {
+    std::optional<std::string> name = container_of_mode(shared.mode);
+    if (!name) continue;
+    ContainerPointer other = TRY(registry_.find(*name));
+    std::lock_guard lock(other->mutex);
+    if (other->record.id == record.id)
+      return fail(ErrorKind::invalid, "a container cannot join its own {} namespace", shared.type);
+    if (!other->running())
+      return fail(ErrorKind::conflict, "cannot join {} of a non running container: {}", shared.type, other->record.id);
+    facts.shared_namespaces[shared.type] = fmt::format("/proc/{}/ns/{}", other->state.pid, shared.link);
+    if (shared.type == "ipc") facts.shared_shm = fmt::format("/proc/{}/root/dev/shm", other->state.pid);
+    if (shared.type == "network") {
+      // Names and resolver belong to the network, so they are the other container's files.
+      facts.container_directory = settings_.container_directory(other->record.id);
+      if (record.config.hostname.empty()) facts.resolved_hostname = hostname_of(other->record);
+    }
+  }
+  return {};
+}
+
+Result<void> Launcher::choose_seccomp(const ContainerRecord& record, StartFacts& facts) const {
+  if (record.host_config.privileged) return {};
+  SeccompChoice choice = TRY(check_security_options(record.host_config.security_options));
+  if (choice.kind == SeccompChoice::Kind::unconfined) return {};
+  std::vector<std::string> capabilities = TRY(effective_capabilities(record.host_config, capabilities_));
+  if (choice.kind == SeccompChoice::Kind::custom) {
+    facts.seccomp = TRY_AS("seccomp profile", sys::read_seccomp_profile(choice.profile, capabilities));
+  } else if (settings_.seccomp_profile == "unconfined") {
+    return {};
+  } else if (!settings_.seccomp_profile.empty()) {
+    std::string text = TRY(read_file(settings_.seccomp_profile));
+    facts.seccomp = TRY_AS(settings_.seccomp_profile, sys::read_seccomp_profile(text, capabilities));
+  } else {
+    facts.seccomp = sys::default_seccomp(capabilities);
+  }
+  return {};
+}
+
+Result<Launcher::Network> Launcher::attach_network(const ContainerRecord& record) {
+  Network network;
+  const NetworkKind kind = network_kind(record.host_config.network_mode);
+  if (kind != NetworkKind::bridge && kind != NetworkKind::none) return network;
+  network.sandbox = TRY(sandboxes_.take());
+  if (kind == NetworkKind::none || record.config.network_disabled) return network;
+  if (!bridge_)
+    return fail(ErrorKind::unavailable, "this engine has no bridge network: use --network none or --network host");
+  network::AttachRequest request;
+  request.container = record.id;
+  request.hostname = hostname_of(record);
+  if (!record.mac_address.empty()) {
+    request.mac = netlink::parse_mac(record.mac_address);
+    if (!request.mac) return fail(ErrorKind::invalid, "invalid MAC address: {}", record.mac_address);
+  }
+  network.endpoint = TRY_AS("attach to the bridge network", bridge_->attach(*network.sandbox, request));
+  return network;
+}
+
+void Launcher::release_network(Container& container) {
+  std::optional<network::Endpoint> endpoint;
+  {
+    std::lock_guard lock(container.mutex);
+    endpoint = std::exchange(container.endpoint, std::nullopt);
+    container.record.address.reset();
+  }
+  if (endpoint && bridge_)
+    if (Result<void> detached = bridge_->detach(*endpoint); !detached)
+      log_warning("engine", "container {}: {}", container.record.id, detached.error().message);
+}
+
+Result<void> Launcher::write_network_files(const ContainerRecord& record, const StartFacts& facts,
+                                           const std::optional<network::Endpoint>& endpoint) const {
+  const HostConfig& host = record.host_config;
+  const NetworkKind kind = network_kind(host.network_mode);
+  if (kind == NetworkKind::container) return {};
+  const std::string& directory = facts.container_directory;
+  TRY(write_in_place(directory + "/hostname", facts.resolved_hostname + "\n"));
+  std::string hosts = kind == NetworkKind::host && host.extra_hosts.empty()
+                          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
+                          : make_hosts(record, facts, endpoint, bridge_ ? bridge_->gateway().text() : "127.0.0.1");
+  TRY(write_in_place(directory + "/hosts", hosts));
+  ResolverSettings resolver{host.dns.empty() ? settings_.dns : host.dns,
+                            host.dns_search.empty() ? settings_.dns_search : host.dns_search,
+                            host.dns_options.empty() ? settings_.dns_options : host.dns_options};
+  return write_in_place(directory + "/resolv.conf",
+                        make_resolv_conf(host_resolv_conf(), resolver, kind != NetworkKind::host));
+}
+
+Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec) const {
+  const std::string directory = settings_.run_directory(record.id);
+  TRY(remove_tree(directory));
+  TRY(make_directories(directory, 0700));
+  keeper::Settings settings;
+  settings.id = record.id;
+  settings.terminal = record.config.tty;
+  settings.open_stdin = record.config.open_stdin;
+  settings.stdin_once = record.config.stdin_once;
+  settings.restart.condition = TRY(keeper::parse_restart_condition(record.host_config.restart_name));
+  settings.restart.maximum_retries = record.host_config.restart_maximum;
+  settings.log = TRY(resolve_log_settings(settings_, record.host_config, settings_.log_path(record.id)));
+  keeper::OverlaySettings& overlay = settings.overlay.emplace();
+  for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer)
+    overlay.lower.push_back(layers_.tree_path(*layer));
+  overlay.upper = roots_.upper_path(record);
+  overlay.work = roots_.work_path(record);
+  overlay.is_volatile = record.host_config.auto_remove;
+  Fd opened = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
+  TRY(write_file_atomically(opened.get(), keeper::kConfigFile, oci::to_text(spec), 0600, Durability::visible));
+  return write_file_atomically(opened.get(), keeper::kSettingsFile, keeper::encode(settings), 0600, Durability::visible);
+}
+
+Result<void> Launcher::start_keeper(const ContainerPointer& container, int network) {
+  const std::string& id = container->record.id;
+  std::shared_ptr<KeeperLink> link =
+      TRY(spawn_keeper(settings_.keeper_program, id, settings_.run_directory(id), network));
+  std::vector<WaitingClient> clients;
+  {
+    std::lock_guard lock(container->mutex);
+    container->keeper = link;
+    container->paused = false;
+    container->state = keeper::State{};
+    clients = std::exchange(container->waiting_clients, {});
+  }
+  TRY(watch_.add(link));
+  for (const WaitingClient& client : clients) {
+    const int descriptor = client.socket.get();
+    TRY(link->send(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1}));
+  }
+  TRY(link->ask(keeper::MessageKind::start, "{}"));
+  return {};
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a stopped container to a running one: facts are looked up, the bundle is written, the network attached, a
+// keeper spawned and told to start. On a failure nothing is left of it.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "engine/container.h"
+#include "engine/keeper_link.h"
+#include "engine/registry.h"
+#include "engine/root_file_system.h"
+#include "engine/runtime_config.h"
+#include "engine/settings.h"
+#include "engine/volumes.h"
+#include "network/bridge.h"
+#include "network/sandbox.h"
+
+namespace berth::engine {
+
+class Launcher {
+ public:
+  // `bridge` may be null: then only --network none, host and container: work.
+  Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
+           const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, network::SandboxPool& sandboxes,
+           network::BridgeNetwork* bridge);
+
+  // With the container's `operation` held.
+  Result<void> launch(const ContainerPointer& container);
+
+  // Gives back what launch() took outside of the keeper: the address. Takes the container's mutex.
+  void release_network(Container& container);
+
+  const std::vector<std::string>& capabilities() const { return capabilities_; }
+
+ private:
+  struct Network {
+    std::optional<network::Sandbox> sandbox;
+    std::optional<network::Endpoint> endpoint;
+  };
+  Result<StartFacts> gather(const ContainerRecord& record) const;
+  Result<void> share_namespaces(const ContainerRecord& record, StartFacts& facts) const;
+  Result<void> choose_seccomp(const ContainerRecord& record, StartFacts& facts) const;
+  Result<Network> attach_network(const ContainerRecord& record);
+  Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts,
+                                   const std::optional<network::Endpoint>& endpoint) const;
+  Result<void> prepare_sources(const ContainerRecord& record) const;
+  Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec) const;
+  Result<void> start_keeper(const ContainerPointer& container, int network);
+
+  const Settings& settings_;
+  const Registry& registry_;
+  const layers::LayerStore& layers_;
+  const RootFileSystems& roots_;
+  const Volumes& volumes_;
+  KeeperWatch& watch_;
+  network::SandboxPool& sandboxes_;
+  network::BridgeNetwork* bridge_;
+  std::vector<std::string> capabilities_;  // of this machine
+};
+
+}  // namespace berth::engine

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/log_reader.h"
+
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "base/file.h"
+#include "base/text.h"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::size_t kChunk = 256 * 1024;
+constexpr int kMaximumFiles = 1000;
+
+void append_utf8(std::string& out, std::uint32_t code) {
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xc0 | code >> 6);
+    out += static_cast<char>(0x80 | (code & 0x3f));
+  } else {
+    out += static_cast<char>(0xe0 | code >> 12);
+    out += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (code & 0x3f));
+  }
+}
+
+// The text of a JSON string without its quotes. The writer needs no surrogate pairs and makes none.
+std::optional<std::string> unescape(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t escape = text.find('\\', i);
+    out.append(text.substr(i, escape - i));
+    if (escape == std::string_view::npos) break;
+    if (escape + 1 >= text.size()) return std::nullopt;
+    i = escape + 2;
+    switch (text[escape + 1]) {
+      case 'n': out += '\n'; break;
+      case 'r': out += '\r'; break;
+      case 't': out += '\t'; break;
+      case 'b': out += '\b'; break;
+      case 'f': out += '\f'; break;
+      case '"':
+      case '\\':
+      case '/': out += text[escape + 1]; break;
+      case 'u': {
+        auto code = parse_integer<std::uint32_t>(text.substr(i, 4), 16);
+        if (!code || i + 4 > text.size()) return std::nullopt;
+        append_utf8(out, *code);
+        i += 4;
+        break;
+      }
+      default: return std::nullopt;
+    }
+  }
+  return out;
+}
+
+bool same_file(int fd, const std::string& path) {
+  struct stat opened, named;
+  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+}  // namespace
+
+std::optional<LogLine> parse_log_line(std::string_view line) {
+  // The three members come in the writer's order; the text may hold anything, so the others are found from the end.
+  constexpr std::string_view head = R"({"log":")", time_head = R"(,"time":")", stream_head = R"(","stream":")";
+  if (!line.starts_with(head) || !line.ends_with("\"}")) return std::nullopt;
+  const std::size_t time_at = line.rfind(time_head);
+  if (time_at == std::string_view::npos) return std::nullopt;
+  const std::size_t stream_at = line.rfind(stream_head, time_at);
+  if (stream_at == std::string_view::npos || stream_at < head.size()) return std::nullopt;
+  std::string_view time = line.substr(time_at + time_head.size());
+  time.remove_suffix(2);
+  std::string_view stream = line.substr(stream_at + stream_head.size());
+  stream = stream.substr(0, stream.find('"'));
+  Result<Timestamp> parsed = parse_time(time);
+  std::optional<std::string> text = unescape(line.substr(head.size(), stream_at - head.size()));
+  if (!parsed || !text) return std::nullopt;
+  return LogLine{stream == "stderr" ? keeper::Stream::errors : keeper::Stream::output, *parsed, std::move(*text)};
+}
+
+Result<LogReader> LogReader::open(const std::string& path, const LogQuery& query) {
+  LogReader reader(path, query);
+  reader.changes_ = Fd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!reader.changes_) return fail_errno(errno, "watch the log");
+  // The directory as well: that is where a rotated file's successor appears.
+  const std::string directory = path.substr(0, path.rfind('/'));
+  inotify_add_watch(reader.changes_.get(), directory.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+  TRY(reader.start());
+  return reader;
+}
+
+std::string LogReader::numbered(int number) const {
+  return number == 0 ? path_ : fmt::format("{}.{}", path_, number);
+}
+
+Result<void> LogReader::start() {
+  if (query_.tail) {
+    seek_to_tail();
+    return {};
+  }
+  int oldest = 0;
+  while (oldest < kMaximumFiles && exists(numbered(oldest + 1))) ++oldest;
+  for (; oldest >= 0 && !file_; --oldest)
+    if (Result<Fd> opened = open_file(numbered(oldest), O_RDONLY | O_NOFOLLOW)) file_ = std::move(*opened);
+  return {};
+}
+
+// Goes through the files from the newest line backwards until enough lines lie behind it.
+void LogReader::seek_to_tail() {
+  std::uint64_t wanted = *query_.tail;
+  std::array<char, 64 * 1024> chunk;
+  for (int number = 0; number <= kMaximumFiles; ++number) {
+    Result<Fd> opened = open_file(numbered(number), O_RDONLY | O_NOFOLLOW);
+    if (!opened) return;
+    file_ = std::move(*opened);
+    off_t end = lseek(file_.get(), 0, SEEK_END);
+    if (wanted == 0) return;
+    for (off_t at = end; at > 0;) {
+      const auto size = static_cast<std::size_t>(std::min<off_t>(at, chunk.size()));
+      at -= static_cast<off_t>(size);
+      if (pread(file_.get(), chunk.data(), size, at) != static_cast<ssize_t>(size)) return;
+      for (std::size_t i = size; i-- > 0;) {
+        // The newline at the very end closes the last line; every other one has a wanted line behind it.
+        if (chunk[i] != '\n' || at + static_cast<off_t>(i) + 1 == end) continue;
+        if (--wanted == 0) {
+          lseek(file_.get(), at + static_cast<off_t>(i) + 1, SEEK_SET);
+          return;
+        }
+      }
+    }
+    lseek(file_.get(), 0, SEEK_SET);
+    if (end > 0) --wanted;  // its first line
+    if (wanted == 0) return;
+  }
+}
+
+int LogReader::number_of_open_file() const {
+  for (int number = 0; number <= kMaximumFiles; ++number) {
+    if (same_file(file_.get(), numbered(number))) return number;
+    if (number > 0 && !exists(numbered(number))) break;
+  }
+  return -1;
+}
+
+bool LogReader::open_next_file() {
+  if (!file_) {
+    Result<Fd> opened = open_file(path_, O_RDONLY | O_NOFOLLOW);
+    if (opened) file_ = std::move(*opened);
+    return static_cast<bool>(file_);
+  }
+  const int number = number_of_open_file();
+  if (number == 0) return false;  // still the current one
+  int successor = number - 1;
+  if (number < 0)  // it was rotated out of existence: go on with the oldest that is left
+    for (successor = 0; exists(numbered(successor + 1)) && successor < kMaximumFiles;) ++successor;
+  Result<Fd> opened = open_file(numbered(successor), O_RDONLY | O_NOFOLLOW);
+  if (!opened) return false;
+  file_ = std::move(*opened);
+  return true;
+}
+
+Result<bool> LogReader::refill() {
+  buffered_.erase(0, consumed_);
+  consumed_ = 0;
+  const std::size_t before = buffered_.size();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (file_) {
+      buffered_.resize(before + kChunk);
+      Result<std::size_t> got = read_some(file_.get(), std::span(buffered_).subspan(before));
+      buffered_.resize(before + (got ? *got : 0));
+      if (!got) return std::unexpected(std::move(got).error());
+      if (*got > 0) return true;
+    }
+    if (!open_next_file()) return false;
+  }
+  return false;
+}
+
+Result<std::optional<LogLine>> LogReader::next() {
+  while (!past_until_) {
+    const std::size_t newline = buffered_.find('\n', consumed_);
+    if (newline == std::string::npos) {
+      bool more = TRY(refill());
+      if (!more) return std::nullopt;
+      continue;
+    }
+    std::optional<LogLine> line = parse_log_line(std::string_view(buffered_).substr(consumed_, newline - consumed_));
+    consumed_ = newline + 1;
+    if (!line || line->time < query_.since) continue;
+    if (query_.until && line->time > query_.until) {
+      past_until_ = true;
+      break;
+    }
+    if (line->stream == keeper::Stream::errors ? query_.errors : query_.output) return line;
+  }
+  return std::nullopt;
+}
+
+void LogReader::acknowledge() {
+  std::array<char, 4096> ignored;
+  while (::read(changes_.get(), ignored.data(), ignored.size()) > 0) {
+  }
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an engine does with the containers that it finds when it starts.
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "engine/lifecycle.h"
+#include "engine/runtime_config.h"
+#include "keeper/settings.h"
+#include "sys/cgroup.h"
+#include "sys/remove_deep_tree.h"
+
+namespace berth::engine {
+namespace {
+
+// Whether the restart policy brings a container back that ran when the machine or its keeper went down.
+bool comes_back(const ContainerRecord& record) {
+  Result<keeper::RestartCondition> condition = keeper::parse_restart_condition(record.host_config.restart_name);
+  if (!condition) return false;
+  switch (*condition) {
+    case keeper::RestartCondition::no: return false;
+    case keeper::RestartCondition::always: return true;
+    case keeper::RestartCondition::unless_stopped: return !record.manually_stopped;
+    case keeper::RestartCondition::on_failure: return !record.manually_stopped;
+  }
+  return false;
+}
+
+bool is_running(const keeper::State& state) {
+  return state.phase == keeper::Phase::running || state.phase == keeper::Phase::restarting;
+}
+
+}  // namespace
+
+void Lifecycle::recover(KeeperWatch& watch, network::BridgeNetwork* bridge) {
+  for (const ContainerPointer& container : registry_.all()) recover_one(container, watch, bridge);
+  sweep_directories();
+}
+
+void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch, network::BridgeNetwork* bridge) {
+  const std::string& id = container->record.id;
+  const std::string run_directory = settings_.run_directory(id);
+  // Connected first, read second: what the keeper reports from now on comes over the connection.
+  Result<std::shared_ptr<KeeperLink>> link = connect_keeper(id, run_directory);
+  Result<keeper::State> seen = keeper::read_state(run_directory);
+  const bool was_running = is_running(container->state) || container->record.wants_to_run;
+  if (link && seen && is_running(*seen)) {
+    {
+      std::lock_guard lock(container->mutex);
+      container->keeper = *link;
+      container->state = *seen;
+      container->record.started_once = true;
+      container->record.wants_to_run = true;
+      if (container->record.address && bridge) {
+        if (Result<void> reserved = bridge->reserve(*container->record.address); !reserved)
+          log_warning("engine", "container {}: {}", id, reserved.error().message);
+        container->endpoint.emplace().address = *container->record.address;
+      }
+    }
+    if (Result<sys::Cgroup> group = sys::Cgroup::at(cgroup_path(settings_, container->record))) {
+      Result<bool> frozen = group->frozen();
+      std::lock_guard lock(container->mutex);
+      container->paused = frozen && *frozen;
+    }
+    if (Result<void> watched = watch.add(*link); !watched)
+      log_error("engine", "container {}: {}", id, watched.error().message);
+    if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);
+    log_info("engine", "container {} runs on", id.substr(0, 12));
+    return;
+  }
+  if (seen && seen->phase == keeper::Phase::exited) {
+    // It ended while no engine ran. The exit is news only if the record does not have it yet.
+    const bool news = was_running || container->state.finished_at != seen->finished_at;
+    {
+      std::lock_guard lock(container->mutex);
+      container->state = *seen;
+      if (seen->started_at) container->record.started_once = true;
+    }
+    if (news && seen->started_at) ended(container, *seen);
+    return;
+  }
+  if (!was_running) {
+    if (container->record.host_config.auto_remove && container->record.started_once)
+      work_.add([this, container] { (void)remove(container, false, true); });
+    return;
+  }
+  // Its keeper is gone without a last word: the machine went down, or somebody killed the keeper.
+  const bool restarts = comes_back(container->record);
+  finish_lost(container, "the container ended with its machine or its keeper");
+  if (restarts)
+    work_.add([this, container] {
+      if (Result<void> started = start(container); !started)
+        log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
+    });
+}
+
+// Directories whose container is not on record: a create that was cut short, a removal that was.
+void Lifecycle::sweep_directories() {
+  auto sweep = [&](const std::string& parent, bool everything) {
+    Result<std::vector<std::string>> names = list_directory(parent);
+    if (!names) return;
+    for (const std::string& name : *names) {
+      if (name.front() == '.' || (!everything && registry_.find_by_id(name))) continue;
+      if (!everything && exists(parent + "/" + name + "/keeper.sock") && connect_keeper(name, parent + "/" + name)) {
+        log_warning("engine", "a container that is not on record is running: {}", name);
+        continue;
+      }
+      work_.add([path = parent + "/" + name] {
+        if (Result<void> removed = sys::remove_deep_tree(AT_FDCWD, path); !removed)
+          log_warning("engine", "delete {}: {}", path, removed.error().message);
+      });
+    }
+  };
+  sweep(settings_.removed_directory(), true);
+  sweep(settings_.containers_directory(), false);
+  sweep(settings_.exec_root + "/containers", false);
+}
+
+}  // namespace berth::engine

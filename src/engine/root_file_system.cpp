@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/root_file_system.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/file.h"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::size_t kRememberedImages = 64;
+
+}  // namespace
+
+std::string RootFileSystems::upper_path(const ContainerRecord& record) const {
+  return settings_.container_directory(record.id) + "/upper";
+}
+
+std::string RootFileSystems::work_path(const ContainerRecord& record) const {
+  return settings_.container_directory(record.id) + "/work";
+}
+
+layers::OverlaySpec RootFileSystems::overlay_of(const ContainerRecord& record) const {
+  layers::OverlaySpec spec;
+  spec.lower.assign(record.diff_ids.rbegin(), record.diff_ids.rend());
+  spec.upper = layers::Upper{upper_path(record), work_path(record)};
+  spec.volatile_upper = record.host_config.auto_remove;
+  return spec;
+}
+
+Result<void> RootFileSystems::prepare(const ContainerRecord& record) const {
+  if (record.diff_ids.empty()) return fail(ErrorKind::invalid, "the image has no layers: there is nothing to run");
+  Fd like = TRY(layers_.open_tree(record.diff_ids.back()));
+  TRY(layers::prepare_upper(settings_.container_directory(record.id), like.get()));
+  return {};
+}
+
+Result<Fd> RootFileSystems::open(const ContainerPointer& container) const {
+  pid_t pid = 0;
+  {
+    std::lock_guard lock(container->mutex);
+    if (container->running()) pid = container->state.pid;
+  }
+  // The running container's own view, so that what is mounted in it is seen too. The link is the kernel's: it leads to
+  // the root of that process whatever the container does.
+  if (pid > 0)
+    if (Result<Fd> root = open_file(fmt::format("/proc/{}/root", pid), O_PATH | O_DIRECTORY)) return root;
+  return layers::mount_detached(layers_, overlay_of(container->record));
+}
+
+Result<Fd> RootFileSystems::open_read_only(const ContainerRecord& record) const {
+  layers::OverlaySpec spec = overlay_of(record);
+  spec.extra_lower = {spec.upper->upper};
+  spec.upper.reset();
+  spec.read_only = true;
+  return layers::mount_detached(layers_, spec);
+}
+
+Result<Fd> RootFileSystems::open_upper(const ContainerRecord& record) const {
+  return open_file(upper_path(record), O_RDONLY | O_DIRECTORY);
+}
+
+bool RootFileSystems::changed_accounts(const ContainerRecord& record) const {
+  struct stat info;
+  return lstat((upper_path(record) + "/etc").c_str(), &info) == 0;
+}
+
+Result<AccountFiles> RootFileSystems::account_files(const ContainerRecord& record) const {
+  const std::string image = record.image_id ? record.image_id->text() : "";
+  const bool rememberable = !image.empty() && !changed_accounts(record);
+  if (rememberable) {
+    std::lock_guard lock(mutex_);
+    if (auto found = accounts_by_image_.find(image); found != accounts_by_image_.end()) return found->second;
+  }
+  Fd root = TRY(open_read_only(record));
+  AccountFiles files = read_account_files(root.get());
+  if (rememberable) {
+    std::lock_guard lock(mutex_);
+    if (accounts_by_image_.size() >= kRememberedImages) accounts_by_image_.erase(accounts_by_image_.begin());
+    accounts_by_image_[image] = files;
+  }
+  return files;
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A container's file system as a descriptor: a running one's through its first process, a stopped one's as an overlay
+// mount that is attached nowhere. The descriptor is the only thing that keeps such a mount; nothing is left behind.
+#pragma once
+#include "base/error.h"
+#include "base/fd.h"
+#include "engine/container.h"
+#include "engine/settings.h"
+#include "engine/users.h"
+#include "layers/layer_store.h"
+#include "layers/overlay.h"
+
+namespace berth::engine {
+
+class RootFileSystems {
+ public:
+  RootFileSystems(const Settings& settings, const layers::LayerStore& layers) : settings_(settings), layers_(layers) {}
+
+  // Makes a new container's upper and work directories.
+  Result<void> prepare(const ContainerRecord& record) const;
+
+  // For reading and writing (cp). Takes the container's mutex.
+  Result<Fd> open(const ContainerPointer& container) const;
+  // Read-only and merged, also while the container runs: for export and lookups.
+  Result<Fd> open_read_only(const ContainerRecord& record) const;
+  // What the container has changed: its overlay's upper directory.
+  Result<Fd> open_upper(const ContainerRecord& record) const;
+
+  layers::OverlaySpec overlay_of(const ContainerRecord& record) const;
+  std::string upper_path(const ContainerRecord& record) const;
+  std::string work_path(const ContainerRecord& record) const;
+
+  // passwd and group as the container will find them. An image's are remembered, because nearly every container starts
+  // with just these.
+  Result<AccountFiles> account_files(const ContainerRecord& record) const;
+
+ private:
+  bool changed_accounts(const ContainerRecord& record) const;
+
+  const Settings& settings_;
+  const layers::LayerStore& layers_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, AccountFiles> accounts_by_image_;
+};
+
+}  // namespace berth::engine
