@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::size_t kInput = 128u << 10;
 constexpr std::size_t kOutput = 128u << 10;
-constexpr std::uint64_t kXzMemory = 128u << 20;  // xz -9 asks for 65 MiB
-constexpr int kZstdWindowLog = 27;               // 128 MiB: what zstd itself allows without --long
+constexpr std::size_t kHeaderTextLimit = 64u << 10;  // name and comment of a gzip member
+constexpr std::uint64_t kXzMemory = 128u << 20;      // xz -9 asks for 65 MiB
+constexpr int kZstdWindowLog = 27;                   // 128 MiB: what zstd itself allows without --long
 
 // The input of a decoder: refilled from a source, the bytes peeked for the magic first.
 class Input {
@@ -96,10 +97,43 @@ class GzipSource final : public Source {
  private:
   void begin_member() {
     isal_inflate_reset(state_.get());
-    state_->crc_flag = ISAL_GZIP;
+    state_->crc_flag = ISAL_GZIP_NO_HDR_VER;  // the trailer is ISA-L's to check, the header ours
+    in_header_ = true;
+  }
+
+  Result<unsigned char> take_byte() {
+    std::string_view data = TRY(input_.peek());
+    if (data.empty()) return cut_off("gzip");
+    input_.consume(1);
+    return static_cast<unsigned char>(data.front());
+  }
+
+  // RFC 1952, 2.3. Read here because ISA-L loses its place in a name that two buffers share.
+  Result<void> read_header() {
+    constexpr unsigned kHeaderCrc = 2, kExtra = 4, kName = 8, kComment = 16, kReserved = 0xe0;
+    unsigned char fixed[10];
+    for (unsigned char& byte : fixed) byte = TRY(take_byte());
+    const unsigned flags = fixed[3];
+    if (fixed[0] != 0x1f || fixed[1] != 0x8b || fixed[2] != 8 || (flags & kReserved) != 0)
+      return damaged("gzip");
+    std::size_t skipped = 0;
+    if ((flags & kExtra) != 0) {
+      const unsigned low = TRY(take_byte());
+      const unsigned high = TRY(take_byte());
+      for (unsigned left = high << 8 | low; left > 0; --left) TRY(take_byte());
+    }
+    for (unsigned text : {kName, kComment}) {
+      if ((flags & text) == 0) continue;
+      while (TRY(take_byte()) != 0)
+        if (++skipped > kHeaderTextLimit) return damaged("gzip");
+    }
+    for (int left = (flags & kHeaderCrc) != 0 ? 2 : 0; left > 0; --left) TRY(take_byte());
+    in_header_ = false;
+    return {};
   }
 
   Result<void> step() {
+    if (in_header_) TRY(read_header());
     std::string_view data = TRY(input_.peek());
     state_->next_in = bytes(data.data());
     state_->avail_in = static_cast<std::uint32_t>(data.size());
@@ -139,6 +173,7 @@ class GzipSource final : public Source {
 
   Input input_;
   std::unique_ptr<inflate_state> state_;
+  bool in_header_ = true;
   bool ended_ = false;
   bool padded_ = false;
 };
