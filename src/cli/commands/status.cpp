@@ -140,7 +140,7 @@ Result<int> events(Invocation& invocation) {
     query.add("filters", filters);
   Engine* engine = TRY(invocation.context.engine());
   http::Response response = TRY(engine->call("GET", "/events", query));
-  TRY(read_json_lines(response, [&](const json::value& event) -> Result<bool> {
+  auto show = [&](const json::value& event) -> Result<bool> {
     if (text.empty()) {
       print_out(event_line(event));
     } else if (raw) {
@@ -151,7 +151,8 @@ Result<int> events(Invocation& invocation) {
       print_out(line);
     }
     return true;
-  }));
+  };
+  TRY(read_json_lines(response, show));
   return 0;
 }
 

@@ -188,8 +188,11 @@ Result<int> logs(Invocation& invocation) {
   if (flags.on("follow")) query.add("follow", "1");
   if (flags.on("timestamps")) query.add("timestamps", "1");
   if (flags.on("details")) query.add("details", "1");
-  for (std::string_view bound : {"since", "until"})
-    if (flags.given(bound)) query.add(bound, TRY(timestamp_argument(flags.text(bound))));
+  for (std::string_view bound : {"since", "until"}) {
+    if (!flags.given(bound)) continue;
+    std::string time = TRY(timestamp_argument(flags.text(bound)));
+    query.add(bound, time);
+  }
   query.add("tail", flags.text("tail"));
   http::Response response = TRY(engine->call("GET", path + "/logs", query));
   bool terminal = flag_of(member_of(container, "Config"), "Tty");

@@ -206,7 +206,8 @@ Result<std::vector<std::string>> parse_csv(std::string_view line) {
 Result<json::object> parse_mount(std::string_view text) {
   if (trim(text).empty()) return fail(ErrorKind::invalid, "value is empty");
   Mount mount;
-  for (const std::string& field : TRY(parse_csv(text))) {
+  std::vector<std::string> fields = TRY(parse_csv(text));
+  for (const std::string& field : fields) {
     if (field.empty()) return fail(ErrorKind::invalid, "invalid field '{}' must be a key=value pair", field);
     std::size_t equals = field.find('=');
     std::string key = to_lower(std::string_view(field).substr(0, equals));

@@ -34,7 +34,8 @@ Result<Attachment> parse_attachment(const std::string& text) {
     attachment.network = text;
     return attachment;
   }
-  for (const std::string& field : TRY(parse_csv(text))) {
+  std::vector<std::string> fields = TRY(parse_csv(text));
+  for (const std::string& field : fields) {
     auto [name, value] = split_once(field, '=');
     std::string key = to_lower(trim(name));
     std::string setting(trim(value));
@@ -140,7 +141,10 @@ Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
   if (flags.given("mac-address") && !valid_mac(trim(flags.text("mac-address"))))
     return fail(ErrorKind::invalid, "{} is not a valid mac address", flags.text("mac-address"));
   std::vector<Attachment> attachments;
-  for (const std::string& text : flags.list("network")) attachments.push_back(TRY(parse_attachment(text)));
+  for (const std::string& text : flags.list("network")) {
+    Attachment attachment = TRY(parse_attachment(text));
+    attachments.push_back(std::move(attachment));
+  }
   bool none_given = attachments.empty();
   if (none_given) attachments.emplace_back().network = "default";
   TRY(apply_container_options(attachments[0], flags));

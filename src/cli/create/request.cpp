@@ -73,7 +73,10 @@ Result<void> add_volumes(const Flags& flags, json::object& config, json::object&
   host["VolumesFrom"] = list_or_null(flags.list("volumes-from"));
   host["VolumeDriver"] = flags.text("volume-driver");
   json::array mounts;
-  for (const std::string& mount : flags.list("mount")) mounts.push_back(TRY(parse_mount(mount)));
+  for (const std::string& text : flags.list("mount")) {
+    json::object mount = TRY(parse_mount(text));
+    mounts.push_back(std::move(mount));
+  }
   if (!mounts.empty()) host["Mounts"] = std::move(mounts);
   json::object tmpfs;
   for (const std::string& mount : flags.list("tmpfs")) {
@@ -312,7 +315,8 @@ Result<CreateRequest> make_create_request(const Flags& flags, std::span<const st
   config["Domainname"] = flags.text("domainname");
   config["User"] = flags.text("user");
   add_streams(flags, detached, request, config);
-  config["Env"] = list_or_null(TRY(environment(flags)));
+  std::vector<std::string> variables = TRY(environment(flags));
+  config["Env"] = list_or_null(variables);
   config["Cmd"] = list_or_null({words.begin() + 1, words.end()});
   config["Image"] = request.image;
   config["WorkingDir"] = flags.text("workdir");

@@ -97,7 +97,8 @@ Result<void> add_security_options(const std::vector<std::string>& options, json:
       host["MaskedPaths"] = json::array();
       host["ReadonlyPaths"] = json::array();
     } else if (name == "seccomp" && value != "unconfined" && value != "builtin") {
-      kept.emplace_back("seccomp=" + TRY(read_profile(std::string(value))));
+      std::string profile = TRY(read_profile(std::string(value)));
+      kept.emplace_back("seccomp=" + profile);
     } else {
       kept.emplace_back(option);
     }
@@ -111,8 +112,10 @@ Result<void> add_devices(const std::vector<std::string>& devices, json::object& 
   for (const std::string& device : devices) {
     if (names_interface_device(device))
       interface_names.emplace_back(device);
-    else
-      nodes.push_back(TRY(parse_device(device)));
+    else {
+      json::object node = TRY(parse_device(device));
+      nodes.push_back(std::move(node));
+    }
   }
   host["Devices"] = std::move(nodes);
   host["DeviceRequests"] = nullptr;

@@ -144,11 +144,13 @@ Result<void> Engine::finish(http::Response response) {
 }
 
 Result<void> Engine::post(std::string_view path, const http::Query& query) {
-  return finish(TRY(call("POST", path, query)));
+  http::Response response = TRY(call("POST", path, query));
+  return finish(std::move(response));
 }
 
 Result<void> Engine::remove(std::string_view path, const http::Query& query) {
-  return finish(TRY(call("DELETE", path, query)));
+  http::Response response = TRY(call("DELETE", path, query));
+  return finish(std::move(response));
 }
 
 Result<json::value> read_json(http::Response& response, std::string_view what) {

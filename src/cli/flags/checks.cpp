@@ -183,7 +183,7 @@ Result<std::string> check_ulimit(std::string_view text) {
     return fail(ErrorKind::invalid,
                 "too many limit value arguments - {}, can only have up to two, `soft[:hard]`", limits);
   std::int64_t soft = TRY(parse_go_integer(parts[0]));
-  std::int64_t hard = parts.size() == 2 ? TRY(parse_go_integer(parts[1])) : soft;
+  std::int64_t hard = TRY(parse_go_integer(parts.back()));
   if (hard != -1 && (soft == -1 || soft > hard))
     return fail(ErrorKind::invalid, "ulimit soft limit must be less than or equal to hard limit: {} > {}",
                 soft, hard);

@@ -75,8 +75,10 @@ Result<Order> compare(const Value& left, const Value& right, bool ordered) {
 
 Result<Value> equal(Arguments arguments) {
   if (arguments.size() < 2) return fail(ErrorKind::invalid, "missing argument for comparison");
-  for (const Value& candidate : arguments.subspan(1))
-    if (TRY(compare(arguments[0], candidate, false)) == Order::equal) return Value::own(true);
+  for (const Value& candidate : arguments.subspan(1)) {
+    Order order = TRY(compare(arguments[0], candidate, false));
+    if (order == Order::equal) return Value::own(true);
+  }
   return Value::own(false);
 }
 
@@ -133,8 +135,9 @@ Result<Value> slice(Arguments arguments) {
     return fail(ErrorKind::invalid, "can't slice item of type {}", go_type_name(of));
   bool list = of.get().is_array();
   auto size = static_cast<std::int64_t>(list ? of.get().get_array().size() : of.get().get_string().size());
-  std::int64_t from = arguments.size() > 1 ? TRY(integer_of(arguments[1])) : 0;
-  std::int64_t to = arguments.size() > 2 ? TRY(integer_of(arguments[2])) : size;
+  std::int64_t from = 0, to = size;
+  if (arguments.size() > 1) from = TRY(integer_of(arguments[1]));
+  if (arguments.size() > 2) to = TRY(integer_of(arguments[2]));
   if (from < 0 || from > size || to > size)
     return fail(ErrorKind::invalid, "index out of range: {}", from < 0 || from > size ? from : to);
   if (to < from) return fail(ErrorKind::invalid, "invalid slice index: {} > {}", from, to);
@@ -269,7 +272,8 @@ Result<Value> call_template_function(std::string_view name, Arguments arguments)
   if (name == "printf") {
     if (arguments.empty())
       return fail(ErrorKind::invalid, "wrong number of args for printf: want at least 1 got 0");
-    return text(go_printf(TRY(string_argument(arguments[0])), arguments.subspan(1)));
+    std::string format = TRY(string_argument(arguments[0]));
+    return text(go_printf(format, arguments.subspan(1)));
   }
   if (name == "json") {
     TRY(need(arguments, 1));

@@ -82,7 +82,8 @@ class Parser {
         return std::string_view{};
       }
       at_ = open + (trims ? 3 : 2);
-      if (TRY(skip_comment())) continue;
+      bool comment = TRY(skip_comment());
+      if (comment) continue;
       TRY(read_tokens());
       if (tokens_.size() == 1) return error("missing value for command");
       const Token& first = tokens_[0];
@@ -301,7 +302,8 @@ class Parser {
           peek().kind == Token::Kind::field)
         return error(
             fmt::format("unexpected <{}> after term {}", peek().text, go_quote(command.back().text)));
-      command.push_back(TRY(parse_operand(depth)));
+      TemplateOperand operand = TRY(parse_operand(depth));
+      command.push_back(std::move(operand));
     }
     return command;
   }
@@ -328,9 +330,11 @@ class Parser {
       case Token::Kind::word:
         TRY(parse_word(operand, token.text));
         break;
-      case Token::Kind::string:
-        operand.literal = Value::own(json::value(TRY(unquote(token.text))));
+      case Token::Kind::string: {
+        std::string text = TRY(unquote(token.text));
+        operand.literal = Value::own(json::value(text));
         break;
+      }
       case Token::Kind::character: {
         std::string text = TRY(unquote(token.text));
         operand.literal =
@@ -342,8 +346,8 @@ class Parser {
         break;
       case Token::Kind::open: {
         operand.kind = Kind::pipeline;
-        operand.pipeline = std::make_shared<TemplatePipeline>(
-            TRY(parse_pipeline(depth + 1, "parenthesized pipeline", false)));
+        TemplatePipeline inner = TRY(parse_pipeline(depth + 1, "parenthesized pipeline", false));
+        operand.pipeline = std::make_shared<TemplatePipeline>(std::move(inner));
         operand.text = "(" + operand.pipeline->text + ")";
         break;
       }

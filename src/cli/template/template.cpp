@@ -97,7 +97,8 @@ class Execution {
       if (names.size() == 1) bind(names[0], item, node.pipeline.declares);
       if (names.size() == 2)
         bind(names[0], key, node.pipeline.declares), bind(names[1], item, node.pipeline.declares);
-      if (TRY(run(node.body, item)) == Flow::break_loop) break;
+      Flow flow = TRY(run(node.body, item));
+      if (flow == Flow::break_loop) break;
     }
     return Flow::on;
   }
@@ -171,8 +172,10 @@ class Execution {
     const TemplateOperand& function = command[0];
     if (function.name == "and" || function.name == "or") return choose(command, dot, piped);
     std::vector<Value> arguments;
-    for (std::size_t i = 1; i < command.size(); ++i)
-      arguments.push_back(TRY(evaluate_operand(command[i], dot)));
+    for (std::size_t i = 1; i < command.size(); ++i) {
+      Value value = TRY(evaluate_operand(command[i], dot));
+      arguments.push_back(std::move(value));
+    }
     if (piped) arguments.push_back(*piped);
     if (options_.functions_pass && function.name.find("print") == std::string::npos && !arguments.empty())
       return arguments[0];
@@ -308,7 +311,8 @@ Result<Template> Template::parse(std::string_view text, std::string_view name) {
   Template made;
   made.name_ = name;
   made.text_ = text;
-  made.nodes_ = std::make_shared<const std::vector<TemplateNode>>(TRY(parse_template(text, name)));
+  std::vector<TemplateNode> nodes = TRY(parse_template(text, name));
+  made.nodes_ = std::make_shared<const std::vector<TemplateNode>>(std::move(nodes));
   return made;
 }
 
