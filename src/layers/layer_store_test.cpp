@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layers/layer_store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <thread>
+
+#include "archive/compression.h"
+#include "archive/test_support.h"
+
+namespace berth::layers {
+namespace {
+
+using archive::StringSink;
+using archive::StringSource;
+using archive::TarEntry;
+using archive::TarType;
+using archive::test::TarBuilder;
+
+class LayerStoreTest : public testing::Test {
+ protected:
+  std::string directory() const { return temporary_.path() + "/layers"; }
+  LayerStore open() { return LayerStore::open(directory()).value(); }
+  static Result<Layer> add(LayerStore& store, std::string_view tar, AddOptions options = {}) {
+    options.sync = false;
+    StringSource source(tar);
+    return store.add(source, options);
+  }
+  static Result<std::string> tar_of(const LayerStore& store, const Digest& diff_id) {
+    std::unique_ptr<archive::Source> source = TRY(store.open_tar(diff_id));
+    StringSink sink;
+    TRY(archive::copy_stream(*source, sink));
+    return sink.take();
+  }
+  std::vector<std::string> staged() { return list_directory(directory() + "/.staging").value(); }
+
+  TemporaryDirectory temporary_ = TemporaryDirectory::create("layers").value();
+};
+
+TEST_F(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
+  LayerStore store = open();
+  const std::string tar = TarBuilder()
+                              .directory("d")
+                              .file("d/f", "contents")
+                              .hard_link("l", "d/f")
+                              .file("d/.wh.gone", "")
+                              .take() +
+                          std::string(8192, '\0');  // padded to a tape record, as tar does
+  Layer layer = add(store, tar).value();
+  EXPECT_EQ(layer.diff_id, sha256_of(tar));
+  EXPECT_EQ(layer.size, 8u);
+  EXPECT_EQ(layer.tar_size, tar.size());
+  EXPECT_EQ(tar_of(store, layer.diff_id).value(), tar);
+  EXPECT_TRUE(store.verify(layer.diff_id));
+  EXPECT_EQ(read_file(store.tree_path(layer.diff_id) + "/d/f").value(), "contents");
+  EXPECT_TRUE(staged().empty());
+  LayerStore later = open();
+  EXPECT_EQ(later.get(layer.diff_id).value().size, 8u);
+  EXPECT_EQ(later.list().value().size(), 1u);
+  ASSERT_TRUE(later.remove(layer.diff_id));
+  EXPECT_TRUE(later.remove(layer.diff_id));
+  EXPECT_EQ(later.get(layer.diff_id).error().kind, ErrorKind::not_found);
+  EXPECT_TRUE(later.list().value().empty());
+  EXPECT_TRUE(staged().empty());
+}
+
+TEST_F(LayerStoreTest, ArchivesOfOthersComeBackBitByBit) {
+  LayerStore store = open();
+  const std::string tree = temporary_.path() + "/tree";
+  ASSERT_TRUE(make_directories(tree + "/sub", 0755));
+  for (int i = 0; i < 40; ++i)
+    archive::test::write(fmt::format("{}/sub/f{}", tree, i),
+                         std::string(static_cast<std::size_t>(i) * 333, 'a'));
+  archive::test::write(tree + "/" + std::string(180, 'n'), "long");
+  Fd sparse = open_file(tree + "/sparse", O_WRONLY | O_CREAT, 0644).value();
+  ASSERT_EQ(ftruncate(sparse.get(), 1'000'000), 0);
+  ASSERT_EQ(pwrite(sparse.get(), "x", 1, 500'000), 1);
+  for (const char* format : {"gnu", "posix"})
+    for (const char* holes : {"--sparse", "--numeric-owner"}) {
+      const std::string path = temporary_.path() + "/t.tar";
+      archive::test::run({"tar", holes, std::string("--format=") + format, "-C", tree, "-cf", path, "."});
+      const std::string tar = read_file(path).value();
+      Result<Layer> layer = add(store, tar);
+      ASSERT_TRUE(layer) << layer.error().message;
+      EXPECT_EQ(layer->diff_id, sha256_of(tar));
+      Result<std::string> back = tar_of(store, layer->diff_id);
+      ASSERT_TRUE(back) << back.error().message;
+      EXPECT_EQ(*back, tar);
+    }
+}
+
+// Contents that later entries replace are in the tar, so they must come back too.
+TEST_F(LayerStoreTest, ReplacedEntriesComeBack) {
+  LayerStore store = open();
+  for (const std::string& tar : {
+           TarBuilder().file("f", "first").file("f", "second").file("f", "third").take(),
+           TarBuilder()
+               .file("d/f", "in")
+               .directory("d/e")
+               .file("d/e/g", "deep")
+               .file("d", "now a file")
+               .take(),
+           TarBuilder()
+               .directory("b")
+               .directory("c")
+               .link("a", "b")
+               .file("a/f", "in b")
+               .link("a", "c")
+               .file("a/f", "in c")
+               .take(),
+           TarBuilder().file("f", "first").hard_link("h", "f").file("f", "second").file("h", "third").take(),
+           TarBuilder().file("f", "x").link("f", "y").file("f", "z").take(),
+           TarBuilder().file(".wh.f", "a whiteout with contents").file("f", "x").take(),
+       }) {
+    Result<Layer> layer = add(store, tar);
+    ASSERT_TRUE(layer) << layer.error().message;
+    Result<std::string> back = tar_of(store, layer->diff_id);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(*back, tar);
+  }
+}
+
+TEST_F(LayerStoreTest, EmptyLayers) {
+  LayerStore store = open();
+  for (const std::string& tar :
+       {std::string(), std::string(1024, '\0'), TarBuilder().directory("./", 0700).take()}) {
+    Result<Layer> layer = add(store, tar);
+    ASSERT_TRUE(layer) << layer.error().message;
+    EXPECT_EQ(tar_of(store, layer->diff_id).value(), tar);
+  }
+}
+
+TEST_F(LayerStoreTest, AnotherDigestThanPromisedLeavesNothing) {
+  LayerStore store = open();
+  AddOptions options;
+  options.expected = sha256_of("something else");
+  Result<Layer> layer = add(store, TarBuilder().file("f", "x").take(), options);
+  ASSERT_FALSE(layer);
+  EXPECT_EQ(layer.error().kind, ErrorKind::corrupt);
+  EXPECT_TRUE(staged().empty());
+  EXPECT_TRUE(store.list().value().empty());
+}
+
+TEST_F(LayerStoreTest, HostileAndBrokenTarsLeaveNothing) {
+  LayerStore store = open();
+  std::string whole = TarBuilder().file("f", std::string(100'000, 'x')).take();
+  EXPECT_FALSE(add(store, std::string_view(whole).substr(0, 50'000)));
+  EXPECT_FALSE(add(store, TarBuilder().hard_link("a", "/etc/passwd").take()));
+  AddOptions small;
+  small.max_bytes = 99'999;
+  EXPECT_EQ(add(store, whole, small).error().kind, ErrorKind::exhausted);
+  std::stop_source stopped;
+  stopped.request_stop();
+  AddOptions cancelled;
+  cancelled.stop = stopped.get_token();
+  EXPECT_EQ(add(store, whole, cancelled).error().kind, ErrorKind::cancelled);
+  EXPECT_TRUE(staged().empty());
+  EXPECT_TRUE(store.list().value().empty());
+}
+
+TEST_F(LayerStoreTest, DamageIsFound) {
+  LayerStore store = open();
+  const std::string tar = TarBuilder().file("f", "original").file("g", "other").take();
+  Layer layer = add(store, tar).value();
+  archive::test::write(store.tree_path(layer.diff_id) + "/f", "tampered");
+  EXPECT_EQ(store.verify(layer.diff_id).error().kind, ErrorKind::corrupt);
+  archive::test::write(store.tree_path(layer.diff_id) + "/f", "short");
+  EXPECT_EQ(store.verify(layer.diff_id).error().kind, ErrorKind::corrupt);
+  archive::test::write(store.tree_path(layer.diff_id) + "/../record", "{");
+  EXPECT_FALSE(store.get(layer.diff_id));
+  EXPECT_TRUE(store.list().value().empty());
+  // Adding it again puts a good one in its place.
+  ASSERT_TRUE(add(store, tar));
+  EXPECT_TRUE(store.verify(layer.diff_id));
+}
+
+TEST_F(LayerStoreTest, TheSameLayerFromManyThreads) {
+  LayerStore store = open();
+  const std::string tar = TarBuilder().file("f", std::string(300'000, 'x')).file("d/g", "y").take();
+  std::vector<std::jthread> threads;
+  std::atomic<int> added = 0;
+  for (int i = 0; i < 6; ++i)
+    threads.emplace_back([&] {
+      if (add(store, tar)) ++added;
+    });
+  threads.clear();
+  EXPECT_EQ(added, 6);
+  EXPECT_EQ(store.list().value().size(), 1u);
+  EXPECT_TRUE(store.verify(sha256_of(tar)));
+  EXPECT_TRUE(staged().empty());
+}
+
+TEST_F(LayerStoreTest, KilledInTheMiddleOfAddingLeavesNothingAfterTheNextStart) {
+  open();
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    LayerStore store = open();
+    const std::string tar = TarBuilder().file("a/b/f", std::string(100'000, 'x')).take();
+    std::size_t given = 0;
+    archive::FunctionSource half([&](std::span<char> buffer) -> Result<std::size_t> {
+      if (given > 60'000) {
+        usleep(100'000);  // what was given is being written
+        [[maybe_unused]] ssize_t put = write(ready[1], "x", 1);
+        for (;;) pause();
+      }
+      const std::size_t size = std::min<std::size_t>(buffer.size(), 10'000);
+      std::memcpy(buffer.data(), tar.data() + given, size);
+      given += size;
+      return size;
+    });
+    AddOptions options;
+    (void)store.add(half, options);
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(kill(child, SIGKILL), 0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  close(ready[0]);
+  close(ready[1]);
+  EXPECT_EQ(staged().size(), 1u) << "the test has to catch it in the middle";
+  LayerStore store = open();
+  EXPECT_TRUE(staged().empty());
+  EXPECT_TRUE(store.list().value().empty());
+}
+
+TEST_F(LayerStoreTest, AFullDiskIsACleanErrorAndRemovalStillWorks) {
+  ASSERT_TRUE(make_directories(directory(), 0700));
+  ASSERT_EQ(mount("tmpfs", directory().c_str(), "tmpfs", 0, "size=2m"), 0);
+  {
+    LayerStore store = open();
+    Layer small = add(store, TarBuilder().file("f", std::string(500'000, 'x')).take()).value();
+    Result<Layer> big = add(store, TarBuilder().file("g", std::string(5'000'000, 'y')).take());
+    EXPECT_FALSE(big);
+    if (!big) {
+      EXPECT_EQ(big.error().kind, ErrorKind::exhausted) << big.error().message;
+    }
+    EXPECT_TRUE(staged().empty());
+    EXPECT_TRUE(store.verify(small.diff_id));
+    EXPECT_TRUE(store.remove(small.diff_id));
+  }
+  EXPECT_EQ(umount(directory().c_str()), 0);
+}
+
+TEST_F(LayerStoreTest, UndescribedDirectoriesLookAsInTheLayersBelow) {
+  LayerStore store = open();
+  TarEntry tmp;
+  tmp.type = TarType::directory;
+  tmp.name = "tmp/";
+  tmp.mode = 01777;
+  tmp.uid = 9;
+  tmp.mtime = Timestamp{1'000'000'000'000'000'000};
+  Digest base =
+      add(store, TarBuilder().directory("./", 0711).add(tmp).directory("x/y", 0700).take()).value().diff_id;
+  Digest hides = add(store, TarBuilder().file(".wh.x", "").file("tmp/z", "").take()).value().diff_id;
+  Digest top =
+      add(store, TarBuilder().file("tmp/f", "").file("x/y/f", "").directory("described", 0750).take())
+          .value()
+          .diff_id;
+  ASSERT_TRUE(store.inherit_directories(base, {}));
+  ASSERT_TRUE(store.inherit_directories(hides, std::vector{base}));
+  ASSERT_TRUE(store.inherit_directories(top, std::vector{hides, base}));
+  const auto tree = archive::test::describe(store.tree_path(top));
+  EXPECT_TRUE(tree.at("tmp").starts_with("41777 9:0 @1000000000")) << tree.at("tmp");
+  EXPECT_TRUE(tree.at("x/y").starts_with("40755 ")) << "hidden by the whiteout: " << tree.at("x/y");
+  EXPECT_TRUE(tree.at("described").starts_with("40750 "));
+  struct stat root;
+  ASSERT_EQ(stat(store.tree_path(top).c_str(), &root), 0);
+  EXPECT_EQ(root.st_mode & 07777, 0711u);
+  EXPECT_TRUE(store.verify(top));
+}
+
+TEST_F(LayerStoreTest, ProgressAndCompressionPassThrough) {
+  LayerStore store = open();
+  const std::string tar = TarBuilder().file("f", std::string(2'000'000, 'x')).take();
+  StringSink packed;
+  std::unique_ptr<archive::Sink> gzip = archive::compress(packed, archive::Compression::gzip).value();
+  ASSERT_TRUE(gzip->write(tar));
+  ASSERT_TRUE(gzip->finish());
+  StringSource source(packed.text());
+  std::unique_ptr<archive::Source> plain = archive::decompress(source).value();
+  std::uint64_t seen = 0;
+  AddOptions options;
+  options.progress = [&](std::uint64_t bytes) { seen = bytes; };
+  EXPECT_EQ(store.add(*plain, options).value().diff_id, sha256_of(tar));  // synced, this one
+  EXPECT_EQ(seen, tar.size());
+}
+
+}  // namespace
+}  // namespace berth::layers
