@@ -190,65 +190,90 @@ Result<void> BridgeNetwork::reserve(Ipv4Address address) {
   return pool_.reserve(address);
 }
 
+Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interface_name) {
+  PreparedInterface made{.bridge = index_, .name = interface_name, .host_name = random_host_name()};
+  netlink::Batch batch;
+  batch.create_veth(made.host_name, {.mtu = mtu_, .master = index_, .up = true},
+                    {.name = interface_name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
+  {
+    std::lock_guard lock(mutex_);
+    TRY(netlink_.execute(batch));
+  }
+  std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(interface_name));
+  if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", interface_name);
+  made.index = link->index;
+  sandbox.prepared = std::move(made);
+  return {};
+}
+
 Result<Endpoint> BridgeNetwork::attach(Sandbox& sandbox, const AttachRequest& request) {
+  const std::string task = "attach " + request.container + " to " + name_;
   Endpoint endpoint;
   {
     std::lock_guard lock(mutex_);
-    if (request.address) TRY(pool_.reserve(*request.address));
-    endpoint.address = request.address ? *request.address : TRY(pool_.allocate());
+    if (request.address) TRY_AS(task, pool_.reserve(*request.address));
+    endpoint.address = request.address ? *request.address : TRY_AS(task, pool_.allocate());
   }
   endpoint.prefix_length = subnet_.length;
   endpoint.gateway = gateway_;
   endpoint.mac = request.mac.value_or(mac_for(endpoint.address));
   endpoint.interface_name = request.interface_name;
-  endpoint.host_interface_name = random_host_name();
-  Result<void> connected = connect(sandbox, request, endpoint);
-  if (connected) return endpoint;
-  std::lock_guard lock(mutex_);
-  pool_.release(endpoint.address);
-  return std::unexpected(std::move(connected).error().within("attach " + request.container + " to " + name_));
-}
 
-Result<void> BridgeNetwork::connect(Sandbox& sandbox, const AttachRequest& request,
-                                    const Endpoint& endpoint) {
-  netlink::Batch outside;
-  outside.create_veth(endpoint.host_interface_name, {.mtu = mtu_, .master = index_, .up = true},
-                      {.name = endpoint.interface_name,
-                       .namespace_descriptor = sandbox.descriptor(),
-                       .mac = endpoint.mac,
-                       .mtu = mtu_});
-  {
-    std::lock_guard lock(mutex_);
-    TRY(netlink_.execute(outside));
-  }
-  auto configure = [&]() -> Result<void> {
-    std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(endpoint.interface_name));
-    if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", endpoint.interface_name);
-    netlink::Batch inside;
-    inside.change_link(link->index, {.up = true});
-    inside.add_address(link->index, {endpoint.address, endpoint.prefix_length});
-    if (request.default_route)
-      inside.add_route({.destination = {}, .gateway = endpoint.gateway, .interface = link->index});
-    return sandbox.netlink().execute(inside);
+  auto connect = [&]() -> Result<void> {
+    const bool ready = sandbox.prepared && sandbox.prepared->bridge == index_ &&
+                       sandbox.prepared->name == request.interface_name;
+    if (!ready) TRY(prepare(sandbox, request.interface_name));
+    const PreparedInterface interface = *std::exchange(sandbox.prepared, std::nullopt);
+    endpoint.host_interface_name = interface.host_name;
+    Result<void> configured = configure(sandbox, interface, request, endpoint);
+    if (!configured) (void)delete_interface(interface.host_name);
+    return configured;
   };
-  Result<void> configured = configure();
-  if (configured) return {};
-  netlink::Batch undo;
-  undo.delete_link(endpoint.host_interface_name);
-  std::lock_guard lock(mutex_);
-  (void)netlink_.execute(undo);
-  return configured;
-}
-
-Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
+  Result<void> connected = connect();
+  if (connected) {
+    settle_carrier(endpoint.host_interface_name);
+    return endpoint;
+  }
   std::lock_guard lock(mutex_);
   pool_.release(endpoint.address);
-  if (!remove_interface) return {};
+  return std::unexpected(std::move(connected).error().within(task));
+}
+
+Result<void> BridgeNetwork::configure(Sandbox& sandbox, const PreparedInterface& interface,
+                                      const AttachRequest& request, const Endpoint& endpoint) {
   netlink::Batch batch;
-  batch.delete_link(endpoint.host_interface_name);
+  batch.change_link(interface.index, {.mac = endpoint.mac, .up = true});
+  batch.add_address(interface.index, {endpoint.address, endpoint.prefix_length});
+  if (request.default_route)
+    batch.add_route({.destination = {}, .gateway = endpoint.gateway, .interface = interface.index});
+  return sandbox.netlink().execute(batch);
+}
+
+// The pair has its carrier now, but the host's end forwards only once the kernel's link watcher has run, in
+// its own time; until then packets are dropped, and TCP tries again after a second. Asking for a link makes
+// the kernel catch up for it first (rtnl_getlink, since Linux 6.9; older ones just answer).
+void BridgeNetwork::settle_carrier(const std::string& host_name) {
+  std::lock_guard lock(mutex_);
+  (void)netlink_.find_link(host_name);
+  (void)netlink_.find_link(name_);  // the first port gives the bridge its own carrier
+}
+
+Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {
+  netlink::Batch batch;
+  batch.delete_link(host_name);
+  std::lock_guard lock(mutex_);
   Result<void> deleted = netlink_.execute(batch);
   if (!deleted && deleted.error().code == ENODEV) return {};
   return deleted;
+}
+
+Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
+  {
+    std::lock_guard lock(mutex_);
+    pool_.release(endpoint.address);
+  }
+  if (!remove_interface) return {};
+  return delete_interface(endpoint.host_interface_name);
 }
 
 Result<void> BridgeNetwork::remove() {

@@ -59,6 +59,10 @@ class BridgeNetwork {
   // ignored: the subnet has changed since. One that is taken is a conflict.
   Result<void> reserve(Ipv4Address address);
 
+  // Does the slow part of attach() ahead: the interface pair, without an address and down inside. For the
+  // sandboxes of a SandboxPool.
+  Result<void> prepare(Sandbox& sandbox, const std::string& interface_name = "eth0");
+
   Result<Endpoint> attach(Sandbox& sandbox, const AttachRequest& request);
   // Gives the address back. The interfaces go with the sandbox; `remove_interface` is for one that lives on.
   Result<void> detach(const Endpoint& endpoint, bool remove_interface = false);
@@ -74,7 +78,10 @@ class BridgeNetwork {
  private:
   BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
                 Ipv4Address gateway, const BridgeSettings& settings);
-  Result<void> connect(Sandbox& sandbox, const AttachRequest& request, const Endpoint& endpoint);
+  Result<void> configure(Sandbox& sandbox, const PreparedInterface& interface, const AttachRequest& request,
+                         const Endpoint& endpoint);
+  void settle_carrier(const std::string& host_name);
+  Result<void> delete_interface(const std::string& host_name);
 
   std::mutex mutex_;  // over netlink_ and pool_
   netlink::Socket netlink_;

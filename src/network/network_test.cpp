@@ -65,7 +65,7 @@ Fd listen_at(Ipv4Address address, std::uint16_t port) {
   Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in where = socket_address(address, port);
   EXPECT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0) << errno;
-  EXPECT_EQ(listen(socket.get(), 5), 0);
+  EXPECT_EQ(listen(socket.get(), 100), 0);
   return socket;
 }
 
@@ -134,6 +134,44 @@ TEST(BridgeNetwork, ConnectsContainersWithEachOtherAndTheHost) {
       }));
     });
     EXPECT_EQ(must(read_file("/proc/sys/net/ipv4/ip_forward")), "1\n");
+  });
+}
+
+TEST(BridgeNetwork, AttachesPreparedSandboxes) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    SandboxPool pool(2, [&](Sandbox& sandbox) { return network->prepare(sandbox); });
+    for (int i = 0; i < 5000 && pool.ready() < 2; ++i) usleep(1000);
+    Sandbox first = must(pool.take()), second = must(pool.take());
+    ASSERT_TRUE(first.prepared && second.prepared);
+    const std::string host_name = first.prepared->host_name;
+    Endpoint one = must(network->attach(first, {.container = "one"}));
+    must(network->attach(second, {.container = "two"}));
+    EXPECT_FALSE(first.prepared);
+    EXPECT_EQ(one.host_interface_name, host_name);
+    EXPECT_EQ(must(first.netlink().find_link("eth0"))->mac, one.mac);
+    Fd listening;
+    inside(first, [&] { listening = listen_at(one.address, 80); });
+    inside(second, [&] { EXPECT_TRUE(can_connect(one.address, 80)); });
+  });
+}
+
+// Attaching returns before the kernel's link watcher has run; a packet that is sent before that would be
+// dropped, and sent again a second later.
+TEST(BridgeNetwork, DeliversTheFirstPacketAfterAttaching) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    Fd at_gateway = listen_at(network->gateway(), 80);
+    std::vector<Sandbox> sandboxes;
+    for (int i = 0; i < 20; ++i) {
+      Sandbox& sandbox = sandboxes.emplace_back(must(Sandbox::create()));
+      must(network->attach(sandbox, {.container = "c"}));
+      inside(sandbox, [&] {
+        auto before = std::chrono::steady_clock::now();
+        EXPECT_TRUE(can_connect(network->gateway(), 80));
+        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(800)) << i;
+      });
+    }
   });
 }
 

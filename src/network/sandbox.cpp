@@ -54,8 +54,10 @@ Result<void> Sandbox::bring_loopback_up() {
   return netlink_.execute(batch);
 }
 
-SandboxPool::SandboxPool(std::size_t size)
-    : size_(size), thread_([this](std::stop_token stop) { refill(std::move(stop)); }) {}
+SandboxPool::SandboxPool(std::size_t size, Prepare prepare)
+    : size_(size),
+      prepare_(std::move(prepare)),
+      thread_([this](std::stop_token stop) { refill(std::move(stop)); }) {}
 
 SandboxPool::~SandboxPool() = default;
 
@@ -77,6 +79,15 @@ std::size_t SandboxPool::ready() const {
   return ready_.size();
 }
 
+Result<Sandbox> SandboxPool::make() {
+  Sandbox sandbox = TRY(Sandbox::create());
+  if (!prepare_) return sandbox;
+  // Not prepared, it is of use all the same.
+  if (Result<void> prepared = prepare_(sandbox); !prepared)
+    log_warning("network", "a sandbox is not prepared: {}", prepared.error().message);
+  return sandbox;
+}
+
 void SandboxPool::refill(std::stop_token stop) {
   sigset_t all;
   sigfillset(&all);
@@ -88,7 +99,7 @@ void SandboxPool::refill(std::stop_token stop) {
       continue;
     }
     lock.unlock();
-    Result<Sandbox> made = Sandbox::create();
+    Result<Sandbox> made = make();
     lock.lock();
     if (made) {
       ready_.push_back(std::move(*made));

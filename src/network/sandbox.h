@@ -8,8 +8,12 @@
 #pragma once
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
 
 #include "base/error.h"
@@ -17,6 +21,14 @@
 #include "netlink/netlink.h"
 
 namespace berth::network {
+
+// An interface that waits in a sandbox for its address: the slow part of attaching, done ahead of time.
+struct PreparedInterface {
+  std::uint32_t bridge = 0;  // index of the bridge, on the host
+  std::uint32_t index = 0;   // inside
+  std::string name;          // inside
+  std::string host_name;
+};
 
 class Sandbox {
  public:
@@ -28,6 +40,9 @@ class Sandbox {
   netlink::Socket& netlink() noexcept { return netlink_; }      // speaks inside the namespace
   Result<void> bring_loopback_up();
 
+  // Set by BridgeNetwork::prepare(), consumed by its attach().
+  std::optional<PreparedInterface> prepared;
+
  private:
   Sandbox(Fd ns, netlink::Socket netlink) : namespace_(std::move(ns)), netlink_(std::move(netlink)) {}
   Fd namespace_;
@@ -35,9 +50,13 @@ class Sandbox {
 };
 
 // Keeps `size` sandboxes ready; take() hands one out at once and a thread makes the next.
+//
+// With `prepare`, each is also made ready for one network; that network must outlive the pool. Take those for
+// containers on that network alone: one that shall have no network gets its sandbox from another pool.
 class SandboxPool {
  public:
-  explicit SandboxPool(std::size_t size);
+  using Prepare = std::function<Result<void>(Sandbox&)>;
+  explicit SandboxPool(std::size_t size, Prepare prepare = {});
   SandboxPool(const SandboxPool&) = delete;
   SandboxPool& operator=(const SandboxPool&) = delete;
   ~SandboxPool();
@@ -47,7 +66,9 @@ class SandboxPool {
 
  private:
   void refill(std::stop_token stop);
+  Result<Sandbox> make();
   const std::size_t size_;
+  const Prepare prepare_;
   mutable std::mutex mutex_;
   std::condition_variable_any wanted_;
   std::deque<Sandbox> ready_;
