@@ -26,5 +26,6 @@ else()
   add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
 endif()
 # gc-sections keeps the static programs small: the keeper is resident once a container.
+add_compile_definitions(BERTH_VERSION="${PROJECT_VERSION}")
 add_compile_options(-ffunction-sections -fdata-sections)
 add_link_options(-Wl,--gc-sections -Wl,--as-needed)

@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "base/text.h"
 #include "oci/runtime_spec.h"
+#include "sys/namespaces.h"
 
 namespace berth::engine {
 namespace {
@@ -170,7 +170,7 @@ Result<Execs::Outcome> Execs::run_and_collect(const ContainerPointer& container,
     return std::unexpected(std::move(reply).error());
   }
   // While the process has not been reaped its number is its own; the keeper reaps it only when it exits.
-  Fd process(pidfd_open(reply->pid, 0));
+  Result<Fd> process = sys::open_pidfd(reply->pid);
   Outcome outcome;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -179,7 +179,7 @@ Result<Execs::Outcome> Execs::run_and_collect(const ContainerPointer& container,
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) {
       outcome.timed_out = true;
-      if (process) pidfd_send_signal(process.get(), SIGKILL, nullptr, 0);
+      if (process) (void)sys::send_signal(process->get(), SIGKILL);
       break;
     }
     char buffer[4096];

@@ -170,7 +170,7 @@ int Program::take_terminal(const ChildChannel& channel, int devpts) const noexce
     size.ws_col = static_cast<unsigned short>(process_->console_size->width);
     ioctl(master, TIOCSWINSZ, &size);
   }
-  (void)fchown(terminal, process_->user.uid, static_cast<gid_t>(-1));
+  (void)!fchown(terminal, process_->user.uid, static_cast<gid_t>(-1));
   if (ioctl(terminal, TIOCSCTTY, 0) != 0) channel.fail(Stage::terminal, errno);
   for (int number = 0; number < 3; ++number)
     if (dup2(terminal, number) < 0) channel.fail(Stage::terminal, errno);

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/container_documents.h"
+
+#include "api/respond.h"
+#include "base/text.h"
+#include "engine/host_config_json.h"
+#include "engine/modes.h"
+#include "engine/runtime_config.h"
+#include "layers/changes.h"
+#include "oci/config_json.h"
+
+namespace berth::api {
+namespace {
+
+using engine::Container;
+using engine::ContainerPointer;
+using engine::ContainerRecord;
+using engine::Engine;
+using engine::HealthStatus;
+using engine::MountPoint;
+using engine::NetworkKind;
+
+json::object health_document(const engine::Health& health) {
+  json::array log;
+  for (const engine::HealthProbe& probe : health.log)
+    log.push_back(json::object{{"Start", format_time(probe.start)},
+                               {"End", format_time(probe.end)},
+                               {"ExitCode", probe.exit_code},
+                               {"Output", probe.output}});
+  return {{"Status", to_text(health.status)}, {"FailingStreak", health.failing_streak}, {"Log", std::move(log)}};
+}
+
+json::object state_document(const Container& container) {
+  const keeper::State& state = container.state;
+  json::object document{
+      {"Status", status_word(container)},
+      {"Running", container.alive()},
+      {"Paused", container.paused},
+      {"Restarting", state.phase == keeper::Phase::restarting},
+      {"OOMKilled", state.oom_killed},
+      {"Dead", false},
+      {"Pid", container.running() ? state.pid : 0},
+      {"ExitCode", state.exit_code},
+      {"Error", state.error},
+      {"StartedAt", format_time(state.started_at)},
+      {"FinishedAt", format_time(state.finished_at)},
+  };
+  if (container.health.status != HealthStatus::none) document["Health"] = health_document(container.health);
+  return document;
+}
+
+json::object mount_document(const MountPoint& mount) {
+  json::object document{{"Type", mount.type}};
+  if (!mount.name.empty()) document["Name"] = mount.name;
+  document["Source"] = mount.source;
+  document["Destination"] = mount.destination;
+  if (!mount.driver.empty()) document["Driver"] = mount.driver;
+  document["Mode"] = mount.mode;
+  document["RW"] = !mount.read_only;
+  document["Propagation"] = mount.type == "bind" && mount.propagation.empty() ? "rprivate" : mount.propagation;
+  return document;
+}
+
+json::array mount_documents(const std::vector<MountPoint>& mounts) {
+  json::array list;
+  for (const MountPoint& mount : mounts) list.push_back(mount_document(mount));
+  return list;
+}
+
+std::string network_name(const ContainerRecord& record) {
+  switch (engine::network_kind(record.host_config.network_mode)) {
+    case NetworkKind::bridge: return "bridge";
+    case NetworkKind::none: return "none";
+    case NetworkKind::host: return "host";
+    default: return "";
+  }
+}
+
+json::object endpoint_document(const Container& container) {
+  const std::optional<network::Endpoint>& endpoint = container.endpoint;
+  const bool attached = endpoint && endpoint->address && container.running();
+  return {{"IPAMConfig", nullptr},
+          {"Links", nullptr},
+          {"Aliases", nullptr},
+          {"MacAddress", attached ? netlink::format_mac(endpoint->mac) : ""},
+          {"DriverOpts", nullptr},
+          {"GwPriority", 0},
+          {"NetworkID", network_name(container.record)},
+          {"EndpointID", attached ? container.record.id : ""},
+          {"Gateway", attached ? endpoint->gateway.text() : ""},
+          {"IPAddress", attached ? endpoint->address.text() : ""},
+          {"IPPrefixLen", attached ? endpoint->prefix_length : 0},
+          {"IPv6Gateway", ""},
+          {"GlobalIPv6Address", ""},
+          {"GlobalIPv6PrefixLen", 0},
+          {"DNSNames", nullptr}};
+}
+
+json::object networks_document(const Container& container) {
+  const std::string name = network_name(container.record);
+  if (name.empty()) return {};
+  return {{name, endpoint_document(container)}};
+}
+
+json::object network_settings(const Container& container) {
+  json::object endpoint = endpoint_document(container);
+  json::object settings{{"Bridge", ""},
+                        {"SandboxID", container.running() ? container.record.id : ""},
+                        {"SandboxKey", container.running() ? fmt::format("/proc/{}/ns/net", container.state.pid) : ""},
+                        {"Ports", json::object()},
+                        {"HairpinMode", false},
+                        {"LinkLocalIPv6Address", ""},
+                        {"LinkLocalIPv6PrefixLen", 0},
+                        {"SecondaryIPAddresses", nullptr},
+                        {"SecondaryIPv6Addresses", nullptr}};
+  for (const char* member : {"EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress",
+                             "IPPrefixLen", "IPv6Gateway", "MacAddress"})
+    settings[member] = endpoint[member];
+  settings["Networks"] = networks_document(container);
+  return settings;
+}
+
+std::string first_argument(const ContainerRecord& record) {
+  return record.arguments.empty() ? std::string() : record.arguments.front();
+}
+
+std::vector<std::string> other_arguments(const ContainerRecord& record) {
+  if (record.arguments.empty()) return {};
+  return {record.arguments.begin() + 1, record.arguments.end()};
+}
+
+}  // namespace
+
+std::string status_text(const Container& container, Timestamp time) {
+  const keeper::State& state = container.state;
+  auto since = [&](Timestamp moment) {
+    return human_duration(std::chrono::nanoseconds(std::max<std::int64_t>(0, time.nanoseconds - moment.nanoseconds)));
+  };
+  if (container.removing) return "Removal In Progress";
+  if (state.phase == keeper::Phase::restarting)
+    return fmt::format("Restarting ({}) {} ago", state.exit_code, since(state.finished_at));
+  if (container.running()) {
+    std::string text = "Up " + since(state.started_at);
+    if (container.paused) return text + " (Paused)";
+    switch (container.health.status) {
+      case HealthStatus::none: return text;
+      case HealthStatus::starting: return text + " (health: starting)";
+      case HealthStatus::healthy: return text + " (healthy)";
+      case HealthStatus::unhealthy: return text + " (unhealthy)";
+    }
+  }
+  if (!container.ever_started()) return "Created";
+  return fmt::format("Exited ({}) {} ago", state.exit_code, since(state.finished_at));
+}
+
+Sizes measure(Engine& engine, const ContainerPointer& container) {
+  Sizes sizes;
+  if (Result<Fd> upper = engine.roots().open_upper(container->record))
+    if (Result<std::uint64_t> size = layers::tree_size(upper->get())) sizes.writable = static_cast<std::int64_t>(*size);
+  sizes.root = sizes.writable;
+  for (const Digest& layer : container->record.diff_ids)
+    if (Result<layers::Layer> found = engine.layers().get(layer)) sizes.root += static_cast<std::int64_t>(found->size);
+  return sizes;
+}
+
+json::object container_document(Engine& engine, const ContainerPointer& container,
+                                const std::optional<Sizes>& sizes) {
+  json::array exec_ids;
+  for (const std::string& id : engine.execs().of(container->record.id)) exec_ids.emplace_back(id);
+  std::lock_guard lock(container->mutex);
+  const ContainerRecord& record = container->record;
+  const std::string directory = engine.settings().container_directory(record.id);
+  json::object document{
+      {"Id", record.id},
+      {"Created", format_time(record.created)},
+      {"Path", first_argument(record)},
+      {"Args", berth::to_json(other_arguments(record))},
+      {"State", state_document(*container)},
+      {"Image", record.image_id ? record.image_id->text() : ""},
+      {"ResolvConfPath", directory + "/resolv.conf"},
+      {"HostnamePath", directory + "/hostname"},
+      {"HostsPath", directory + "/hosts"},
+      {"LogPath", record.host_config.log_driver == "none" ? "" : engine.settings().log_path(record.id)},
+      {"Name", "/" + record.name},
+      {"RestartCount", container->state.restart_count},
+      {"Driver", "overlay2"},
+      {"Platform", record.platform},
+      {"MountLabel", ""},
+      {"ProcessLabel", ""},
+      {"AppArmorProfile", ""},
+      {"ExecIDs", exec_ids.empty() ? json::value(nullptr) : json::value(std::move(exec_ids))},
+      {"HostConfig", engine::to_json(record.host_config)},
+      {"GraphDriver",
+       json::object{{"Name", "overlay2"},
+                    {"Data", json::object{{"UpperDir", directory + "/upper"}, {"WorkDir", directory + "/work"}}}}},
+      {"Mounts", mount_documents(record.mounts)},
+      {"Config", oci::to_json(record.config, oci::ConfigForm::api)},
+      {"NetworkSettings", network_settings(*container)},
+  };
+  if (!record.host_config.masked_paths) document["HostConfig"].as_object()["MaskedPaths"] = nullptr;
+  if (sizes) {
+    document["SizeRw"] = sizes->writable;
+    document["SizeRootFs"] = sizes->root;
+  }
+  return document;
+}
+
+json::object container_summary(Engine& engine, const ContainerPointer& container, const std::optional<Sizes>& sizes) {
+  std::lock_guard lock(container->mutex);
+  const ContainerRecord& record = container->record;
+  std::string image = record.config.image;
+  // An image that has lost its name since is shown by its id.
+  if (record.image_id)
+    if (Result<Digest> now_called = engine.images().resolve_id(image); !now_called || *now_called != *record.image_id)
+      image = record.image_id->text();
+  json::object document{
+      {"Id", record.id},
+      {"Names", json::array{"/" + record.name}},
+      {"Image", image},
+      {"ImageID", record.image_id ? record.image_id->text() : ""},
+      {"Command", join(record.arguments, " ")},
+      {"Created", record.created.nanoseconds / 1'000'000'000},
+      {"Ports", json::array()},
+      {"Labels", berth::to_json(record.config.labels)},
+      {"State", status_word(*container)},
+      {"Status", status_text(*container, now())},
+      {"HostConfig", json::object{{"NetworkMode", record.host_config.network_mode}}},
+      {"NetworkSettings", json::object{{"Networks", networks_document(*container)}}},
+      {"Mounts", mount_documents(record.mounts)},
+  };
+  if (sizes) {
+    document["SizeRw"] = sizes->writable;
+    document["SizeRootFs"] = sizes->root;
+  }
+  return document;
+}
+
+}  // namespace berth::api

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a request to the function that answers it, by method and path. Patterns are paths with names in braces for one
+// segment each, "{name}", or for one and more, "{name...}" (image names have slashes).
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/engine.h"
+#include "http/server.h"
+
+namespace berth::api {
+
+// One request on its way through a handler.
+struct Call {
+  http::Exchange& exchange;
+  engine::Engine& engine;
+  std::map<std::string, std::string> path;  // what the pattern's names stand for, percent-decoded
+  int version = 51;                         // the minor number of the client's API version
+
+  const http::Request& request() const { return exchange.request(); }
+  std::string_view parameter(std::string_view name) const { return request().query.get_or(name, ""); }
+  bool flag(std::string_view name) const;  // 1, true, True, TRUE
+  Result<engine::ContainerPointer> container() const { return engine.containers().find(path.at("id")); }
+};
+
+// Answers through the exchange; a returned error becomes an error answer if nothing has been sent yet.
+using Handler = std::function<Result<void>(Call&)>;
+
+class Router {
+ public:
+  void add(std::string_view method, std::string_view pattern, Handler handler);
+
+  // The route for a path without its version. Null and `known_path` false: 404; null and true: 405.
+  const Handler* find(std::string_view method, std::string_view path, std::map<std::string, std::string>& captured,
+                      bool& known_path) const;
+
+ private:
+  struct Route {
+    std::string method;
+    std::vector<std::string> pattern;
+    Handler handler;
+  };
+  std::vector<Route> routes_;
+};
+
+}  // namespace berth::api

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/daemon_options.h"
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "engine/validation.h"
+
+namespace berth::engine {
+namespace {
+
+using Values = std::vector<std::string>;
+
+template <auto Member>
+Result<void> set_text(DaemonOptions& options, const Values& values) {
+  options.*Member = values.back();
+  return {};
+}
+
+template <auto Member>
+Result<void> set_setting(DaemonOptions& options, const Values& values) {
+  options.settings.*Member = values.back();
+  return {};
+}
+
+template <auto Member>
+Result<void> set_path(DaemonOptions& options, const Values& values) {
+  const std::string path = clean_absolute(values.back());
+  if (path.empty()) return fail(ErrorKind::invalid, "'{}' must be an absolute path", values.back());
+  options.settings.*Member = path;
+  return {};
+}
+
+Result<bool> parse_bool(const std::string& text) {
+  if (text == "true" || text == "1" || text == "t" || text == "True") return true;
+  if (text == "false" || text == "0" || text == "f" || text == "False") return false;
+  return fail(ErrorKind::invalid, "'{}' is neither true nor false", text);
+}
+
+template <auto Member>
+Result<void> set_flag(DaemonOptions& options, const Values& values) {
+  options.*Member = TRY(parse_bool(values.back()));
+  return {};
+}
+
+template <auto Member>
+Result<void> set_setting_flag(DaemonOptions& options, const Values& values) {
+  options.settings.*Member = TRY(parse_bool(values.back()));
+  return {};
+}
+
+template <auto Member>
+Result<void> set_setting_list(DaemonOptions& options, const Values& values) {
+  options.settings.*Member = values;
+  return {};
+}
+
+Result<void> set_hosts(DaemonOptions& options, const Values& values) {
+  options.hosts = values;
+  return {};
+}
+
+Result<void> set_config_file(DaemonOptions& options, const Values& values) {
+  options.config_file = values.back();
+  options.config_file_given = true;
+  return {};
+}
+
+Result<void> set_mtu(DaemonOptions& options, const Values& values) {
+  auto mtu = parse_integer<int>(values.back());
+  if (!mtu || *mtu < 0 || *mtu > 65535) return fail(ErrorKind::invalid, "'{}' is not an MTU", values.back());
+  if (*mtu > 0) options.settings.mtu = *mtu;
+  return {};
+}
+
+Result<void> set_shm_size(DaemonOptions& options, const Values& values) {
+  options.settings.default_shm_size = TRY(parse_size(values.back()));
+  return {};
+}
+
+Result<void> set_log_options(DaemonOptions& options, const Values& values) {
+  for (const std::string& value : values) {
+    auto [name, setting] = split_once(value, '=');
+    options.settings.log_options[std::string(name)] = setting;
+  }
+  HostConfig probe;
+  TRY(resolve_log_settings(options.settings, probe, ""));
+  return {};
+}
+
+// "nofile=1024:2048"
+Result<void> set_ulimits(DaemonOptions& options, const Values& values) {
+  options.settings.default_ulimits.clear();
+  for (const std::string& value : values) {
+    auto [name, limits] = split_once(value, '=');
+    auto [soft, hard] = split_once(limits, ':');
+    auto soft_number = parse_integer<std::int64_t>(soft), hard_number = parse_integer<std::int64_t>(hard.empty() ? soft : hard);
+    if (!soft_number || !hard_number) return fail(ErrorKind::invalid, "invalid ulimit argument: {}", value);
+    options.settings.default_ulimits.push_back({std::string(name), *soft_number, *hard_number});
+  }
+  ResourceLimits probe;
+  probe.ulimits = options.settings.default_ulimits;
+  return validate_limits(probe, 1);
+}
+
+Result<void> set_log_level(DaemonOptions& options, const Values& values) {
+  const std::string& level = values.back();
+  for (const char* known : {"debug", "info", "warn", "error", "fatal"})
+    if (level == known) {
+      options.log_level = level;
+      return {};
+    }
+  return fail(ErrorKind::invalid, "invalid logging level: {}", level);
+}
+
+std::vector<DaemonOption> make_table() {
+  using O = DaemonOptions;
+  using S = Settings;
+  constexpr auto text = OptionShape::text, boolean = OptionShape::boolean, number = OptionShape::number,
+                 list = OptionShape::list, map = OptionShape::map;
+  std::vector<DaemonOption> table{
+      {"data-root", 0, "data-root", text, set_path<&S::data_root>, "Root directory of persistent state"},
+      {"exec-root", 0, "exec-root", text, set_path<&S::exec_root>, "Root directory of execution state files"},
+      {"pidfile", 'p', "pidfile", text, set_text<&O::pid_file>, "File for the engine's process id"},
+      {"host", 'H', "hosts", list, set_hosts, "Socket to listen on: unix://, tcp:// or fd://; may be repeated"},
+      {"group", 'G', "group", text, set_text<&O::group>, "Group that may use the unix socket"},
+      {"config-file", 0, "", text, set_config_file, "Configuration file"},
+      {"debug", 'D', "debug", boolean, set_setting_flag<&S::debug>, "Log what happens in detail"},
+      {"log-level", 'l', "log-level", text, set_log_level, "debug, info, warn, error or fatal"},
+      {"tls", 0, "tls", boolean, set_flag<&O::tls>, "Use TLS on tcp://; implied by --tlsverify"},
+      {"tlsverify", 0, "tlsverify", boolean, set_flag<&O::tls_verify>, "Use TLS and verify clients"},
+      {"tlscacert", 0, "tlscacert", text, set_text<&O::tls_ca>, "Trust clients whose certificate this CA signed"},
+      {"tlscert", 0, "tlscert", text, set_text<&O::tls_certificate>, "Certificate file"},
+      {"tlskey", 0, "tlskey", text, set_text<&O::tls_key>, "Key file"},
+      {"allow-plain-tcp", 0, "allow-plain-tcp", boolean, set_flag<&O::allow_plain_tcp>,
+       "Listen on tcp:// without TLS: whoever reaches it is root here"},
+      {"log-driver", 0, "log-driver", text, set_setting<&S::log_driver>, "Default log driver of containers"},
+      {"log-opt", 0, "log-opts", map, set_log_options, "Default log options of containers"},
+      {"default-ulimit", 0, "default-ulimits", map, set_ulimits, "Default ulimits of containers"},
+      {"default-shm-size", 0, "default-shm-size", text, set_shm_size, "Default size of /dev/shm"},
+      {"cgroup-parent", 0, "cgroup-parent", text, set_setting<&S::cgroup_parent>, "Parent control group of containers"},
+      {"dns", 0, "dns", list, set_setting_list<&S::dns>, "Default DNS servers of containers"},
+      {"dns-opt", 0, "dns-opts", list, set_setting_list<&S::dns_options>, "Default DNS options"},
+      {"dns-search", 0, "dns-search", list, set_setting_list<&S::dns_search>, "Default DNS search domains"},
+      {"bridge", 'b', "bridge", text, set_setting<&S::bridge>, "Bridge to attach containers to; 'none' for none"},
+      {"bip", 0, "bip", text, set_setting<&S::bridge_address>, "The bridge's address and subnet"},
+      {"mtu", 0, "mtu", number, set_mtu, "MTU of containers' interfaces"},
+      {"init", 0, "init", boolean, set_setting_flag<&S::init_by_default>, "Run an init in every container"},
+      {"init-path", 0, "init-path", text, set_setting<&S::init_program>, "Path of that init"},
+      {"no-new-privileges", 0, "no-new-privileges", boolean, set_setting_flag<&S::no_new_privileges>,
+       "Set no-new-privileges for every container"},
+      {"seccomp-profile", 0, "seccomp-profile", text, set_setting<&S::seccomp_profile>, "Default seccomp profile"},
+      {"label", 0, "labels", list, set_setting_list<&S::labels>, "Labels of the engine"},
+      {"keeper-path", 0, "keeper-path", text, set_setting<&S::keeper_program>, "Path of berth-keeper"},
+  };
+  struct Ignored {
+    std::string_view flag, key;
+    OptionShape shape;
+  };
+  static constexpr Ignored ignored[] = {
+      {"storage-driver", "storage-driver", text}, {"storage-opt", "storage-opts", list},
+      {"userns-remap", "userns-remap", text}, {"containerd", "containerd", text},
+      {"containerd-namespace", "containerd-namespace", text},
+      {"containerd-plugins-namespace", "containerd-plugin-namespace", text}, {"live-restore", "live-restore", boolean},
+      {"add-runtime", "runtimes", map}, {"default-runtime", "default-runtime", text}, {"exec-opt", "exec-opts", list},
+      {"experimental", "experimental", boolean}, {"feature", "features", map}, {"icc", "icc", boolean},
+      {"insecure-registry", "insecure-registries", list}, {"registry-mirror", "registry-mirrors", list},
+      {"allow-nondistributable-artifacts", "allow-nondistributable-artifacts", list},
+      {"ip", "ip", text}, {"ip-forward", "ip-forward", boolean}, {"ip-masq", "ip-masq", boolean},
+      {"ip6tables", "ip6tables", boolean}, {"iptables", "iptables", boolean}, {"ipv6", "ipv6", boolean},
+      {"fixed-cidr", "fixed-cidr", text}, {"fixed-cidr-v6", "fixed-cidr-v6", text},
+      {"default-gateway", "default-gateway", text}, {"default-gateway-v6", "default-gateway-v6", text},
+      {"default-address-pool", "default-address-pools", list}, {"default-network-opt", "default-network-opts", map},
+      {"default-cgroupns-mode", "default-cgroupns-mode", text}, {"default-ipc-mode", "default-ipc-mode", text},
+      {"cpu-rt-period", "cpu-rt-period", number}, {"cpu-rt-runtime", "cpu-rt-runtime", number},
+      {"max-concurrent-downloads", "max-concurrent-downloads", number},
+      {"max-concurrent-uploads", "max-concurrent-uploads", number},
+      {"max-download-attempts", "max-download-attempts", number}, {"metrics-addr", "metrics-addr", text},
+      {"network-control-plane-mtu", "network-control-plane-mtu", number},
+      {"node-generic-resource", "node-generic-resources", list}, {"oom-score-adjust", "oom-score-adjust", number},
+      {"raw-logs", "raw-logs", boolean}, {"rootless", "", boolean}, {"selinux-enabled", "selinux-enabled", boolean},
+      {"shutdown-timeout", "shutdown-timeout", number}, {"swarm-default-advertise-addr", "swarm-default-advertise-addr", text},
+      {"userland-proxy", "userland-proxy", boolean}, {"userland-proxy-path", "userland-proxy-path", text},
+      {"validate", "", boolean}, {"authorization-plugin", "authorization-plugins", list},
+      {"cdi-spec-dir", "cdi-spec-dirs", list}, {"host-gateway-ip", "host-gateway-ip", text}, {"", "builder", map},
+      {"", "proxies", map}, {"http-proxy", "", text}, {"https-proxy", "", text}, {"no-proxy", "", text},
+      {"log-format", "log-format", text}};
+  for (const Ignored& option : ignored) table.push_back({option.flag, 0, option.key, option.shape, nullptr, "No effect here"});
+  return table;
+}
+
+// A member's value as the command line would write it.
+Result<Values> values_of(const DaemonOption& option, const json::value& value) {
+  auto scalar = [&](const json::value& item) -> Result<std::string> {
+    if (item.is_string()) return std::string(item.get_string());
+    if (item.is_bool()) return std::string(item.get_bool() ? "true" : "false");
+    if (item.is_int64()) return std::to_string(item.get_int64());
+    return fail(ErrorKind::invalid, "the configuration's \"{}\" has a value of the wrong type", option.key);
+  };
+  Values values;
+  if (option.shape == OptionShape::list && value.is_array()) {
+    for (const json::value& item : value.get_array()) values.push_back(TRY(scalar(item)));
+  } else if (option.shape == OptionShape::map && value.is_object()) {
+    for (const auto& [name, item] : value.get_object()) {
+      if (!item.is_object()) {
+        values.push_back(std::string(name) + "=" + TRY(scalar(item)));
+        continue;
+      }
+      // Ulimits: {"nofile": {"Name": "nofile", "Hard": 64000, "Soft": 64000}}
+      std::int64_t soft = 0, hard = 0;
+      ObjectReader in(item, option.key);
+      in.read("Soft", soft);
+      in.read("Hard", hard);
+      TRY(in.finish());
+      values.push_back(fmt::format("{}={}:{}", std::string_view(name), soft, hard));
+    }
+  } else {
+    values.push_back(TRY(scalar(value)));
+  }
+  return values;
+}
+
+}  // namespace
+
+const std::vector<DaemonOption>& daemon_options() {
+  static const std::vector<DaemonOption> table = make_table();
+  return table;
+}
+
+Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text, const std::vector<std::string>& given,
+                               std::vector<std::string>& warnings) {
+  if (trim(text).empty()) return {};
+  json::value document = TRY(parse_json(text, "the configuration file"));
+  if (!document.is_object()) return fail(ErrorKind::invalid, "the configuration file must hold an object");
+  for (const auto& [key, value] : document.get_object()) {
+    const auto& table = daemon_options();
+    auto option = std::find_if(table.begin(), table.end(), [&, name = std::string_view(key)](const DaemonOption& candidate) {
+      return !candidate.key.empty() && candidate.key == name;
+    });
+    if (option == table.end())
+      return fail(ErrorKind::invalid, "the following directives don't match any configuration option: {}", std::string_view(key));
+    if (std::find(given.begin(), given.end(), option->flag) != given.end())
+      return fail(ErrorKind::invalid, "the following directives are specified both as a flag and in the configuration file: {}",
+                  std::string_view(key));
+    if (!option->apply) {
+      // runtimes, proxies and the like may have any shape: nobody reads them.
+      warnings.push_back(fmt::format("\"{}\" in the configuration file has no effect here", std::string_view(key)));
+      continue;
+    }
+    Values values = TRY(values_of(*option, value));
+    if (!values.empty()) TRY_AS(std::string(key), option->apply(options, values));
+  }
+  return {};
+}
+
+}  // namespace berth::engine
