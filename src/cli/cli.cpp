@@ -87,7 +87,7 @@ int dispatch(std::span<const std::string> words, Context& context) {
   if (grouped) {
     bool bare = words.size() == 1 || words[1] == "--help" || words[1] == "-h";
     if (bare) {
-      print_out(group_help(words[0]));
+      words.size() == 1 ? print_error(group_help(words[0])) : print_out(group_help(words[0]));
       return 0;
     }
   }

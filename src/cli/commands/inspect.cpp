@@ -167,7 +167,10 @@ Result<int> inspect_kinds(Invocation& invocation, std::span<const Kind> kinds) {
   }
   if (format) {
     Result<std::string> out = render(documents, *format);
-    if (!out) return fail(out.error().kind, "\n{}", out.error().message);
+    if (!out) {
+      print_out("\n");
+      return std::unexpected(std::move(out).error());
+    }
     print_out(documents.empty() ? "\n" : *out);
   } else {
     print_out(as_list(documents, text.empty()));

@@ -101,8 +101,11 @@ Result<int> images(Invocation& invocation) {
   std::vector<json::object> rows;
   if (const json::array* all = list.if_array())
     for (const json::value& image : *all)
-      for (json::object& row : image_rows(image, !flags.on("no-trunc"), digests || format.mentions("Digest")))
+      for (json::object& row :
+           image_rows(image, !flags.on("no-trunc"), digests || format.mentions("Digest"))) {
+        row["Containers"] = "N/A";  // only `system df` has counted them
         rows.push_back(std::move(row));
+      }
   std::string out = TRY(format.render(rows));
   print_out(out);
   return 0;

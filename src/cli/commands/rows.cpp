@@ -195,7 +195,7 @@ json::object container_row(const json::value& container, bool shortened) {
   std::string mounts = mounts_of(container, shortened, local_volumes);
   std::string id = text_of(container, "Id"), command = text_of(container, "Command");
   std::int64_t created = number_of(container, "Created");
-  return {{"Command", quoted(shortened ? shorten(command, 20) : command)},
+  return {{"Command", in_quotes(shortened ? shorten(command, 20) : command)},
           {"CreatedAt", local_time(created)},
           {"ID", shortened ? short_id(id) : id},
           {"Image", image_of(container, shortened)},

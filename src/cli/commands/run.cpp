@@ -139,8 +139,7 @@ Result<int> run(Invocation& invocation) {
   if (!request) return report(invocation, request.error(), 125);
   if (detached && !flags.list("attach").empty())
     return fail(ErrorKind::invalid, "conflicting options: cannot specify both --attach and --detach");
-  if (Result<void> fits = check_terminal(request->attach_input, request->terminal); !fits)
-    return report(invocation, fits.error(), 125);
+  TRY(check_terminal(request->attach_input, request->terminal));
   Result<Engine*> engine = invocation.context.engine();
   if (!engine) return report(invocation, engine.error(), 125);
   Result<std::string> id = create_container(**engine, flags, *request);

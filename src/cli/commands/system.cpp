@@ -84,7 +84,10 @@ Result<int> print_document(const std::string& text, std::string_view name, std::
         MissingMember::Outcome::error, fmt::format("can't evaluate field {} in type {}", member, type), {}};
   };
   Result<std::string> out = format->execute(document, options);
-  if (!out) return fail(ErrorKind::invalid, "\n{}", out.error().message);
+  if (!out) {
+    print_out("\n");
+    return std::unexpected(std::move(out).error());
+  }
   print_out(*out + "\n");
   return 0;
 }

@@ -75,10 +75,14 @@ Result<void> check_duration(std::string_view text) {
 }
 
 Result<std::int64_t> parse_bytes(std::string_view text) {
-  if (text == "-1") return -1;
   Result<std::int64_t> size = parse_size(text);
   if (size && *size >= 0) return size;
   return fail(ErrorKind::invalid, "invalid size: '{}'", text);
+}
+
+Result<std::int64_t> parse_bytes_or_unlimited(std::string_view text) {
+  if (text == "-1") return -1;
+  return parse_bytes(text);
 }
 
 Result<std::int64_t> parse_cpus(std::string_view text) {

@@ -12,7 +12,8 @@ namespace berth::cli {
 Result<std::int64_t> parse_go_integer(std::string_view text);  // decimal, 0x, 0o, 0b, with a sign
 Result<void> check_uint16(std::string_view text);
 Result<void> check_duration(std::string_view text);
-Result<std::int64_t> parse_bytes(std::string_view text);  // "64m"; "-1" is kept, for --memory-swap
+Result<std::int64_t> parse_bytes(std::string_view text);               // "64m"
+Result<std::int64_t> parse_bytes_or_unlimited(std::string_view text);  // the same, and "-1"
 Result<std::int64_t> parse_cpus(std::string_view text);   // "1.5" is 1,500,000,000 billionths of a CPU
 Result<std::string> check_filter(std::string_view text);  // "Name = value" becomes "name=value"
 

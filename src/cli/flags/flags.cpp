@@ -156,7 +156,7 @@ std::int64_t Flags::integer(std::string_view name) const {
 }
 std::int64_t Flags::bytes(std::string_view name) const {
   std::string size = text(name);
-  return size.empty() ? 0 : *parse_bytes(size);
+  return size.empty() ? 0 : *parse_bytes_or_unlimited(size);
 }
 std::int64_t Flags::nanoseconds(std::string_view name) const {
   std::string duration = text(name);
@@ -178,7 +178,7 @@ Result<void> Flags::set(std::size_t index, std::string_view argument) {
   else if (flag.type == "duration")
     TRY(check_duration(argument));
   else if (flag.type == "bytes")
-    TRY(parse_bytes(argument));
+    TRY(flag.name == "memory-swap" ? parse_bytes_or_unlimited(argument) : parse_bytes(argument));
   else if (flag.type == "decimal")
     TRY(parse_cpus(argument));
   else if (flag.type == "filter")

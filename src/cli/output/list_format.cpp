@@ -57,7 +57,7 @@ Result<std::string> ListFormat::header() const {
   options.method = [&](std::string_view, const std::vector<std::string>& arguments) {
     std::string_view last = arguments.empty() ? std::string_view{} : arguments[0];
     if (std::size_t dot = last.rfind('.'); dot != last.npos) last.remove_prefix(dot + 1);
-    made = to_upper(last);
+    made = last;
     for (char& c : made)
       if (c == '-' || c == '_') c = ' ';
     return &made;

@@ -69,7 +69,7 @@ std::string short_id(std::string_view id) {
   return std::string(id.substr(0, 12));
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     auto code = static_cast<unsigned char>(c);

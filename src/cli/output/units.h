@@ -15,6 +15,6 @@ std::string local_time(std::int64_t seconds);                   // "2026-01-02 0
 std::string local_rfc3339(Timestamp time, bool nanoseconds);  // "2026-01-02T03:04:05.000000000Z", local zone
 std::string shorten(std::string_view text, std::size_t width);  // the end replaced by an ellipsis
 std::string short_id(std::string_view id);                      // twelve digits, without "sha256:"
-std::string quoted(std::string_view text);                      // in double quotes, escaped
+std::string in_quotes(std::string_view text);                   // in double quotes, escaped
 
 }  // namespace berth::cli
