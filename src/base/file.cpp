@@ -52,7 +52,9 @@ namespace {
 // Unique in this process and, with the process id, on this machine.
 std::string temporary_name(const std::string& name) {
   static std::atomic<unsigned> counter{0};
-  return fmt::format(".{}.{}.{}", name, getpid(), counter.fetch_add(1, std::memory_order_relaxed));
+  const std::size_t base = name.rfind('/') + 1;  // 0 without a slash
+  return fmt::format("{}.{}.{}.{}", name.substr(0, base), name.substr(base), getpid(),
+                     counter.fetch_add(1, std::memory_order_relaxed));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@ namespace berth::engine {
 namespace {
 
 constexpr std::size_t kReadySandboxes = 4;
+constexpr auto kPredecessorPatience = std::chrono::seconds(6);
 
 // The program `name` in the directory of the running one, or as it is found in PATH.
 std::string sibling_program(const std::string& name) {
@@ -65,8 +67,13 @@ Result<void> Engine::take_roots() {
   TRY(make_private_directory(settings_.exec_root, 0711));
   TRY(make_private_directory(settings_.exec_root + "/containers", 0700));
   lock_ = TRY(open_file(settings_.data_root + "/lock", O_RDWR | O_CREAT, 0600));
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-    return fail(ErrorKind::conflict, "the data root {} is in use by another engine", settings_.data_root);
+  // An engine that was told to stop may still be finishing its last answers.
+  const auto deadline = std::chrono::steady_clock::now() + kPredecessorPatience;
+  while (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() > deadline)
+      return fail(ErrorKind::conflict, "the data root {} is in use by another engine", settings_.data_root);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   return {};
 }
 

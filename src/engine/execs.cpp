@@ -63,9 +63,24 @@ Result<std::string> Execs::create(const ContainerPointer& container, ExecConfig 
 }
 
 Result<Exec> Execs::inspect(const std::string& id) const {
+  std::shared_ptr<Entry> entry;
+  ContainerPointer container;
+  {
+    std::lock_guard lock(mutex_);
+    entry = find(id);
+    if (!entry) return fail(ErrorKind::not_found, "No such exec instance: {}", id);
+    if (!entry->exec.running || entry->exec.pid == 0) return entry->exec;
+    container = entry->exec.container;
+  }
+  // A client that saw the end of its stream asks for the exit code at once. The keeper said it before it ended the
+  // stream: once it answers a ping, we have heard it.
+  std::shared_ptr<KeeperLink> link;
+  {
+    std::lock_guard lock(container->mutex);
+    link = container->keeper;
+  }
+  if (link) (void)link->ask(keeper::MessageKind::ping, "{}");
   std::lock_guard lock(mutex_);
-  std::shared_ptr<Entry> entry = find(id);
-  if (!entry) return fail(ErrorKind::not_found, "No such exec instance: {}", id);
   return entry->exec;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/lifecycle.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -12,12 +11,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/delete_tree.h"
 #include "engine/modes.h"
 #include "engine/records.h"
 #include "engine/runtime_config.h"
 #include "engine/validation.h"
 #include "sys/cgroup.h"
-#include "sys/remove_deep_tree.h"
 
 namespace berth::engine {
 namespace {
@@ -29,11 +28,6 @@ constexpr auto kKillPatience = 30s;               // for a process that SIGKILL 
 
 Result<sys::Cgroup> cgroup_of(const Settings& settings, const ContainerRecord& record) {
   return sys::Cgroup::at(cgroup_path(settings, record));
-}
-
-void delete_aside(const std::string& path) {
-  if (Result<void> removed = sys::remove_deep_tree(AT_FDCWD, path); !removed)
-    log_warning("engine", "delete {}: {}", path, removed.error().message);
 }
 
 bool has_restart_policy(const HostConfig& host) { return !host.restart_name.empty() && host.restart_name != "no"; }
@@ -364,7 +358,7 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
   // Out of sight at once; the deleting, which takes as long as the container has files, goes on behind.
   const std::string aside = settings_.removed_directory() + "/" + id;
   if (std::rename(settings_.container_directory(id).c_str(), aside.c_str()) == 0)
-    work_.add([aside] { delete_aside(aside); });
+    work_.add([aside] { delete_tree(aside); });
   (void)remove_tree(settings_.run_directory(id));
   if (with_volumes) volumes_.remove_anonymous(container->record.mounts);
   image::Lease lease;

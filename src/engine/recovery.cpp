@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine does with the containers that it finds when it starts.
-#include <fcntl.h>
-
 #include "base/file.h"
 #include "base/log.h"
+#include "engine/delete_tree.h"
 #include "engine/lifecycle.h"
 #include "engine/runtime_config.h"
 #include "keeper/settings.h"
 #include "sys/cgroup.h"
-#include "sys/remove_deep_tree.h"
 
 namespace berth::engine {
 namespace {
@@ -105,10 +103,7 @@ void Lifecycle::sweep_directories() {
         log_warning("engine", "a container that is not on record is running: {}", name);
         continue;
       }
-      work_.add([path = parent + "/" + name] {
-        if (Result<void> removed = sys::remove_deep_tree(AT_FDCWD, path); !removed)
-          log_warning("engine", "delete {}: {}", path, removed.error().message);
-      });
+      work_.add([path = parent + "/" + name] { delete_tree(path); });
     }
   };
   sweep(settings_.removed_directory(), true);

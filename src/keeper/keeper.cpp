@@ -139,6 +139,7 @@ Result<Reply> Keeper::handle(Message& message) {
     case MessageKind::start: return start();
     case MessageKind::attach: TRY(attach(message)); return Reply{};
     case MessageKind::exec: return exec(message);
+    case MessageKind::ping: return Reply{};
     case MessageKind::resize: {
       Resize wanted = TRY(decode_resize(message.body));
       TRY(resize(wanted));
@@ -295,6 +296,7 @@ void Keeper::on_container_exit(int wait_status) {
   state_.phase = delay ? Phase::restarting : Phase::exited;
   state_.restart_count = restarts_.count();
   publish_state();
+  streams_->release_clients();
   if (delay) schedule_restart(*delay);
   else end_container();
 }
@@ -304,6 +306,7 @@ void Keeper::on_exec_exit(pid_t pid, int wait_status) {
   running.exited = true;
   running.streams->drain();
   control_.broadcast(MessageKind::exec_exited, encode(ExecExited{running.id, exit_code_of(wait_status)}));
+  running.streams->release_clients();
 }
 
 void Keeper::schedule_restart(std::chrono::nanoseconds delay) {
@@ -342,6 +345,7 @@ void Keeper::end_container() {
   if (restart_timer_) loop_.cancel(*restart_timer_);
   restart_timer_.reset();
   streams_->drain();
+  streams_->release_clients();
   finish_if_done();
 }
 

@@ -34,6 +34,7 @@ enum class MessageKind : std::uint32_t {
   signal = 4,          // Signal                     -> reply {}
   set_restart = 5,     // {"condition", "maximumRetries"} -> reply {}
   exec = 6,            // Exec (+ client descriptor) -> reply {"pid"}
+  ping = 7,            // {}                         -> reply {}; what was said before it has been heard then
   reply = 100,         // the answer to the request of the same number
   state = 101,         // State
   exec_exited = 102,   // {"id", "exitCode"}

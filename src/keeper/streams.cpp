@@ -46,7 +46,7 @@ void Streams::attach(Fd socket, const Attach& options) {
   client->options = options;
   client->input_ended = !options.input;
   if (options.input) take_from_client(*client, options.initial_input);
-  if (drained_) client->closing = true;
+  if (released_) client->closing = true;
   refresh_watches();
   if (client->closing && client->outgoing.empty()) remove(client);
 }
@@ -58,6 +58,7 @@ Result<void> Streams::adopt(ProcessEnds ends) {
   set_nonblocking(ends_.errors);
   adopted_ = true;
   drained_ = false;
+  released_ = false;
   write_input();
   refresh_watches();
   return {};
@@ -82,13 +83,17 @@ void Streams::drain() {
   end_input();
   pending_input_.clear();
   if (log_) log_->finish(now());
+  adopted_ = false;
+  refresh_watches();
+}
+
+void Streams::release_clients() {
+  released_ = true;
   for (ClientPosition client = clients_.begin(); client != clients_.end();) {
     ClientPosition current = client++;
     current->closing = true;
     if (current->outgoing.empty()) remove(current);
   }
-  adopted_ = false;
-  refresh_watches();
 }
 
 void Streams::on_output(Stream stream, std::uint32_t) {

@@ -3,7 +3,7 @@
 // every attached client, what clients send goes to its standard input.
 //
 // Lifecycle: construct, attach clients (also before the process exists, so that they miss nothing), adopt the
-// process's ends, and once it has exited drain(). The object may go when idle() is true.
+// process's ends, and once it has exited drain() and release_clients(). The object may go when idle() is true.
 //
 // A client that does not read holds at most kClientBuffer bytes; past that the process's output waits, as it would
 // on a full pipe. Nothing is dropped and memory stays flat.
@@ -42,9 +42,12 @@ class Streams {
   Result<void> adopt(ProcessEnds ends);
   Result<void> resize(std::uint16_t rows, std::uint16_t columns);
 
-  // The process has exited: reads what it left in its pipes, without waiting for others that hold them open, ends
-  // the log's last line, and lets every client go once it has everything.
+  // The process has exited: reads what it left in its pipes, without waiting for others that hold them open, and ends
+  // the log's last line.
   void drain();
+  // Lets every client go once it has everything. After the exit is made known, so that a client that sees the end of
+  // its stream and asks finds it.
+  void release_clients();
   bool idle() const { return clients_.empty(); }
 
   bool wants_input() const { return static_cast<bool>(ends_.input) || ends_.terminal; }
@@ -90,6 +93,7 @@ class Streams {
   bool input_end_requested_ = false;
   bool adopted_ = false;
   bool drained_ = false;
+  bool released_ = false;
   std::uint32_t watched_output_ = 0, watched_errors_ = 0, watched_input_ = 0;
 };
 

@@ -171,6 +171,8 @@ Result<void> serve(const CommandLine& line) {
   while (number == SIGHUP);
   log_info("berthd", "stopping on signal {}; containers go on", number);
   server.stop();
+  engine.reset();
+  // Last: whoever waits for the file to go may start the next engine then.
   if (!options.pid_file.empty()) unlink(options.pid_file.c_str());
   return {};
 }
