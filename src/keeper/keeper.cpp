@@ -163,7 +163,9 @@ Result<Reply> Keeper::start() {
   if (state_.phase != Phase::created) return fail(ErrorKind::conflict, "the container was started already");
   Result<void> launched = launch();
   if (!launched) {
+    clean_up_cgroup();
     state_.phase = Phase::exited;
+    state_.pid = 0;
     state_.error = launched.error().message;
     state_.finished_at = now();
     publish_state();
