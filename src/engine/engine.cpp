@@ -104,7 +104,7 @@ Result<void> Engine::open_storage() {
 
 // Without a bridge everything but --network bridge works, so its failure is told and not fatal.
 void Engine::open_network() {
-  sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
+  plain_sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
   if (settings_.bridge == "none") return;
   network::BridgeSettings bridge;
   if (!settings_.bridge.empty()) bridge.name = settings_.bridge;
@@ -117,8 +117,10 @@ void Engine::open_network() {
     bridge.gateway = address->address;
   }
   Result<std::unique_ptr<network::BridgeNetwork>> opened = network::BridgeNetwork::open(bridge);
-  if (opened) bridge_ = std::move(*opened);
-  else log_error("engine", "no bridge network: {}", opened.error().message);
+  if (!opened) return log_error("engine", "no bridge network: {}", opened.error().message);
+  bridge_ = std::move(*opened);
+  bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
+      kReadySandboxes, [this](network::Sandbox& sandbox) { return bridge_->prepare(sandbox); });
 }
 
 Result<void> Engine::start_services() {
@@ -129,8 +131,8 @@ Result<void> Engine::start_services() {
   roots_ = std::make_unique<RootFileSystems>(settings_, *layers_);
   volumes_ = std::make_unique<Volumes>(settings_);
   watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
-  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *layers_, *roots_, *volumes_, *watch_, *sandboxes_,
-                                         bridge_.get());
+  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *layers_, *roots_, *volumes_, *watch_,
+                                         Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
   lifecycle_ = std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, events_, work_);
   execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);
   health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);

@@ -73,8 +73,9 @@ class Engine {
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<RootFileSystems> roots_;
   std::unique_ptr<Volumes> volumes_;
-  std::unique_ptr<network::SandboxPool> sandboxes_;
   std::unique_ptr<network::BridgeNetwork> bridge_;
+  std::unique_ptr<network::SandboxPool> plain_sandboxes_;    // for --network none
+  std::unique_ptr<network::SandboxPool> bridged_sandboxes_;  // with an interface in the bridge; null without one
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<Lifecycle> lifecycle_;
   std::unique_ptr<Execs> execs_;

@@ -64,7 +64,7 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
 
 Launcher::Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
                    const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch,
-                   network::SandboxPool& sandboxes, network::BridgeNetwork* bridge)
+                   Sandboxes sandboxes, network::BridgeNetwork* bridge)
     : settings_(settings),
       registry_(registry),
       layers_(layers),
@@ -203,8 +203,10 @@ Result<Launcher::Network> Launcher::attach_network(const ContainerRecord& record
   Network network;
   const NetworkKind kind = network_kind(record.host_config.network_mode);
   if (kind != NetworkKind::bridge && kind != NetworkKind::none) return network;
-  network.sandbox = TRY(sandboxes_.take());
-  if (kind == NetworkKind::none || record.config.network_disabled) return network;
+  if (kind == NetworkKind::none || record.config.network_disabled) {
+    network.sandbox = TRY(sandboxes_.plain.take());
+    return network;
+  }
   if (!bridge_)
     return fail(ErrorKind::unavailable, "this engine has no bridge network: use --network none or --network host");
   network::AttachRequest request;
@@ -214,6 +216,7 @@ Result<Launcher::Network> Launcher::attach_network(const ContainerRecord& record
     request.mac = netlink::parse_mac(record.mac_address);
     if (!request.mac) return fail(ErrorKind::invalid, "invalid MAC address: {}", record.mac_address);
   }
+  network.sandbox = TRY(sandboxes_.bridged->take());
   network.endpoint = TRY_AS("attach to the bridge network", bridge_->attach(*network.sandbox, request));
   return network;
 }

@@ -18,11 +18,17 @@
 
 namespace berth::engine {
 
+// Namespaces that are ready before they are asked for.
+struct Sandboxes {
+  network::SandboxPool& plain;
+  network::SandboxPool* bridged;  // null without a bridge network
+};
+
 class Launcher {
  public:
   // `bridge` may be null: then only --network none, host and container: work.
   Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
-           const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, network::SandboxPool& sandboxes,
+           const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
            network::BridgeNetwork* bridge);
 
   // With the container's `operation` held.
@@ -54,7 +60,7 @@ class Launcher {
   const RootFileSystems& roots_;
   const Volumes& volumes_;
   KeeperWatch& watch_;
-  network::SandboxPool& sandboxes_;
+  Sandboxes sandboxes_;
   network::BridgeNetwork* bridge_;
   std::vector<std::string> capabilities_;  // of this machine
 };

@@ -15,6 +15,9 @@
 namespace berth::keeper {
 namespace {
 
+constexpr std::size_t kWriteSize = 128 * 1024;  // bytes that one write takes to the file
+constexpr std::size_t kCalmAppend = 4 * 1024;   // an append below this is no sign of a busy container
+
 // What a byte needs inside a JSON string: 0 nothing, 1 an escape, 2 a check of its UTF-8 sequence.
 constexpr auto kByteClass = [] {
   std::array<unsigned char, 256> classes{};
@@ -83,6 +86,7 @@ Result<LogWriter> LogWriter::open(const LogSettings& settings) {
 
 void LogWriter::append(Stream stream, std::string_view data, Timestamp time) {
   if (settings_.path.empty()) return;
+  const bool calm = data.size() < kCalmAppend;
   time_ = format_time(time);
   std::string& partial = partial_[stream == Stream::errors];
   while (!data.empty()) {
@@ -101,9 +105,12 @@ void LogWriter::append(Stream stream, std::string_view data, Timestamp time) {
       encode_line(stream, partial);
       partial.clear();
     }
-    if (encoded_.size() > 1 << 20) write_out();
+    if (encoded_.size() > kWriteSize) write_out();
   }
   write_out();
+  // A busy log keeps its buffer, since getting it anew for every read costs more than the encoding; a calm one, which
+  // most containers have, gives it back.
+  if (calm && encoded_.capacity() > kCalmAppend * 4) encoded_.shrink_to_fit();
 }
 
 void LogWriter::finish(Timestamp time) {
@@ -143,7 +150,6 @@ void LogWriter::write_out() {
     }
   }
   encoded_.clear();
-  if (encoded_.capacity() > 256 * 1024) encoded_.shrink_to_fit();  // idle containers keep nothing
 }
 
 Result<void> LogWriter::rotate() {
