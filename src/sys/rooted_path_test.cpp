@@ -117,9 +117,11 @@ TEST_P(RootedPathBy, OpensALinkItselfOnRequest) {
 TEST_P(RootedPathBy, CreatesThroughADanglingLinkInsideOnly) {
   link(outside_ + "/planted", "/plant");
   EXPECT_FALSE(open("plant", O_WRONLY | O_CREAT, 0600));
-  link("/etc/made", "/make");
+  ASSERT_TRUE(make_directories_in_root(root_.get(), outside_));
+  link(outside_ + "/made", "/make");
   EXPECT_TRUE(open("make", O_WRONLY | O_CREAT, 0600));
-  EXPECT_TRUE(exists(root_path_ + "/etc/made"));
+  EXPECT_TRUE(exists(root_path_ + outside_ + "/made"));
+  EXPECT_FALSE(exists(outside_ + "/made"));
   EXPECT_FALSE(exists(outside_ + "/planted"));
   EXPECT_EQ(open("make", O_WRONLY | O_CREAT | O_EXCL, 0600).error().code, EEXIST);
 }
