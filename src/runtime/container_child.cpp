@@ -48,6 +48,7 @@ void ContainerChild::run(ChildChannel channel) noexcept {
   runner.run_all();
   runner.wait_until_placed();
   int master = runner.terminal();
+  program->drop_descriptors(channel, master);
 
   // Start hooks run in the container with its creator's rights, before they are given up.
   const bool hooked = !start_hooks.empty();

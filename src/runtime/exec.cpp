@@ -33,7 +33,6 @@ struct ExecChild {
   [[noreturn]] void run(ChildChannel channel) noexcept {
     program->take_descriptors(channel, kept, scratch);
     if (setsid() < 0) channel.fail(Stage::new_session, errno);
-    // The cgroup namespace is joined only after the move, the rest meanwhile.
     if (setns(kept[0], static_cast<int>(namespaces)) != 0)
       channel.fail(Stage::join_namespace, errno, UINT_MAX);
     int master = -1;
@@ -43,6 +42,7 @@ struct ExecChild {
           program->take_terminal(channel, sys::raw_open_in_root(root, "dev/pts", O_RDONLY | O_DIRECTORY));
       close(root);
     }
+    program->drop_descriptors(channel, master);
     program->become_user(channel);
     channel.tell({ChildSays::ready, Stage::wait, 0, 0, 0}, master);
     if (master >= 0) close(master);
@@ -104,7 +104,12 @@ Result<ExecProcess> exec(const ExecRequest& request) {
 
   ExecChild body{&program, namespaces_of(spec), {target.get()}, std::vector<int>(4)};
   Child::Request clone{0, spec.find_namespace("pid") ? target.get() : -1, unified.get()};
-  Child child = TRY(Child::clone(clone, [&](ChildChannel channel) { body.run(channel); }));
+  Result<Child> cloned = Child::clone(clone, [&](ChildChannel channel) { body.run(channel); });
+  // What the kernel says about the namespaces of a process that is exiting (ESRCH), and about a pid namespace
+  // whose init is gone (ENOMEM).
+  if (!cloned && (cloned.error().code == ESRCH || cloned.error().code == ENOMEM))
+    return fail(ErrorKind::conflict, "the container is not running");
+  Child child = TRY(std::move(cloned));
   TRY(place(child, group ? &*group : nullptr, *request.process));
   TRY(child.say(ParentSays::placed));
 

@@ -110,13 +110,16 @@ class Planner {
 
   // Hooks of these kinds find the container's root at its place in the host's tree.
   bool hooks_before_pivot() const { return !spec_.hooks.create_container.empty() || early_hooks(); }
+  // In a user namespace the kernel lets a procfs or sysfs be mounted only where one is to be seen already:
+  // the host's, as long as the host's tree is there.
+  bool enters_late() const { return hooks_before_pivot() || plan_.user_namespace; }
   bool early_hooks() const { return !spec_.hooks.prestart.empty() || !spec_.hooks.create_runtime.empty(); }
 
   void begin_root() {
     add(IsolateMounts{kPrivate});
     add(AttachRoot{});
     // As early as can be: from then on no path leads to the host, whatever the root has in it.
-    if (!hooks_before_pivot()) add(EnterRoot{!options_.no_pivot});
+    if (!enters_late()) add(EnterRoot{!options_.no_pivot});
   }
 
   Result<void> add_mount(const oci::Mount& mount) {
@@ -287,7 +290,7 @@ class Planner {
   void finish_root() {
     if (early_hooks()) add(AskForHooks{false});
     if (!spec_.hooks.create_container.empty()) add(AskForHooks{true});
-    if (hooks_before_pivot()) add(EnterRoot{!options_.no_pivot});
+    if (enters_late()) add(EnterRoot{!options_.no_pivot});
     if (options_.create_cwd && clean(spec_.process->cwd) != "/") add(MakeDirectory{spec_.process->cwd});
     for (const std::string& path : spec_.linux_.readonly_paths) add(ProtectPath{path});
     for (const std::string& path : spec_.linux_.masked_paths) add(MaskPath{path});

@@ -69,13 +69,14 @@ std::vector<std::string> candidates_of(const oci::Process& process) {
 }
 
 Result<sys::CapabilitySets> capability_sets(const oci::Capabilities& in, std::vector<std::string>* warnings) {
+  const sys::CapabilityMask available = sys::current_bounding_set();
   std::vector<std::string> left_out;
   sys::CapabilitySets out;
-  out.bounding = TRY(sys::capability_mask(in.bounding, &left_out));
-  out.effective = TRY(sys::capability_mask(in.effective, &left_out));
-  out.permitted = TRY(sys::capability_mask(in.permitted, &left_out));
-  out.inheritable = TRY(sys::capability_mask(in.inheritable, &left_out));
-  out.ambient = TRY(sys::capability_mask(in.ambient, &left_out));
+  out.bounding = TRY(sys::capability_mask(in.bounding, available, &left_out));
+  out.effective = TRY(sys::capability_mask(in.effective, available, &left_out));
+  out.permitted = TRY(sys::capability_mask(in.permitted, available, &left_out));
+  out.inheritable = TRY(sys::capability_mask(in.inheritable, available, &left_out));
+  out.ambient = TRY(sys::capability_mask(in.ambient, available, &left_out));
   // What is outside of these sets the kernel would refuse, and runtimes have always dropped.
   out.effective &= out.permitted;
   out.ambient &= out.permitted & out.inheritable;

@@ -153,6 +153,12 @@ void Program::take_descriptors(ChildChannel& channel, std::span<int> kept,
   close_all_but(static_cast<unsigned>(base), scratch);
 }
 
+void Program::drop_descriptors(const ChildChannel& channel, int kept) const noexcept {
+  int numbers[4] = {channel.socket(), channel.go(), channel.outcome(), kept};
+  std::sort(numbers, numbers + 4);
+  close_all_but(3 + static_cast<unsigned>(options_.preserved_descriptors), numbers);
+}
+
 int Program::take_terminal(const ChildChannel& channel, int devpts) const noexcept {
   struct statfs info {};
   if (fstatfs(devpts, &info) != 0 || info.f_type != DEVPTS_SUPER_MAGIC)

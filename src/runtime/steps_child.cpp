@@ -188,7 +188,11 @@ void StepRunner::operator()(const MountFilesystem& step) noexcept {
 
 void StepRunner::operator()(const AttachBind& step) noexcept {
   const char* path = step.destination.c_str();
-  int target = child_.bind_is_directory[step.bind] ? directory(path) : file(path);
+  const bool wants_directory = child_.bind_is_directory[step.bind] != 0;
+  int target = wants_directory ? directory(path) : file(path);
+  struct stat info {};
+  if (!wants_directory && (fstat(target, &info) != 0 || S_ISDIR(info.st_mode)))
+    fail(ENOTDIR, StepPart::find_target);
   check(sys::raw_attach(child_.bind(step.bind), target), StepPart::attach);
   close(target);
 }

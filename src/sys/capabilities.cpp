@@ -85,11 +85,9 @@ CapabilityMask current_bounding_set() noexcept {
   return mask;
 }
 
-Result<CapabilityMask> capability_mask(const std::vector<std::string>& names,
+Result<CapabilityMask> capability_mask(const std::vector<std::string>& names, CapabilityMask available,
                                        std::vector<std::string>* left_out) {
   CapabilityMask mask = 0;
-  if (names.empty()) return mask;
-  const CapabilityMask available = current_bounding_set();
   for (const std::string& name : names) {
     std::optional<int> number = capability_number(name);
     if (!number) return fail(ErrorKind::invalid, "unknown capability \"{}\"", name);

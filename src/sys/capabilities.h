@@ -27,9 +27,9 @@ std::optional<int> capability_number(std::string_view name);
 std::string_view capability_name(int number);  // empty when unknown
 int last_capability();  // the kernel's highest: /proc/sys/kernel/cap_last_cap, or probed
 
-// An unknown name is an error. Capabilities that are known here but not to the kernel, or not in the calling
-// process's bounding set, are dropped and named in `left_out`.
-Result<CapabilityMask> capability_mask(const std::vector<std::string>& names,
+// An unknown name is an error. Capabilities that are not in `available` (mostly current_bounding_set(), which
+// has what the kernel knows and the calling process may pass on) are dropped and named in `left_out`.
+Result<CapabilityMask> capability_mask(const std::vector<std::string>& names, CapabilityMask available,
                                        std::vector<std::string>* left_out = nullptr);
 std::vector<std::string> capability_names(CapabilityMask mask);
 

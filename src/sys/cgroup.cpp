@@ -94,8 +94,24 @@ void hand_down_controllers(const CgroupHierarchy& unified, const std::string& di
       (void)write_existing(directory + "/cgroup.subtree_control", "+" + controller);
 }
 
+// Whether a new v2 directory got every controller that there is.
+bool has_all_controllers(const CgroupHierarchy& unified, const std::string& directory) {
+  std::string have = " " + read_trimmed(directory + "/cgroup.controllers") + " ";
+  return std::ranges::all_of(unified.controllers, [&](const std::string& controller) {
+    return have.find(" " + controller + " ") != std::string::npos;
+  });
+}
+
+// The usual case: everything above is there from the container before. False when it is not.
+bool make_leaf(const CgroupHierarchy& hierarchy, const std::string& path) {
+  std::string directory = hierarchy.mount + path;
+  if (mkdir(directory.c_str(), 0755) != 0) return false;
+  return !hierarchy.unified || hierarchy.controllers.empty() || has_all_controllers(hierarchy, directory);
+}
+
 Result<void> make_in(const CgroupHierarchy& hierarchy, const std::string& path) {
   const bool cpuset = std::ranges::find(hierarchy.controllers, "cpuset") != hierarchy.controllers.end();
+  if (!cpuset && make_leaf(hierarchy, path)) return {};
   std::string parent = hierarchy.mount;
   for (const std::string& step : chain(path)) {
     std::string directory = hierarchy.mount + step;
@@ -249,7 +265,8 @@ Result<void> Cgroup::create(const oci::Resources& resources, std::vector<std::st
         writes, [&](const CgroupWrite& write) { return layout_.of(write.controller) == &hierarchy; });
   };
   for (const CgroupHierarchy& hierarchy : layout_.hierarchies)
-    if (always_wanted(hierarchy) || asked_for(hierarchy) || must_leave(hierarchy, own))
+    if (&hierarchy == &principal() || always_wanted(hierarchy) || asked_for(hierarchy) ||
+        must_leave(hierarchy, own))
       TRY(make_in(hierarchy, path_));
   TRY(apply_writes(layout_, path_, writes));
   return apply_devices(layout_, path_, permissions, true, warnings);
@@ -308,19 +325,20 @@ Result<Fd> Cgroup::open_unified() const {
   return open_file(directory_in(*unified), O_RDONLY | O_DIRECTORY);
 }
 
-bool Cgroup::exists() const {
-  return std::ranges::any_of(layout_.hierarchies,
-                             [&](const CgroupHierarchy& one) { return berth::exists(directory_in(one)); });
+// The hierarchy that knows the members: every group of ours is in it.
+const CgroupHierarchy& Cgroup::principal() const {
+  if (const CgroupHierarchy* unified = layout_.unified()) return *unified;
+  for (const CgroupHierarchy& one : layout_.hierarchies)
+    if (always_wanted(one)) return one;
+  return layout_.hierarchies.front();
 }
 
+bool Cgroup::exists() const { return berth::exists(directory_in(principal())); }
+
 Result<std::vector<pid_t>> Cgroup::members() const {
+  if (!exists()) return fail(ErrorKind::not_found, "there is no control group {}", path_);
   std::vector<pid_t> out;
-  const CgroupHierarchy* best = layout_.unified();
-  if (!best || !berth::exists(directory_in(*best))) best = nullptr;
-  for (const CgroupHierarchy& one : layout_.hierarchies)
-    if (!best && berth::exists(directory_in(one))) best = &one;
-  if (!best) return fail(ErrorKind::not_found, "there is no control group {}", path_);
-  collect_members(directory_in(*best), out);
+  collect_members(directory_in(principal()), out);
   return out;
 }
 

@@ -125,6 +125,7 @@ class Cgroup {
 
  private:
   Cgroup(std::string path, CgroupLayout layout) : path_(std::move(path)), layout_(std::move(layout)) {}
+  const CgroupHierarchy& principal() const;
   std::string path_;
   CgroupLayout layout_;
 };
