@@ -13,6 +13,9 @@ constexpr std::array kIgnoredLogOptions{"compress", "labels", "labels-regex", "e
                                         "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file",
                                         "cache-compress"};
 
+// The log of a container that removes itself goes with it, so that only its recent past can ever be asked for.
+constexpr int kFilesOfAutoRemoved = 2;
+
 }  // namespace
 
 Result<keeper::LogSettings> resolve_log_settings(const Settings& settings, const HostConfig& config,
@@ -23,6 +26,7 @@ Result<keeper::LogSettings> resolve_log_settings(const Settings& settings, const
   if (driver != "json-file" && driver != "local")
     return fail(ErrorKind::invalid, "log driver '{}' is not supported: use json-file, local or none", driver);
   log.path = path;
+  if (config.auto_remove) log.maximum_files = kFilesOfAutoRemoved;
   // The engine's defaults hold for the engine's driver alone.
   std::map<std::string, std::string> options = config.log_options;
   if (driver == settings.log_driver) options.insert(settings.log_options.begin(), settings.log_options.end());

@@ -128,6 +128,8 @@ Error failure_of(const ChildRecord& record, const Plan* plan, const oci::Process
   const std::string program = process.args.empty() ? "" : process.args[0];
   const int code = record.code;
   switch (record.stage) {
+    case Stage::control_group:
+      return kernel_error(code, "cannot enter the container's control group");
     case Stage::descriptors:
       return kernel_error(code, "cannot arrange the process's descriptors");
     case Stage::new_session:

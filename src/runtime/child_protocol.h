@@ -30,6 +30,7 @@ enum class ChildSays : std::uint32_t { ready = 1, hooks_before_pivot, hooks_in_c
 
 // What the child was about when it failed.
 enum class Stage : std::uint32_t {
+  control_group,
   descriptors,
   new_session,
   join_namespace,  // index: Plan::joins, or a CLONE_NEW* flag for exec

@@ -77,6 +77,12 @@ Result<void> Child::adopt(const Request& request, long pid) {
   return {};
 }
 
+// One thread that moves itself needs no lock over all forks of the machine.
+void Child::enter_groups(const Request& request, const ChildChannel& channel) noexcept {
+  for (const Fd& file : request.tasks)
+    if (write(file.get(), "0", 1) < 0) channel.fail(Stage::control_group, errno);
+}
+
 Result<void> Child::say(ParentSays word) const {
   // A child that is gone is noticed when its words are read: there is what it failed at.
   if (send(channel_.get(), &word, sizeof word, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
@@ -118,13 +124,10 @@ Result<Child::Heard> listen_on(int channel) {
 }
 
 Result<void> place(const Child& child, const sys::Cgroup* group, const oci::Process& process) {
-  if (group) {
-    std::vector<Fd> files = TRY(group->open_processes_files(child.in_cgroup()));
-    std::string text = std::to_string(child.pid());
-    for (const Fd& file : files)
-      if (write(file.get(), text.data(), text.size()) < 0)
-        return fail_errno(errno, "cannot move the process into the control group {}", group->path());
-  }
+  const sys::CgroupHierarchy* unified = group ? group->layout().unified() : nullptr;
+  if (unified && !child.in_cgroup())
+    TRY_AS("move the process into the control group " + group->path(),
+           write_existing(group->directory_in(*unified) + "/cgroup.procs", std::to_string(child.pid())));
   if (process.oom_score_adj) {
     std::string value = std::to_string(*process.oom_score_adj);
     Result<void> written = write_existing("/proc/" + std::to_string(child.pid()) + "/oom_score_adj", value);

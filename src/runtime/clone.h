@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parent's side of starting a child: clone3, its ids, its cgroup, its words.
 #pragma once
+#include <span>
 #include <sys/types.h>
 
 #include <optional>
@@ -24,13 +25,18 @@ class Child {
     std::uint64_t namespaces = 0;  // CLONE_NEW*
     int pid_namespace = -1;        // to be born into: a namespace's descriptor or a pidfd
     int cgroup = -1;               // a v2 directory to be born into
+    std::span<const Fd> tasks = {};  // of v1 groups, to be entered first of all: Cgroup::open_tasks_files
   };
   template <class Body>
   static Result<Child> clone(const Request& request, Body body) {
     Child child;
     Fd other = TRY(child.prepare(request));
     long pid = child.fork_into(request);
-    if (pid == 0) body(ChildChannel(other.get()));
+    if (pid == 0) {
+      ChildChannel channel(other.get());
+      enter_groups(request, channel);
+      body(channel);
+    }
     TRY(child.adopt(request, pid));
     return child;
   }
@@ -58,6 +64,7 @@ class Child {
   Child() = default;
   Result<Fd> prepare(const Request& request);
   long fork_into(const Request& request) noexcept;
+  static void enter_groups(const Request& request, const ChildChannel& channel) noexcept;
   Result<void> adopt(const Request& request, long pid);
 
   pid_t pid_ = -1;
@@ -71,7 +78,7 @@ class Child {
 
 Result<Child::Heard> listen_on(int channel);
 
-// Moves the child into the cgroup's hierarchies that it was not born into, and sets its OOM score.
+// Moves the child into the v2 group if the kernel could not let it be born there, and sets its OOM score.
 Result<void> place(const Child& child, const sys::Cgroup* group, const oci::Process& process);
 
 Result<void> write_id_mappings(pid_t process, const oci::Linux& config);

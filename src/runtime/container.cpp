@@ -212,8 +212,12 @@ class Launcher {
     child_.scratch.resize(child_.kept.size() + 3);
 
     Fd unified;
-    if (group_) unified = TRY(group_->open_unified());
-    Child::Request clone{plan_.new_namespaces, pid_namespace_, unified.get()};
+    std::vector<Fd> tasks;
+    if (group_) {
+      unified = TRY(group_->open_unified());
+      tasks = TRY(group_->open_tasks_files());
+    }
+    Child::Request clone{plan_.new_namespaces, pid_namespace_, unified.get(), tasks};
     return Child::clone(clone, [&](ChildChannel channel) {
       if (request_.start_channel) channel.use(request_.start_channel->go, request_.start_channel->outcome);
       child_.run(channel);

@@ -96,14 +96,16 @@ Result<ExecProcess> exec(const ExecRequest& request) {
   if (request.create_cwd) TRY(make_missing_cwd(request.target, request.process->cwd));
   std::optional<sys::Cgroup> group;
   Fd unified;
+  std::vector<Fd> tasks;
   if (!spec.linux_.cgroups_path.empty()) {
     std::string path = spec.linux_.cgroups_path;
     group = TRY(sys::Cgroup::at(path[0] == '/' ? path : "/" + path));
     unified = TRY(unified_directory_of(request.target, *group));
+    tasks = TRY(group->open_tasks_files());
   }
 
   ExecChild body{&program, namespaces_of(spec), {target.get()}, std::vector<int>(4)};
-  Child::Request clone{0, spec.find_namespace("pid") ? target.get() : -1, unified.get()};
+  Child::Request clone{0, spec.find_namespace("pid") ? target.get() : -1, unified.get(), tasks};
   Result<Child> cloned = Child::clone(clone, [&](ChildChannel channel) { body.run(channel); });
   // What the kernel says about the namespaces of a process that is exiting (ESRCH), and about a pid namespace
   // whose init is gone (ENOMEM).

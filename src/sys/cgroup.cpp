@@ -296,26 +296,29 @@ Result<void> Cgroup::update(const oci::Resources& resources) const {
   return apply_devices(layout_, path_, permissions, false, nullptr);
 }
 
-Result<std::vector<Fd>> Cgroup::open_processes_files(bool skip_unified) const {
+Result<std::vector<Fd>> Cgroup::open_tasks_files() const {
   std::vector<Fd> out;
   for (const CgroupHierarchy& hierarchy : layout_.hierarchies) {
-    if (hierarchy.unified && skip_unified) continue;
-    Fd file(open((directory_in(hierarchy) + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    if (hierarchy.unified) continue;
+    Fd file(open((directory_in(hierarchy) + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
     if (file)
       out.push_back(std::move(file));
     else if (errno != ENOENT)
-      return fail_errno(errno, "cannot open {}/cgroup.procs", directory_in(hierarchy));
+      return fail_errno(errno, "cannot open {}/tasks", directory_in(hierarchy));
   }
-  if (out.empty() && !skip_unified) return fail(ErrorKind::not_found, "there is no control group {}", path_);
   return out;
 }
 
 Result<void> Cgroup::add(pid_t process) const {
-  std::vector<Fd> files = TRY(open_processes_files(false));
-  std::string text = std::to_string(process);
-  for (const Fd& file : files)
-    if (write(file.get(), text.data(), text.size()) < 0)
-      return fail_errno(errno, "cannot move process {} into the control group {}", process, path_);
+  bool anywhere = false;
+  for (const CgroupHierarchy& hierarchy : layout_.hierarchies) {
+    Result<void> written = write_existing(directory_in(hierarchy) + "/cgroup.procs", std::to_string(process));
+    if (!written && written.error().code == ENOENT) continue;
+    if (!written)
+      return fail_errno(written.error().code, "cannot move process {} into the control group {}", process, path_);
+    anywhere = true;
+  }
+  if (!anywhere) return fail(ErrorKind::not_found, "there is no control group {}", path_);
   return {};
 }
 
