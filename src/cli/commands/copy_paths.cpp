@@ -49,7 +49,9 @@ CopyArgument parse_copy_argument(const std::string& text) {
   return {text.substr(0, colon), text.substr(colon + 1)};
 }
 
-bool asserts_directory(const std::string& path) { return path.ends_with('/') || ends_in_dot(path); }
+bool asserts_directory(const std::string& path) {
+  return path.empty() || path.ends_with('/') || ends_in_dot(path);
+}
 
 SplitPath split_directory_entry(const std::string& path) {
   std::string cleaned = clean(path);
@@ -80,6 +82,7 @@ Result<CopySource> look_at_source(const std::string& path, bool follow) {
   CopySource source{path, false, {}};
   if (follow || asserts_directory(path)) {
     std::optional<std::string> real = real_path(path);
+    if (!real && errno == ENOTDIR) return fail(ErrorKind::invalid, "not a directory");
     if (!real) return refuse("lstat", clean(path));
     looked_at = keep_end(path, *real);
     source.path = looked_at;

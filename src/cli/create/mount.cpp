@@ -212,8 +212,7 @@ Result<json::object> parse_mount(std::string_view text) {
     std::size_t equals = field.find('=');
     std::string key = to_lower(std::string_view(field).substr(0, equals));
     std::string value = equals == field.npos ? "" : field.substr(equals + 1);
-    bool flag = key == "readonly" || key == "ro" || key == "volume-nocopy" || key == "bind-nonrecursive" ||
-                key == "bind-create-src";
+    bool flag = key == "readonly" || key == "ro" || key == "volume-nocopy" || key == "bind-nonrecursive";
     if (equals == field.npos) {
       if (!flag) return fail(ErrorKind::invalid, "invalid field '{}' must be a key=value pair", field);
       value = "true";

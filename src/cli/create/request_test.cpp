@@ -80,7 +80,7 @@ TEST_F(CreateRequestTest, SendsWhatDockerSendsForTheSameOptions) {
     Result<CreateRequest> made = request(arguments);
     if (const json::value* error = item.get_object().if_contains("error")) {
       EXPECT_FALSE(made);
-      if (!made) EXPECT_EQ(made.error().message, std::string(error->get_string()));
+      EXPECT_EQ(made ? "" : made.error().message, std::string(error->get_string()));
       continue;
     }
     EXPECT_TRUE(made) << (made ? "" : made.error().message);

@@ -125,8 +125,8 @@ TEST(Flags, HelpWrapsInItsOwnColumn) {
   EXPECT_EQ(describe_flags(table, 60),
             "  -a, --all             Show stopped containers too\n"
             "  -f, --filter filter   A long explanation that has to\n"
-            "                        go on in the next line because it\n"
-            "                        is long\n"
+            "                        go on in the next line because\n"
+            "                        it is long\n"
             "  -n, --last int        Show the n last (default -1)\n"
             "      --name string     With a default (default \"x\")\n");
 }

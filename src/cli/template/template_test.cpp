@@ -75,7 +75,7 @@ TEST(Template, Loops) {
        {"{{range .Config.Cmd}}{{.}}{{break}}{{end}}", "sh"},
        {"{{$n := 0}}{{range .Config.Cmd}}{{$n = len .}}{{end}}{{$n}}", "6"},
        {"{{range $p, $c := .Ports}}{{$p}} -> {{(index $c 0).HostPort}}{{end}}",
-        "EXEC template: :1:48: executing \"\" at <index $c 0>: error calling index: index of untyped nil"}});
+        "EXEC template: :1:39: executing \"\" at <index $c 0>: error calling index: index of untyped nil"}});
 }
 
 TEST(Template, Functions) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 namespace berth::cli {
 
@@ -63,8 +64,8 @@ std::string go_text(const json::value& value) {
       return std::string(value.get_string());
     case json::kind::array: {
       std::string out = "[";
-      for (const json::value& item : value.get_array()) {
-        if (out.size() > 1) out += ' ';
+      for (bool first = true; const json::value& item : value.get_array()) {
+        if (!std::exchange(first, false)) out += ' ';
         out += go_text(item);
       }
       return out + "]";
