@@ -129,9 +129,10 @@ Result<void> Engine::start_services() {
   callbacks.on_exec_exited = [this](const auto&, const keeper::ExecExited& exited) { execs_->on_exited(exited); };
   callbacks.on_gone = [this](const auto& link) { lifecycle_->on_gone(link); };
   roots_ = std::make_unique<RootFileSystems>(settings_, *layers_);
+  TRY(roots_->prepare_mount_points());
   volumes_ = std::make_unique<Volumes>(settings_);
   watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
-  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *layers_, *roots_, *volumes_, *watch_,
+  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
                                          Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
   lifecycle_ = std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, events_, work_);
   execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);

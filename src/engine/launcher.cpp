@@ -62,12 +62,10 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
 
 }  // namespace
 
-Launcher::Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
-                   const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch,
+Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch,
                    Sandboxes sandboxes, network::BridgeNetwork* bridge)
     : settings_(settings),
       registry_(registry),
-      layers_(layers),
       roots_(roots),
       volumes_(volumes),
       watch_(watch),
@@ -264,8 +262,7 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
   settings.restart.maximum_retries = record.host_config.restart_maximum;
   settings.log = TRY(resolve_log_settings(settings_, record.host_config, settings_.log_path(record.id)));
   keeper::OverlaySettings& overlay = settings.overlay.emplace();
-  for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer)
-    overlay.lower.push_back(layers_.tree_path(*layer));
+  overlay.lower = roots_.lower_directories(record);
   overlay.upper = roots_.upper_path(record);
   overlay.work = roots_.work_path(record);
   overlay.is_volatile = record.host_config.auto_remove;

@@ -27,8 +27,7 @@ struct Sandboxes {
 class Launcher {
  public:
   // `bridge` may be null: then only --network none, host and container: work.
-  Launcher(const Settings& settings, const Registry& registry, const layers::LayerStore& layers,
-           const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
+  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
            network::BridgeNetwork* bridge);
 
   // With the container's `operation` held.
@@ -56,7 +55,6 @@ class Launcher {
 
   const Settings& settings_;
   const Registry& registry_;
-  const layers::LayerStore& layers_;
   const RootFileSystems& roots_;
   const Volumes& volumes_;
   KeeperWatch& watch_;

@@ -24,6 +24,22 @@ std::string RootFileSystems::work_path(const ContainerRecord& record) const {
   return settings_.container_directory(record.id) + "/work";
 }
 
+Result<void> RootFileSystems::prepare_mount_points() const {
+  const std::string directory = settings_.mount_points_directory();
+  for (const char* path : {"/proc", "/sys", "/dev", "/etc", "/sbin"}) TRY(make_directories(directory + path, 0755));
+  for (const char* path : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sbin/berth-init"})
+    TRY(open_file(directory + path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
+  return {};
+}
+
+std::vector<std::string> RootFileSystems::lower_directories(const ContainerRecord& record) const {
+  std::vector<std::string> lower;
+  for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer)
+    lower.push_back(layers_.tree_path(*layer));
+  lower.push_back(settings_.mount_points_directory());
+  return lower;
+}
+
 layers::OverlaySpec RootFileSystems::overlay_of(const ContainerRecord& record) const {
   layers::OverlaySpec spec;
   spec.lower.assign(record.diff_ids.rbegin(), record.diff_ids.rend());

@@ -16,6 +16,10 @@ class RootFileSystems {
  public:
   RootFileSystems(const Settings& settings, const layers::LayerStore& layers) : settings_(settings), layers_(layers) {}
 
+  // Makes the directory of mount points that every container's lowest layer is: /proc, /dev, /etc/hosts and so on, so
+  // that mounting over them leaves no trace in the container's changes. An image's own entries lie above and win.
+  Result<void> prepare_mount_points() const;
+
   // Makes a new container's upper and work directories.
   Result<void> prepare(const ContainerRecord& record) const;
 
@@ -26,6 +30,7 @@ class RootFileSystems {
   // What the container has changed: its overlay's upper directory.
   Result<Fd> open_upper(const ContainerRecord& record) const;
 
+  std::vector<std::string> lower_directories(const ContainerRecord& record) const;  // top first
   layers::OverlaySpec overlay_of(const ContainerRecord& record) const;
   std::string upper_path(const ContainerRecord& record) const;
   std::string work_path(const ContainerRecord& record) const;

@@ -9,6 +9,7 @@
 //     containers/<id>/                   upper/ work/ (overlay), hostname hosts resolv.conf, <id>-json.log
 //     containers/.removed/               what a removal has taken out of sight and not deleted yet
 //     volumes/<name>/_data
+//     mount-points/                      the lowest directory of every container: what is mounted over
 //   <exec-root>/                         on a tmpfs as a rule: gone after a reboot
 //     containers/<id>/                   keeper/paths.h
 #pragma once
@@ -46,6 +47,7 @@ struct Settings {
   std::string containers_directory() const { return data_root + "/containers"; }
   std::string removed_directory() const { return containers_directory() + "/.removed"; }
   std::string container_directory(const std::string& id) const { return containers_directory() + "/" + id; }
+  std::string mount_points_directory() const { return data_root + "/mount-points"; }
   std::string volumes_directory() const { return data_root + "/volumes"; }
   std::string run_directory(const std::string& id) const { return exec_root + "/containers/" + id; }
   std::string log_path(const std::string& id) const { return container_directory(id) + "/" + id + "-json.log"; }
