@@ -71,8 +71,8 @@ processes_of() { # name
   local home=$work/$1 file pid
   for file in /proc/[0-9]*/cmdline; do
     pid=${file#/proc/} pid=${pid%/cmdline}
-    [ "$pid" != $$ ] && [ "$pid" != "$(engine_pid "$1")" ] || continue
-    tr '\0' '\n' <"$file" 2>/dev/null | grep -q "^$home/run/" && echo "$pid"
+    if [ "$pid" = $$ ] || [ "$pid" = "$(engine_pid "$1")" ]; then continue; fi
+    { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -q "^$home/run/" && echo "$pid"
   done
   find /sys/fs/cgroup -path "*/$groups/$1/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -nu
 }
