@@ -10,11 +10,7 @@ engine_kill() { kill -9 "$(engine_pid main)"; eventually 10 gone "$(engine_pid m
 engine_again() { engine_kill && engine_start main; }
 pid_of() { b inspect -f '{{.State.Pid}}' "$1"; }
 keeper_of() { # container
-  local id
-  id=$(b inspect -f '{{.Id}}' "$1")
-  processes_of main | while read -r pid; do
-    ! tr '\0' '\n' <"/proc/$pid/cmdline" | grep -qx "$work/main/run/containers/$id" || echo "$pid"
-  done
+  grep -lzs "^$work/main/run/containers/$(b inspect -f '{{.Id}}' "$1")\$" /proc/[0-9]*/cmdline | cut -d/ -f3
 }
 
 # --- the engine dies at random moments ---
@@ -236,7 +232,7 @@ case_of "a killed keeper: the container ends with 255 and can be started" keeper
 case_of "a keeper killed while the engine is dead" keeper_killed_while_dead
 case_of "a second engine on the same root is refused" second_on_same_root
 case_of "two engines side by side" two_engines
-for ((round = 1; round <= rounds; round++)); do
+for ((round = 1; round <= rounds && SECONDS < 80; round++)); do # on a busy machine, fewer
   case_of "kill -9 at a random moment, round $round" killed_at_random "$round"
 done
 engine_use main

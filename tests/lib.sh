@@ -68,13 +68,10 @@ bridge_of() {
 
 # Keepers, and whatever else was started with a path of this engine. The engine itself is left out.
 processes_of() { # name
-  local home=$work/$1 file pid
-  for file in /proc/[0-9]*/cmdline; do
-    pid=${file#/proc/} pid=${pid%/cmdline}
-    if [ "$pid" = $$ ] || [ "$pid" = "$(engine_pid "$1")" ]; then continue; fi
-    { tr '\0' '\n' <"$file"; } 2>/dev/null | grep -q "^$home/run/" && echo "$pid"
-  done
-  find /sys/fs/cgroup -path "*/$groups/$1/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -nu
+  {
+    grep -lzs "^$work/$1/run/" /proc/[0-9]*/cmdline | cut -d/ -f3
+    find /sys/fs/cgroup/*/"$groups/$1" "/sys/fs/cgroup/$groups/$1" -name cgroup.procs -exec cat {} + 2>/dev/null
+  } | grep -vx "$(engine_pid "$1")" | sort -nu
 }
 
 interfaces_of() { # name
@@ -90,7 +87,7 @@ leftovers_of() { # name
     echo "process $line $(tr '\0' ' ' <"/proc/$line/cmdline" 2>/dev/null)"
   done
   sed -n "s|^[^ ]* \($home/[^ ]*\) \([^ ]*\) .*|mount \1 \2|p" /proc/mounts | grep -vE " $home/(data|run) "
-  find /sys/fs/cgroup -path "*/$groups/$1/*" -type d 2>/dev/null | sed 's/^/control group /'
+  find /sys/fs/cgroup/*/"$groups/$1" "/sys/fs/cgroup/$groups/$1" -mindepth 1 -type d 2>/dev/null | sort -u | sed 's/^/control group /'
   find "$home/run/containers" -mindepth 1 2>/dev/null | sed 's/^/file /'
   find "$home/data/containers" -mindepth 1 ! -name .removed 2>/dev/null | head -n 20 | sed 's/^/file /'
 }
@@ -110,7 +107,7 @@ engine_forget() { # name
   local home=$work/$1 bridge pid table
   for pid in $(processes_of "$1"); do kill -9 "$pid" 2>/dev/null; done
   awk -v home="$home/" 'index($2, home) == 1 {print $2}' /proc/mounts | tac | while read -r line; do umount -l "$line"; done
-  find /sys/fs/cgroup -depth -path "*/$groups*" -type d -exec rmdir {} + 2>/dev/null
+  find /sys/fs/cgroup/*/"$groups" "/sys/fs/cgroup/$groups" -depth -type d -exec rmdir {} + 2>/dev/null
   bridge=$(cat "$home/bridge" 2>/dev/null)
   [ -n "$bridge" ] || return 0
   for table in $(nft list tables 2>/dev/null | awk '$3 ~ /^berth_/ {print $3}'); do
