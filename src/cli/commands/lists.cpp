@@ -44,7 +44,7 @@ Result<int> ps(Invocation& invocation) {
   http::Query query;
   if (flags.on("all")) query.add("all", "1");
   if (limit > 0) query.add("limit", std::to_string(limit));
-  if (size || format.mentions("Size")) query.add("size", "1");
+  if (size || (text != "json" && format.mentions("Size"))) query.add("size", "1");
   if (std::string filters = encode_filters(flags.list("filter")); !filters.empty())
     query.add("filters", filters);
   Engine* engine = TRY(invocation.context.engine());
@@ -54,6 +54,10 @@ Result<int> ps(Invocation& invocation) {
   if (const json::array* list = containers.if_array())
     for (const json::value& container : *list)
       rows.push_back(container_row(container, !flags.on("no-trunc")));
+  if (rows.empty()) {
+    json::object nothing = container_row(json::value(), true);
+    TRY(format.line(nothing));  // a mistake in the format is one even if there is nothing to show
+  }
   std::string label;
   std::string out =
       TRY(format.render(rows,
@@ -102,7 +106,7 @@ Result<int> images(Invocation& invocation) {
   if (const json::array* all = list.if_array())
     for (const json::value& image : *all)
       for (json::object& row :
-           image_rows(image, !flags.on("no-trunc"), digests || format.mentions("Digest"))) {
+           image_rows(image, !flags.on("no-trunc"), digests || text.find(".Digest") != text.npos)) {
         row["Containers"] = "N/A";  // only `system df` has counted them
         rows.push_back(std::move(row));
       }

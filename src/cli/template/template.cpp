@@ -294,7 +294,7 @@ bool pipeline_mentions(const TemplatePipeline& pipeline, std::string_view field)
   return false;
 }
 bool operand_mentions(const TemplateOperand& operand, std::string_view field) {
-  if (operand.kind == TemplateOperand::Kind::dot) return false;  // {{json .}} asks for nothing more
+  if (operand.kind == TemplateOperand::Kind::dot) return true;  // all of them
   if (!operand.fields.empty() && operand.fields[0] == field) return true;
   return operand.pipeline && pipeline_mentions(*operand.pipeline, field);
 }

@@ -123,7 +123,8 @@ TEST(Template, HostileTextsEndInErrors) {
 TEST(Template, KnowsWhichFieldsItMentions) {
   EXPECT_TRUE(Template::parse("{{if .On}}{{.Size}}{{end}}")->mentions("Size"));
   EXPECT_TRUE(Template::parse("{{upper (print .Size)}}")->mentions("Size"));
-  EXPECT_FALSE(Template::parse("{{json .}}")->mentions("Size"));
+  EXPECT_TRUE(Template::parse("{{json .}}")->mentions("Size"));
+  EXPECT_FALSE(Template::parse("{{.Names}}")->mentions("Size"));
 }
 
 }  // namespace
