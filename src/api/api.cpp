@@ -21,10 +21,13 @@ Result<int> take_version(std::string_view& path) {
   auto major = parse_integer<int>(major_text), minor = parse_integer<int>(minor_text);
   if (!major || !minor) return kNewestVersion;  // "/volumes" and the like
   if (*major > 1 || (*major == 1 && *minor > kNewestVersion))
-    return fail(ErrorKind::invalid, "client version {} is too new. Maximum supported API version is 1.{}", text, kNewestVersion);
+    return fail(ErrorKind::invalid, "client version {} is too new. Maximum supported API version is 1.{}",
+                text, kNewestVersion);
   if (*major < 1 || *minor < kOldestVersion)
-    return fail(ErrorKind::invalid, "client version {} is too old. Minimum supported API version is 1.{}, please upgrade "
-                "your client to a newer version", text, kOldestVersion);
+    return fail(ErrorKind::invalid,
+                "client version {} is too old. Minimum supported API version is 1.{}, please upgrade "
+                "your client to a newer version",
+                text, kOldestVersion);
   path.remove_prefix(end);
   return *minor;
 }
@@ -41,8 +44,10 @@ void answer(const Router& router, engine::Engine& engine, http::Exchange& exchan
     return send_error(exchange, known ? 405 : 404,
                       known ? "method not allowed: " + request.method : "page not found");
   Result<void> done = (*handler)(call);
-  if (!done && !exchange.responded()) send_error(exchange, status_of(done.error().kind), done.error().message);
-  else if (!done) log_debug("api", "{} {}: {}", request.method, request.path, done.error().message);
+  if (!done && !exchange.responded())
+    send_error(exchange, status_of(done.error().kind), done.error().message);
+  else if (!done)
+    log_debug("api", "{} {}: {}", request.method, request.path, done.error().message);
 }
 
 }  // namespace
@@ -60,7 +65,8 @@ http::Handler make_handler(engine::Engine& engine) {
     const auto start = std::chrono::steady_clock::now();
     answer(*router, engine, exchange);
     log_debug("api", "{} {} took {} us", exchange.request().method, exchange.request().path,
-              std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count());
+              std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start)
+                  .count());
   };
 }
 

@@ -75,8 +75,8 @@ Result<void> put_archive(Call& call) {
     if (read_only_at(*container, real))
       return fail(ErrorKind::denied, "container rootfs is marked read-only");
     if (call.flag("copyUIDGID")) {
-      engine::ResolvedUser user =
-          TRY(engine::resolve_user(engine::read_account_files(root.get()), container->record.config.user, {}));
+      engine::ResolvedUser user = TRY(
+          engine::resolve_user(engine::read_account_files(root.get()), container->record.config.user, {}));
       options.chown_to = archive::Owner{user.user.uid, user.user.gid};
     }
   }
@@ -110,7 +110,9 @@ Result<void> changes(Call& call) {
 class Standstill {
  public:
   Standstill(engine::Lifecycle& lifecycle, const ContainerPointer& container, bool wanted)
-      : lifecycle_(lifecycle), container_(container), paused_(wanted && lifecycle.pause(container).has_value()) {}
+      : lifecycle_(lifecycle),
+        container_(container),
+        paused_(wanted && lifecycle.pause(container).has_value()) {}
   Standstill(const Standstill&) = delete;
   Standstill& operator=(const Standstill&) = delete;
   ~Standstill() {

@@ -27,7 +27,8 @@ json::object health_document(const engine::Health& health) {
                                {"End", format_time(probe.end)},
                                {"ExitCode", probe.exit_code},
                                {"Output", probe.output}});
-  return {{"Status", to_text(health.status)}, {"FailingStreak", health.failing_streak}, {"Log", std::move(log)}};
+  return {
+      {"Status", to_text(health.status)}, {"FailingStreak", health.failing_streak}, {"Log", std::move(log)}};
 }
 
 json::object state_document(const Container& container) {
@@ -57,7 +58,8 @@ json::object mount_document(const MountPoint& mount) {
   if (!mount.driver.empty()) document["Driver"] = mount.driver;
   document["Mode"] = mount.mode;
   document["RW"] = !mount.read_only;
-  document["Propagation"] = mount.type == "bind" && mount.propagation.empty() ? "rprivate" : mount.propagation;
+  document["Propagation"] =
+      mount.type == "bind" && mount.propagation.empty() ? "rprivate" : mount.propagation;
   return document;
 }
 
@@ -69,10 +71,14 @@ json::array mount_documents(const std::vector<MountPoint>& mounts) {
 
 std::string network_name(const ContainerRecord& record) {
   switch (engine::network_kind(record.host_config.network_mode)) {
-    case NetworkKind::bridge: return "bridge";
-    case NetworkKind::none: return "none";
-    case NetworkKind::host: return "host";
-    default: return "";
+    case NetworkKind::bridge:
+      return "bridge";
+    case NetworkKind::none:
+      return "none";
+    case NetworkKind::host:
+      return "host";
+    default:
+      return "";
   }
 }
 
@@ -104,15 +110,16 @@ json::object networks_document(const Container& container) {
 
 json::object network_settings(const Container& container) {
   json::object endpoint = endpoint_document(container);
-  json::object settings{{"Bridge", ""},
-                        {"SandboxID", container.running() ? container.record.id : ""},
-                        {"SandboxKey", container.running() ? fmt::format("/proc/{}/ns/net", container.state.pid) : ""},
-                        {"Ports", json::object()},
-                        {"HairpinMode", false},
-                        {"LinkLocalIPv6Address", ""},
-                        {"LinkLocalIPv6PrefixLen", 0},
-                        {"SecondaryIPAddresses", nullptr},
-                        {"SecondaryIPv6Addresses", nullptr}};
+  json::object settings{
+      {"Bridge", ""},
+      {"SandboxID", container.running() ? container.record.id : ""},
+      {"SandboxKey", container.running() ? fmt::format("/proc/{}/ns/net", container.state.pid) : ""},
+      {"Ports", json::object()},
+      {"HairpinMode", false},
+      {"LinkLocalIPv6Address", ""},
+      {"LinkLocalIPv6PrefixLen", 0},
+      {"SecondaryIPAddresses", nullptr},
+      {"SecondaryIPv6Addresses", nullptr}};
   for (const char* member : {"EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress",
                              "IPPrefixLen", "IPv6Gateway", "MacAddress"})
     settings[member] = endpoint[member];
@@ -134,7 +141,8 @@ std::vector<std::string> other_arguments(const ContainerRecord& record) {
 std::string status_text(const Container& container, Timestamp time) {
   const keeper::State& state = container.state;
   auto since = [&](Timestamp moment) {
-    return human_duration(std::chrono::nanoseconds(std::max<std::int64_t>(0, time.nanoseconds - moment.nanoseconds)));
+    return human_duration(
+        std::chrono::nanoseconds(std::max<std::int64_t>(0, time.nanoseconds - moment.nanoseconds)));
   };
   if (container.removing) return "Removal In Progress";
   if (state.phase == keeper::Phase::restarting)
@@ -143,10 +151,14 @@ std::string status_text(const Container& container, Timestamp time) {
     std::string text = "Up " + since(state.started_at);
     if (container.paused) return text + " (Paused)";
     switch (container.health.status) {
-      case HealthStatus::none: return text;
-      case HealthStatus::starting: return text + " (health: starting)";
-      case HealthStatus::healthy: return text + " (healthy)";
-      case HealthStatus::unhealthy: return text + " (unhealthy)";
+      case HealthStatus::none:
+        return text;
+      case HealthStatus::starting:
+        return text + " (health: starting)";
+      case HealthStatus::healthy:
+        return text + " (healthy)";
+      case HealthStatus::unhealthy:
+        return text + " (unhealthy)";
     }
   }
   if (!container.ever_started()) return "Created";
@@ -156,10 +168,12 @@ std::string status_text(const Container& container, Timestamp time) {
 Sizes measure(Engine& engine, const ContainerPointer& container) {
   Sizes sizes;
   if (Result<Fd> upper = engine.roots().open_upper(container->record))
-    if (Result<std::uint64_t> size = layers::tree_size(upper->get())) sizes.writable = static_cast<std::int64_t>(*size);
+    if (Result<std::uint64_t> size = layers::tree_size(upper->get()))
+      sizes.writable = static_cast<std::int64_t>(*size);
   sizes.root = sizes.writable;
   for (const Digest& layer : container->record.diff_ids)
-    if (Result<layers::Layer> found = engine.layers().get(layer)) sizes.root += static_cast<std::int64_t>(found->size);
+    if (Result<layers::Layer> found = engine.layers().get(layer))
+      sizes.root += static_cast<std::int64_t>(found->size);
   return sizes;
 }
 
@@ -190,9 +204,9 @@ json::object container_document(Engine& engine, const ContainerPointer& containe
       {"AppArmorProfile", ""},
       {"ExecIDs", exec_ids.empty() ? json::value(nullptr) : json::value(std::move(exec_ids))},
       {"HostConfig", engine::to_json(record.host_config)},
-      {"GraphDriver",
-       json::object{{"Name", "overlay2"},
-                    {"Data", json::object{{"UpperDir", directory + "/upper"}, {"WorkDir", directory + "/work"}}}}},
+      {"GraphDriver", json::object{{"Name", "overlay2"},
+                                   {"Data", json::object{{"UpperDir", directory + "/upper"},
+                                                         {"WorkDir", directory + "/work"}}}}},
       {"Mounts", mount_documents(record.mounts)},
       {"Config", oci::to_json(record.config, oci::ConfigForm::api)},
       {"NetworkSettings", network_settings(*container)},
@@ -205,13 +219,15 @@ json::object container_document(Engine& engine, const ContainerPointer& containe
   return document;
 }
 
-json::object container_summary(Engine& engine, const ContainerPointer& container, const std::optional<Sizes>& sizes) {
+json::object container_summary(Engine& engine, const ContainerPointer& container,
+                               const std::optional<Sizes>& sizes) {
   std::lock_guard lock(container->mutex);
   const ContainerRecord& record = container->record;
   std::string image = record.config.image;
   // An image that has lost its name since is shown by its id.
   if (record.image_id)
-    if (Result<Digest> now_called = engine.images().resolve_id(image); !now_called || *now_called != *record.image_id)
+    if (Result<Digest> now_called = engine.images().resolve_id(image);
+        !now_called || *now_called != *record.image_id)
       image = record.image_id->text();
   json::object document{
       {"Id", record.id},

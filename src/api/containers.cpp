@@ -24,7 +24,8 @@ Result<void> create(Call& call) {
   request.platform = call.parameter("platform");
   ObjectReader in(body, "");
   oci::read_container_config(in, request.config);
-  in.read_object("HostConfig", [&](ObjectReader& host) { engine::read_host_config(host, request.host_config); });
+  in.read_object("HostConfig",
+                 [&](ObjectReader& host) { engine::read_host_config(host, request.host_config); });
   in.read_object("NetworkingConfig", [&](ObjectReader& networking) {
     networking.read_object("EndpointsConfig", [&](ObjectReader& endpoints) {
       for (const char* name : {"bridge", "default"})
@@ -43,7 +44,8 @@ Result<void> create(Call& call) {
   if (!created) {
     // Clients pull an image when its absence is a 404, and nothing else may look like that.
     const bool no_image = created.error().message.starts_with("No such image");
-    const int status = created.error().kind == ErrorKind::not_found && !no_image ? 400 : status_of(created.error().kind);
+    const int status =
+        created.error().kind == ErrorKind::not_found && !no_image ? 400 : status_of(created.error().kind);
     send_error(call.exchange, status, created.error().message);
     return {};
   }
@@ -80,15 +82,19 @@ bool matches_one(const std::string& filter, const std::string& value, const Cont
   if (filter == "label") return labels_match(record.config.labels, {value});
   if (filter == "status") return status_word(container) == value;
   if (filter == "exited")
-    return container.ever_started() && !container.alive() && std::to_string(container.state.exit_code) == value;
+    return container.ever_started() && !container.alive() &&
+           std::to_string(container.state.exit_code) == value;
   if (filter == "health") return to_text(container.health.status) == value;
-  if (filter == "network") return (record.host_config.network_mode == "default" ? "bridge" : record.host_config.network_mode) == value;
+  if (filter == "network")
+    return (record.host_config.network_mode == "default" ? "bridge" : record.host_config.network_mode) ==
+           value;
   if (filter == "volume")
     return std::any_of(record.mounts.begin(), record.mounts.end(), [&](const engine::MountPoint& mount) {
       return mount.name == value || mount.destination == value || mount.source == value;
     });
   if (filter == "publish" || filter == "expose")
-    return record.config.exposed_ports.contains(value.find('/') == std::string::npos ? value + "/tcp" : value);
+    return record.config.exposed_ports.contains(value.find('/') == std::string::npos ? value + "/tcp"
+                                                                                     : value);
   return true;
 }
 
@@ -96,9 +102,10 @@ bool matches(const Filters& filters, const Container& container) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
     const auto& [name, values] = filter;
     if (name == "label") return labels_match(container.record.config.labels, values);  // all of them
-    return values.empty() || std::any_of(values.begin(), values.end(), [&, &key = name](const std::string& value) {
-      return matches_one(key, value, container);
-    });
+    return values.empty() ||
+           std::any_of(values.begin(), values.end(), [&, &key = name](const std::string& value) {
+             return matches_one(key, value, container);
+           });
   });
 }
 
@@ -115,20 +122,24 @@ struct ListQuery {
 Result<ListQuery> read_list_query(Call& call) {
   ListQuery query;
   query.filters = TRY(read_filters(call));
-  TRY(check_filter_names(query.filters, {"id", "name", "label", "status", "exited", "ancestor", "before", "since",
-                                         "volume", "network", "publish", "expose", "health", "is-task", "isolation"}));
+  TRY(check_filter_names(query.filters,
+                         {"id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume",
+                          "network", "publish", "expose", "health", "is-task", "isolation"}));
   query.all = call.flag("all") || query.filters.contains("status") || query.filters.contains("exited");
   if (auto limit = parse_integer<int>(call.parameter("limit")); limit && *limit > 0) {
     query.limit = static_cast<std::size_t>(*limit);
     query.all = true;
   }
   for (const std::string& status : query.filters["status"])
-    if (std::string_view(" created restarting running removing paused exited dead ").find(" " + status + " ") == std::string_view::npos)
+    if (std::string_view(" created restarting running removing paused exited dead ")
+            .find(" " + status + " ") == std::string_view::npos)
       return fail(ErrorKind::invalid, "invalid filter 'status={}'", status);
   for (const std::string& code : query.filters["exited"])
     if (!parse_integer<int>(code)) return fail(ErrorKind::invalid, "invalid filter 'exited={}'", code);
-  for (const std::string& name : query.filters["before"]) query.before = TRY(call.engine.containers().find(name))->record.created;
-  for (const std::string& name : query.filters["since"]) query.since = TRY(call.engine.containers().find(name))->record.created;
+  for (const std::string& name : query.filters["before"])
+    query.before = TRY(call.engine.containers().find(name))->record.created;
+  for (const std::string& name : query.filters["since"])
+    query.since = TRY(call.engine.containers().find(name))->record.created;
   for (const std::string& name : query.filters["ancestor"]) {
     query.by_ancestor = true;
     if (Result<Digest> id = call.engine.images().resolve_id(name)) query.ancestors.push_back(*id);
@@ -141,8 +152,9 @@ bool wanted(const ListQuery& query, const Container& container) {
   if (!query.all && !container.alive()) return false;
   if (query.before && container.record.created >= *query.before) return false;
   if (query.since && container.record.created <= *query.since) return false;
-  if (query.by_ancestor && (!container.record.image_id || std::find(query.ancestors.begin(), query.ancestors.end(),
-                                                                    *container.record.image_id) == query.ancestors.end()))
+  if (query.by_ancestor &&
+      (!container.record.image_id || std::find(query.ancestors.begin(), query.ancestors.end(),
+                                               *container.record.image_id) == query.ancestors.end()))
     return false;
   return matches(query.filters, container);
 }
@@ -180,7 +192,8 @@ Result<engine::StopOptions> read_stop_options(Call& call) {
   std::string_view timeout = call.parameter("t");
   if (timeout.empty()) return options;
   options.timeout_seconds = parse_integer<std::int64_t>(timeout);
-  if (!options.timeout_seconds) return fail(ErrorKind::invalid, "invalid timeout '{}': must be a number of seconds", timeout);
+  if (!options.timeout_seconds)
+    return fail(ErrorKind::invalid, "invalid timeout '{}': must be a number of seconds", timeout);
   return options;
 }
 
@@ -258,7 +271,8 @@ Result<void> prune(Call& call) {
     {
       std::lock_guard lock(container->mutex);
       const auto& labels = container->record.config.labels;
-      if (container->alive() || container->removing || (until && container->record.created > *until)) continue;
+      if (container->alive() || container->removing || (until && container->record.created > *until))
+        continue;
       if (!labels_match(labels, filters["label"])) continue;
       if (!filters["label!"].empty() && labels_match(labels, filters["label!"])) continue;
     }
@@ -268,16 +282,18 @@ Result<void> prune(Call& call) {
     reclaimed += size;
     deleted.emplace_back(container->record.id);
   }
-  return send_json(call, 200, json::object{{"ContainersDeleted", std::move(deleted)}, {"SpaceReclaimed", reclaimed}});
+  return send_json(call, 200,
+                   json::object{{"ContainersDeleted", std::move(deleted)}, {"SpaceReclaimed", reclaimed}});
 }
 
 Result<void> top(Call& call) {
   ContainerPointer container = TRY(call.container());
-  engine::ProcessTable table = TRY(engine::list_processes(call.engine.settings(), container,
-                                                          std::string(call.parameter("ps_args"))));
+  engine::ProcessTable table =
+      TRY(engine::list_processes(call.engine.settings(), container, std::string(call.parameter("ps_args"))));
   json::array rows;
   for (const std::vector<std::string>& row : table.rows) rows.push_back(to_json(row));
-  return send_json(call, 200, json::object{{"Titles", to_json(table.titles)}, {"Processes", std::move(rows)}});
+  return send_json(call, 200,
+                   json::object{{"Titles", to_json(table.titles)}, {"Processes", std::move(rows)}});
 }
 
 }  // namespace

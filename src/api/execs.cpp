@@ -73,8 +73,10 @@ Result<void> start(Call& call) {
   if (ran) return {};
   const std::string words = "OCI runtime exec failed: " + ran.error().message + "\r\n";
   std::string text;
-  if (terminal) text = words;
-  else append_frame(text, 2, words);
+  if (terminal)
+    text = words;
+  else
+    append_frame(text, 2, words);
   (void)write_all(copy.get(), text);
   return {};
 }
@@ -84,27 +86,31 @@ Result<void> inspect(Call& call) {
   const std::vector<std::string>& arguments = exec.config.options.arguments;
   std::vector<std::string> others;
   if (arguments.size() > 1) others.assign(arguments.begin() + 1, arguments.end());
-  return send_json(call, 200,
-                   json::object{{"ID", exec.id},
-                                {"Running", exec.running},
-                                {"ExitCode", exec.started && !exec.running ? json::value(exec.exit_code) : json::value(nullptr)},
-                                {"ProcessConfig", json::object{{"tty", exec.config.options.terminal},
-                                                               {"entrypoint", arguments.empty() ? "" : arguments[0]},
-                                                               {"arguments", to_json(others)},
-                                                               {"privileged", exec.config.options.privileged},
-                                                               {"user", exec.config.user}}},
-                                {"OpenStdin", exec.config.attach_stdin},
-                                {"OpenStderr", exec.config.attach_stderr},
-                                {"OpenStdout", exec.config.attach_stdout},
-                                {"CanRemove", exec.started && !exec.running},
-                                {"ContainerID", exec.container->record.id},
-                                {"DetachKeys", ""},
-                                {"Pid", exec.pid}});
+  return send_json(
+      call, 200,
+      json::object{
+          {"ID", exec.id},
+          {"Running", exec.running},
+          {"ExitCode", exec.started && !exec.running ? json::value(exec.exit_code) : json::value(nullptr)},
+          {"ProcessConfig", json::object{{"tty", exec.config.options.terminal},
+                                         {"entrypoint", arguments.empty() ? "" : arguments[0]},
+                                         {"arguments", to_json(others)},
+                                         {"privileged", exec.config.options.privileged},
+                                         {"user", exec.config.user}}},
+          {"OpenStdin", exec.config.attach_stdin},
+          {"OpenStderr", exec.config.attach_stderr},
+          {"OpenStdout", exec.config.attach_stdout},
+          {"CanRemove", exec.started && !exec.running},
+          {"ContainerID", exec.container->record.id},
+          {"DetachKeys", ""},
+          {"Pid", exec.pid}});
 }
 
 Result<void> resize(Call& call) {
-  auto rows = parse_integer<std::uint16_t>(call.parameter("h")), columns = parse_integer<std::uint16_t>(call.parameter("w"));
-  if (!rows || !columns) return fail(ErrorKind::invalid, "invalid terminal size: h and w must be numbers up to 65535");
+  auto rows = parse_integer<std::uint16_t>(call.parameter("h")),
+       columns = parse_integer<std::uint16_t>(call.parameter("w"));
+  if (!rows || !columns)
+    return fail(ErrorKind::invalid, "invalid terminal size: h and w must be numbers up to 65535");
   TRY(call.engine.execs().resize(call.path.at("id"), *rows, *columns));
   return call.exchange.respond(200, {}, "");
 }

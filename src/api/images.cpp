@@ -68,12 +68,13 @@ Result<void> history(Call& call) {
   std::vector<image::HistoryLine> lines = TRY(call.engine.images().history(call.path.at("name")));
   json::array result;
   for (const image::HistoryLine& line : lines)
-    result.push_back(json::object{{"Id", line.id ? line.id->text() : "<missing>"},
-                                  {"Created", line.created.nanoseconds / 1'000'000'000},
-                                  {"CreatedBy", line.created_by},
-                                  {"Tags", line.tags.empty() ? json::value(nullptr) : json::value(to_list(line.tags))},
-                                  {"Size", line.size},
-                                  {"Comment", line.comment}});
+    result.push_back(
+        json::object{{"Id", line.id ? line.id->text() : "<missing>"},
+                     {"Created", line.created.nanoseconds / 1'000'000'000},
+                     {"CreatedBy", line.created_by},
+                     {"Tags", line.tags.empty() ? json::value(nullptr) : json::value(to_list(line.tags))},
+                     {"Size", line.size},
+                     {"Comment", line.comment}});
   return send_json(call, 200, result);
 }
 
@@ -86,8 +87,8 @@ json::array removal_documents(const std::vector<image::Removal>& removals) {
 }
 
 Result<void> remove(Call& call) {
-  std::vector<image::Removal> removals =
-      TRY(call.engine.images().remove(call.path.at("name"), call.flag("force"), call.flag("noprune"), call.engine.image_users()));
+  std::vector<image::Removal> removals = TRY(call.engine.images().remove(
+      call.path.at("name"), call.flag("force"), call.flag("noprune"), call.engine.image_users()));
   return send_json(call, 200, removal_documents(removals));
 }
 
@@ -107,15 +108,18 @@ Result<void> prune(Call& call) {
                    (dangling->second[0] == "false" || dangling->second[0] == "0");
   filters.erase("dangling");
   image::PruneResult pruned = TRY(call.engine.images().prune(all, filters, call.engine.image_users()));
-  return send_json(call, 200, json::object{{"ImagesDeleted", removal_documents(pruned.removals)},
-                                           {"SpaceReclaimed", pruned.reclaimed}});
+  return send_json(call, 200,
+                   json::object{{"ImagesDeleted", removal_documents(pruned.removals)},
+                                {"SpaceReclaimed", pruned.reclaimed}});
 }
 
 // A failure once the stream has begun is its last line.
 Result<void> finish_with_error(Call& call, const Error& error) {
   if (!call.exchange.responded()) return std::unexpected(error);
-  TRY(call.exchange.write(json::serialize(json::object{{"error", error.message},
-                                                       {"errorDetail", json::object{{"message", error.message}}}}) + "\n"));
+  TRY(call.exchange.write(
+      json::serialize(
+          json::object{{"error", error.message}, {"errorDetail", json::object{{"message", error.message}}}}) +
+      "\n"));
   return call.exchange.finish();
 }
 
@@ -142,11 +146,15 @@ Result<void> create(Call& call) {
   std::string_view source = call.parameter("fromSrc");
   if (source == "-") return import(call);
   if (!source.empty())
-    return fail(ErrorKind::unsupported, "importing from a URL is not available in this version: download {} and import the file", source);
+    return fail(ErrorKind::unsupported,
+                "importing from a URL is not available in this version: download {} and import the file",
+                source);
   std::string name(call.parameter("fromImage"));
   if (!call.parameter("tag").empty())
-    name.append(call.parameter("tag").find(':') == std::string_view::npos ? ":" : "@").append(call.parameter("tag"));
-  return fail(ErrorKind::unsupported, "pulling is not available in this version: load {} from a file with load or import", name);
+    name.append(call.parameter("tag").find(':') == std::string_view::npos ? ":" : "@")
+        .append(call.parameter("tag"));
+  return fail(ErrorKind::unsupported,
+              "pulling is not available in this version: load {} from a file with load or import", name);
 }
 
 Result<void> load(Call& call) {
@@ -162,7 +170,8 @@ Result<void> load(Call& call) {
   };
   for (const image::Loaded& image : *loaded) {
     for (const auto& [name, previous] : image.moved)
-      TRY(say(fmt::format("The image {} already exists, renaming the old one with ID {} to empty string", name, previous.text())));
+      TRY(say(fmt::format("The image {} already exists, renaming the old one with ID {} to empty string",
+                          name, previous.text())));
     for (const std::string& name : image.names) TRY(say("Loaded image: " + name));
     if (image.names.empty()) TRY(say("Loaded image ID: " + image.id.text()));
   }

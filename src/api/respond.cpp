@@ -20,18 +20,25 @@ constexpr std::size_t kStreamBuffer = 64 * 1024;
 int status_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::invalid:
-    case ErrorKind::unsupported: return 400;
-    case ErrorKind::not_found: return 404;
-    case ErrorKind::conflict: return 409;
-    case ErrorKind::denied: return 403;
-    case ErrorKind::unauthenticated: return 401;
-    case ErrorKind::not_modified: return 304;
+    case ErrorKind::unsupported:
+      return 400;
+    case ErrorKind::not_found:
+      return 404;
+    case ErrorKind::conflict:
+      return 409;
+    case ErrorKind::denied:
+      return 403;
+    case ErrorKind::unauthenticated:
+      return 401;
+    case ErrorKind::not_modified:
+      return 304;
     case ErrorKind::unavailable:
     case ErrorKind::exhausted:
     case ErrorKind::timeout:
     case ErrorKind::cancelled:
     case ErrorKind::corrupt:
-    case ErrorKind::system: return 500;
+    case ErrorKind::system:
+      return 500;
   }
   return 500;
 }
@@ -72,7 +79,8 @@ Result<Filters> read_filters(Call& call) {
   std::string_view text = call.parameter("filters");
   if (text.empty()) return filters;
   Result<json::value> parsed = parse_json(text, "filters");
-  if (!parsed || !parsed->is_object()) return fail(ErrorKind::invalid, "invalid filter: '{}' is not a JSON object", text);
+  if (!parsed || !parsed->is_object())
+    return fail(ErrorKind::invalid, "invalid filter: '{}' is not a JSON object", text);
   for (const auto& [name, value] : parsed->get_object()) {
     std::vector<std::string>& values = filters[std::string(name)];
     if (value.is_array()) {
@@ -82,7 +90,8 @@ Result<Filters> read_filters(Call& call) {
       for (const auto& [item, chosen] : value.get_object())
         if (!chosen.is_bool() || chosen.get_bool()) values.emplace_back(item);
     } else {
-      return fail(ErrorKind::invalid, "invalid filter '{}': must be a list or an object", std::string_view(name));
+      return fail(ErrorKind::invalid, "invalid filter '{}': must be a list or an object",
+                  std::string_view(name));
     }
   }
   return filters;
@@ -105,10 +114,14 @@ bool labels_match(const std::map<std::string, std::string>& labels, const std::v
 
 void append_frame(std::string& out, int stream, std::string_view data) {
   const auto size = static_cast<std::uint32_t>(data.size());
-  const std::array<char, 8> header{static_cast<char>(stream),     0,
-                                   0,                             0,
-                                   static_cast<char>(size >> 24), static_cast<char>(size >> 16),
-                                   static_cast<char>(size >> 8),  static_cast<char>(size)};
+  const std::array<char, 8> header{static_cast<char>(stream),
+                                   0,
+                                   0,
+                                   0,
+                                   static_cast<char>(size >> 24),
+                                   static_cast<char>(size >> 16),
+                                   static_cast<char>(size >> 8),
+                                   static_cast<char>(size)};
   out.append(header.data(), header.size()).append(data);
 }
 
@@ -152,7 +165,8 @@ std::string human_duration(std::chrono::nanoseconds duration) {
   if (hours < 24 * 7 * 2) return fmt::format("{} days", hours / 24);
   if (hours < 24 * 30 * 2) return fmt::format("{} weeks", hours / 24 / 7);
   if (hours < 24 * 365 * 2) return fmt::format("{} months", hours / 24 / 30);
-  return fmt::format("{} years", static_cast<std::int64_t>(static_cast<double>(duration.count()) / 3.6e12) / 24 / 365);
+  return fmt::format("{} years",
+                     static_cast<std::int64_t>(static_cast<double>(duration.count()) / 3.6e12) / 24 / 365);
 }
 
 }  // namespace berth::api

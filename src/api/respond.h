@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The forms that answers and requests of the Docker Engine API share: JSON bodies, errors, filters, frames, streams of
-// JSON lines.
+// The forms that answers and requests of the Docker Engine API share: JSON bodies, errors, filters, frames,
+// streams of JSON lines.
 #pragma once
 #include <map>
 #include <string>
@@ -44,7 +44,8 @@ class BodySource final : public archive::Source {
 // Begins the answer with the first byte, so that an error before it is still a status.
 class BodySink final : public archive::Sink {
  public:
-  BodySink(http::Exchange& exchange, http::Headers headers) : exchange_(exchange), headers_(std::move(headers)) {}
+  BodySink(http::Exchange& exchange, http::Headers headers)
+      : exchange_(exchange), headers_(std::move(headers)) {}
   Result<void> write(std::string_view data) override;
   Result<void> finish() override;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a request to the function that answers it, by method and path. Patterns are paths with names in braces for one
-// segment each, "{name}", or for one and more, "{name...}" (image names have slashes).
+// From a request to the function that answers it, by method and path. Patterns are paths with names in braces
+// for one segment each, "{name}", or for one and more, "{name...}" (image names have slashes).
 #pragma once
 #include <functional>
 #include <map>
@@ -35,8 +35,8 @@ class Router {
   void add(std::string_view method, std::string_view pattern, Handler handler);
 
   // The route for a path without its version. Null and `known_path` false: 404; null and true: 405.
-  const Handler* find(std::string_view method, std::string_view path, std::map<std::string, std::string>& captured,
-                      bool& known_path) const;
+  const Handler* find(std::string_view method, std::string_view path,
+                      std::map<std::string, std::string>& captured, bool& known_path) const;
 
  private:
   struct Route {

@@ -5,12 +5,12 @@
 
 namespace berth::api {
 
-void add_system_routes(Router& router);      // _ping, version, info, events, system/df, check
-void add_container_routes(Router& router);   // create, list, inspect, and what changes them
-void add_stream_routes(Router& router);      // attach, wait, logs, stats, resize
+void add_system_routes(Router& router);     // _ping, version, info, events, system/df, check
+void add_container_routes(Router& router);  // create, list, inspect, and what changes them
+void add_stream_routes(Router& router);     // attach, wait, logs, stats, resize
 void add_exec_routes(Router& router);
-void add_archive_routes(Router& router);     // archive, export, changes, commit
+void add_archive_routes(Router& router);  // archive, export, changes, commit
 void add_image_routes(Router& router);
-void add_unavailable_routes(Router& router); // swarm and plugins: the answers of an engine that has none
+void add_unavailable_routes(Router& router);  // swarm and plugins: the answers of an engine that has none
 
 }  // namespace berth::api

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stays open: attach, wait, logs, stats.
+#include "api/streams.h"
+
 #include <array>
 
 #include "api/respond.h"
 #include "api/routes.h"
-#include "api/streams.h"
 #include "base/text.h"
 #include "engine/log_reader.h"
 #include "engine/statistics.h"
@@ -32,10 +33,12 @@ Result<std::string> parse_detach_keys(std::string_view text) {
       keys += key;
     } else if (key.starts_with(control) && key.size() == control.size() + 1) {
       char letter = key.back();
-      if (letter >= 'a' && letter <= 'z') keys += static_cast<char>(letter - 'a' + 1);
+      if (letter >= 'a' && letter <= 'z')
+        keys += static_cast<char>(letter - 'a' + 1);
       else if (std::string_view symbols = "@[\\]^_"; symbols.find(letter) != std::string_view::npos)
         keys += static_cast<char>(letter == '@' ? 0 : letter - '[' + 27);
-      else return fail(ErrorKind::invalid, "invalid detach keys ({}): unknown key '{}'", text, key);
+      else
+        return fail(ErrorKind::invalid, "invalid detach keys ({}): unknown key '{}'", text, key);
     } else {
       return fail(ErrorKind::invalid, "invalid detach keys ({}): unknown key '{}'", text, key);
     }
@@ -48,15 +51,19 @@ namespace {
 using engine::ContainerPointer;
 
 // Sends what the log has so far; for attach?logs=1.
-Result<void> replay_log(Call& call, const ContainerPointer& container, int socket, bool framed, bool output, bool errors) {
+Result<void> replay_log(Call& call, const ContainerPointer& container, int socket, bool framed, bool output,
+                        bool errors) {
   engine::LogQuery query;
   query.output = output;
   query.errors = errors;
-  engine::LogReader reader = TRY(engine::LogReader::open(call.engine.settings().log_path(container->record.id), query));
+  engine::LogReader reader =
+      TRY(engine::LogReader::open(call.engine.settings().log_path(container->record.id), query));
   std::string buffer;
   while (std::optional<engine::LogLine> line = TRY(reader.next())) {
-    if (framed) append_frame(buffer, static_cast<int>(line->stream), line->text);
-    else buffer += line->text;
+    if (framed)
+      append_frame(buffer, static_cast<int>(line->stream), line->text);
+    else
+      buffer += line->text;
     if (buffer.size() > 64 * 1024) {
       TRY(write_all(socket, buffer));
       buffer.clear();
@@ -72,9 +79,11 @@ Result<void> attach(Call& call) {
     std::lock_guard lock(container->mutex);
     terminal = container->record.config.tty;
     if (container->paused)
-      return fail(ErrorKind::conflict, "container {} is paused, unpause the container before attach", container->record.id);
+      return fail(ErrorKind::conflict, "container {} is paused, unpause the container before attach",
+                  container->record.id);
     if (container->state.phase == keeper::Phase::restarting)
-      return fail(ErrorKind::conflict, "container {} is restarting, wait until the container is running", container->record.id);
+      return fail(ErrorKind::conflict, "container {} is restarting, wait until the container is running",
+                  container->record.id);
   }
   keeper::Attach options;
   options.output = call.flag("stdout");
@@ -99,10 +108,14 @@ Result<void> wait(Call& call) {
   ContainerPointer container = TRY(call.container());
   std::string_view text = call.parameter("condition");
   engine::WaitCondition condition;
-  if (text.empty() || text == "not-running") condition = engine::WaitCondition::not_running;
-  else if (text == "next-exit") condition = engine::WaitCondition::next_exit;
-  else if (text == "removed") condition = engine::WaitCondition::removed;
-  else return fail(ErrorKind::invalid, "invalid condition: \"{}\"", text);
+  if (text.empty() || text == "not-running")
+    condition = engine::WaitCondition::not_running;
+  else if (text == "next-exit")
+    condition = engine::WaitCondition::next_exit;
+  else if (text == "removed")
+    condition = engine::WaitCondition::removed;
+  else
+    return fail(ErrorKind::invalid, "invalid condition: \"{}\"", text);
   std::shared_ptr<engine::ExitWaiter> waiter = TRY(container->wait_for(condition));
   // The head goes out before there is a result: clients start the container only when they have it.
   TRY(call.exchange.begin(200, {{"Content-Type", "application/json"}}));
@@ -124,8 +137,10 @@ struct LogFormat {
 
 void append_line(std::string& out, const engine::LogLine& line, const LogFormat& format) {
   std::string text = format.timestamps ? format_time_fixed(line.time) + " " + line.text : line.text;
-  if (format.framed) append_frame(out, static_cast<int>(line.stream), text);
-  else out += text;
+  if (format.framed)
+    append_frame(out, static_cast<int>(line.stream), text);
+  else
+    out += text;
 }
 
 // Everything that is there now, in large pieces.
@@ -151,7 +166,8 @@ Result<engine::LogQuery> read_log_query(Call& call) {
   if (std::string_view until = call.parameter("until"); !until.empty() && until != "0")
     query.until = TRY(parse_time_or_ago(until, now()));
   if (std::string_view tail = call.parameter("tail"); !tail.empty() && tail != "all")
-    if (auto count = parse_integer<std::int64_t>(tail); count && *count >= 0) query.tail = static_cast<std::uint64_t>(*count);
+    if (auto count = parse_integer<std::int64_t>(tail); count && *count >= 0)
+      query.tail = static_cast<std::uint64_t>(*count);
   return query;
 }
 
@@ -186,9 +202,8 @@ Result<void> logs(Call& call) {
 
 json::object cpu_document(const engine::Sample& sample) {
   const sys::CgroupStatistics::Cpu& cpu = sample.group.cpu;
-  json::object usage{{"total_usage", cpu.total},
-                     {"usage_in_kernelmode", cpu.system},
-                     {"usage_in_usermode", cpu.user}};
+  json::object usage{
+      {"total_usage", cpu.total}, {"usage_in_kernelmode", cpu.system}, {"usage_in_usermode", cpu.user}};
   if (!cpu.each.empty()) {
     json::array each;
     for (std::uint64_t time : cpu.each) each.emplace_back(time);
@@ -207,9 +222,8 @@ json::object memory_document(const engine::Sample& sample) {
   json::object details;
   for (const auto& [name, value] : memory.details) details[name] = value;
   const auto host = static_cast<std::uint64_t>(sample.host_memory);
-  json::object document{{"usage", memory.usage},
-                        {"stats", std::move(details)},
-                        {"limit", std::min(memory.limit, host)}};
+  json::object document{
+      {"usage", memory.usage}, {"stats", std::move(details)}, {"limit", std::min(memory.limit, host)}};
   if (memory.maximum_usage > 0) document["max_usage"] = memory.maximum_usage;
   if (memory.failures > 0) document["failcnt"] = memory.failures;
   return document;
@@ -227,28 +241,30 @@ json::object stats_document(const engine::Container& container, const engine::Sa
                             const std::optional<engine::Sample>& previous) {
   json::object networks;
   for (const auto& [name, counters] : sample.interfaces)
-    networks[name] = json::object{
-        {"rx_bytes", counters.received_bytes},   {"rx_packets", counters.received_packets},
-        {"rx_errors", counters.received_errors}, {"rx_dropped", counters.received_dropped},
-        {"tx_bytes", counters.sent_bytes},       {"tx_packets", counters.sent_packets},
-        {"tx_errors", counters.sent_errors},     {"tx_dropped", counters.sent_dropped}};
+    networks[name] =
+        json::object{{"rx_bytes", counters.received_bytes},   {"rx_packets", counters.received_packets},
+                     {"rx_errors", counters.received_errors}, {"rx_dropped", counters.received_dropped},
+                     {"tx_bytes", counters.sent_bytes},       {"tx_packets", counters.sent_packets},
+                     {"tx_errors", counters.sent_errors},     {"tx_dropped", counters.sent_dropped}};
   json::object pids{{"current", sample.group.pids.current}};
   if (sample.group.pids.limit > 0) pids["limit"] = sample.group.pids.limit;
-  json::object empty_cpu{{"cpu_usage", json::object{{"total_usage", 0}, {"usage_in_kernelmode", 0}, {"usage_in_usermode", 0}}},
-                         {"throttling_data", json::object{{"periods", 0}, {"throttled_periods", 0}, {"throttled_time", 0}}}};
-  return {{"read", format_time(sample.time)},
-          {"preread", previous ? format_time(previous->time) : "0001-01-01T00:00:00Z"},
-          {"pids_stats", std::move(pids)},
-          {"blkio_stats", json::object{{"io_service_bytes_recursive", block_document(sample.group.block_bytes)},
-                                       {"io_serviced_recursive", block_document(sample.group.block_operations)}}},
-          {"num_procs", 0},
-          {"storage_stats", json::object()},
-          {"cpu_stats", cpu_document(sample)},
-          {"precpu_stats", previous ? cpu_document(*previous) : empty_cpu},
-          {"memory_stats", memory_document(sample)},
-          {"name", "/" + container.record.name},
-          {"id", container.record.id},
-          {"networks", std::move(networks)}};
+  json::object empty_cpu{
+      {"cpu_usage", json::object{{"total_usage", 0}, {"usage_in_kernelmode", 0}, {"usage_in_usermode", 0}}},
+      {"throttling_data", json::object{{"periods", 0}, {"throttled_periods", 0}, {"throttled_time", 0}}}};
+  return {
+      {"read", format_time(sample.time)},
+      {"preread", previous ? format_time(previous->time) : "0001-01-01T00:00:00Z"},
+      {"pids_stats", std::move(pids)},
+      {"blkio_stats", json::object{{"io_service_bytes_recursive", block_document(sample.group.block_bytes)},
+                                   {"io_serviced_recursive", block_document(sample.group.block_operations)}}},
+      {"num_procs", 0},
+      {"storage_stats", json::object()},
+      {"cpu_stats", cpu_document(sample)},
+      {"precpu_stats", previous ? cpu_document(*previous) : empty_cpu},
+      {"memory_stats", memory_document(sample)},
+      {"name", "/" + container.record.name},
+      {"id", container.record.id},
+      {"networks", std::move(networks)}};
 }
 
 // What clients are shown of a container that does not run.
@@ -288,8 +304,10 @@ Result<void> stats(Call& call) {
 
 Result<void> resize(Call& call) {
   ContainerPointer container = TRY(call.container());
-  auto rows = parse_integer<std::uint16_t>(call.parameter("h")), columns = parse_integer<std::uint16_t>(call.parameter("w"));
-  if (!rows || !columns) return fail(ErrorKind::invalid, "invalid terminal size: h and w must be numbers up to 65535");
+  auto rows = parse_integer<std::uint16_t>(call.parameter("h")),
+       columns = parse_integer<std::uint16_t>(call.parameter("w"));
+  if (!rows || !columns)
+    return fail(ErrorKind::invalid, "invalid terminal size: h and w must be numbers up to 65535");
   TRY(call.engine.lifecycle().resize(container, {"", *rows, *columns}));
   return call.exchange.respond(200, {}, "");
 }

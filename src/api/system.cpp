@@ -40,11 +40,16 @@ Result<void> ping(Call& call) {
 Result<void> version(Call& call) {
   const std::string architecture = oci::host_platform().architecture;
   const std::string kernel = engine::kernel_version();
-  json::object details{{"ApiVersion", api_version()},   {"MinAPIVersion", oldest_api_version()},
-                       {"Arch", architecture},          {"KernelVersion", kernel},
-                       {"Os", "linux"},                 {"Experimental", "false"},
-                       {"GitCommit", ""},               {"BuildTime", ""}};
-  json::array components{json::object{{"Name", "Engine"}, {"Version", kVersion}, {"Details", std::move(details)}}};
+  json::object details{{"ApiVersion", api_version()},
+                       {"MinAPIVersion", oldest_api_version()},
+                       {"Arch", architecture},
+                       {"KernelVersion", kernel},
+                       {"Os", "linux"},
+                       {"Experimental", "false"},
+                       {"GitCommit", ""},
+                       {"BuildTime", ""}};
+  json::array components{
+      json::object{{"Name", "Engine"}, {"Version", kVersion}, {"Details", std::move(details)}}};
   return send_json(call, 200,
                    json::object{{"Platform", json::object{{"Name", "Berth Engine"}}},
                                 {"Components", std::move(components)},
@@ -67,8 +72,10 @@ Counts count_containers(engine::Engine& engine) {
   for (const ContainerPointer& container : engine.containers().all()) {
     std::lock_guard lock(container->mutex);
     ++counts.all;
-    if (container->paused) ++counts.paused;
-    else if (container->alive()) ++counts.running;
+    if (container->paused)
+      ++counts.paused;
+    else if (container->alive())
+      ++counts.running;
   }
   return counts;
 }
@@ -77,16 +84,11 @@ json::object cgroup_document() {
   Result<sys::CgroupLayout> layout = sys::CgroupLayout::detect();
   if (!layout) return {{"CgroupDriver", "none"}, {"CgroupVersion", "1"}};
   auto has = [&](std::string_view controller) { return layout->of(controller) != nullptr; };
-  return {{"CgroupDriver", "cgroupfs"},
-          {"CgroupVersion", layout->pure_unified() ? "2" : "1"},
-          {"MemoryLimit", has("memory")},
-          {"SwapLimit", has("memory")},
-          {"CpuCfsPeriod", has("cpu")},
-          {"CpuCfsQuota", has("cpu")},
-          {"CPUShares", has("cpu")},
-          {"CPUSet", has("cpuset")},
-          {"PidsLimit", has("pids")},
-          {"OomKillDisable", has("memory") && !layout->pure_unified()}};
+  return {{"CgroupDriver", "cgroupfs"},   {"CgroupVersion", layout->pure_unified() ? "2" : "1"},
+          {"MemoryLimit", has("memory")}, {"SwapLimit", has("memory")},
+          {"CpuCfsPeriod", has("cpu")},   {"CpuCfsQuota", has("cpu")},
+          {"CPUShares", has("cpu")},      {"CPUSet", has("cpuset")},
+          {"PidsLimit", has("pids")},     {"OomKillDisable", has("memory") && !layout->pure_unified()}};
 }
 
 Result<void> info(Call& call) {
@@ -122,7 +124,8 @@ Result<void> info(Call& call) {
       {"MemTotal", engine::host_memory()},
       {"DockerRootDir", engine.settings().data_root},
       {"IndexServerAddress", "https://index.docker.io/v1/"},
-      {"RegistryConfig", json::object{{"IndexConfigs", json::object()}, {"InsecureRegistryCIDRs", json::array()}}},
+      {"RegistryConfig",
+       json::object{{"IndexConfigs", json::object()}, {"InsecureRegistryCIDRs", json::array()}}},
       {"Labels", to_json(engine.settings().labels)},
       {"Runtimes", json::object{{"berth", json::object{{"path", "built in"}}}}},
       {"DefaultRuntime", "berth"},
@@ -171,20 +174,23 @@ bool event_matches(const Filters& filters, const engine::Event& event) {
   auto actor_is = [&](const char* type) {
     return [&, type](const std::string& value) {
       return event.type == type &&
-             (event.actor == value || (value.size() >= 4 && event.actor.starts_with(value)) || attribute("name") == value);
+             (event.actor == value || (value.size() >= 4 && event.actor.starts_with(value)) ||
+              attribute("name") == value);
     };
   };
   auto labels = filters.find("label");
   return any("type", [&](const std::string& value) { return event.type == value; }) &&
-         any("event", [&](const std::string& value) {
-           return event.action == value || event.action.starts_with(value + ":");
-         }) &&
+         any("event",
+             [&](const std::string& value) {
+               return event.action == value || event.action.starts_with(value + ":");
+             }) &&
          any("container", actor_is("container")) && any("volume", actor_is("volume")) &&
          any("network", actor_is("network")) &&
-         any("image", [&](const std::string& value) {
-           return (event.type == "image" && (event.actor == value || attribute("name") == value)) ||
-                  (event.type == "container" && attribute("image") == value);
-         }) &&
+         any("image",
+             [&](const std::string& value) {
+               return (event.type == "image" && (event.actor == value || attribute("name") == value)) ||
+                      (event.type == "container" && attribute("image") == value);
+             }) &&
          (labels == filters.end() || labels_match(event.attributes, labels->second));
 }
 
@@ -192,8 +198,10 @@ Result<void> events(Call& call) {
   Filters filters = TRY(read_filters(call));
   const Timestamp present = now();
   Timestamp since = present, until;
-  if (std::string_view text = call.parameter("since"); !text.empty()) since = TRY(parse_time_or_ago(text, present));
-  if (std::string_view text = call.parameter("until"); !text.empty()) until = TRY(parse_time_or_ago(text, present));
+  if (std::string_view text = call.parameter("since"); !text.empty())
+    since = TRY(parse_time_or_ago(text, present));
+  if (std::string_view text = call.parameter("until"); !text.empty())
+    until = TRY(parse_time_or_ago(text, present));
   std::shared_ptr<engine::EventSubscription> subscription = TRY(call.engine.events().subscribe());
   TRY(call.exchange.begin(200, {{"Content-Type", "application/json"}}));
   auto send = [&](const engine::Event& event) -> Result<void> {
@@ -201,7 +209,8 @@ Result<void> events(Call& call) {
     return call.exchange.write(json::serialize(event_document(event, call.version)) + "\n");
   };
   if (!call.parameter("since").empty())
-    for (const engine::Event& event : call.engine.events().since(since, until ? until : present)) TRY(send(event));
+    for (const engine::Event& event : call.engine.events().since(since, until ? until : present))
+      TRY(send(event));
   for (;;) {
     while (std::optional<engine::Event> event = subscription->take()) {
       if (event->time <= present) continue;  // it was replayed
@@ -249,11 +258,16 @@ Result<void> disk_usage(Call& call) {
 
 std::string_view to_text(image::Finding::Kind kind) {
   switch (kind) {
-    case image::Finding::Kind::missing_layer: return "missing layer";
-    case image::Finding::Kind::damaged_layer: return "damaged layer";
-    case image::Finding::Kind::damaged_config: return "damaged config";
-    case image::Finding::Kind::unused_layer: return "unused layer";
-    case image::Finding::Kind::database: return "database";
+    case image::Finding::Kind::missing_layer:
+      return "missing layer";
+    case image::Finding::Kind::damaged_layer:
+      return "damaged layer";
+    case image::Finding::Kind::damaged_config:
+      return "damaged config";
+    case image::Finding::Kind::unused_layer:
+      return "unused layer";
+    case image::Finding::Kind::database:
+      return "database";
   }
   return "";
 }
@@ -262,24 +276,28 @@ Result<void> check(Call& call) {
   std::vector<image::Finding> found = TRY(call.engine.images().check());
   json::array findings;
   for (const image::Finding& finding : found) {
-    std::string subject = finding.layer ? "layer " + finding.layer->text() : std::string(to_text(finding.kind));
+    std::string subject =
+        finding.layer ? "layer " + finding.layer->text() : std::string(to_text(finding.kind));
     if (!finding.image.empty()) subject += " of image " + finding.image;
     findings.push_back(json::object{{"Subject", subject}, {"Problem", finding.text}});
   }
   std::vector<image::Summary> images = TRY(call.engine.images().list(true, {}));
   std::vector<layers::Layer> layers = TRY(call.engine.layers().list());
-  return send_json(call, 200,
-                   json::object{{"Findings", std::move(findings)},
-                                {"Checked", json::object{{"Images", images.size()}, {"Layers", layers.size()}}}});
+  return send_json(
+      call, 200,
+      json::object{{"Findings", std::move(findings)},
+                   {"Checked", json::object{{"Images", images.size()}, {"Layers", layers.size()}}}});
 }
 
 Result<void> authenticate(Call&) {
-  return fail(ErrorKind::unsupported, "registries are not available in this version: there is nothing to log in to");
+  return fail(ErrorKind::unsupported,
+              "registries are not available in this version: there is nothing to log in to");
 }
 
 Result<void> no_swarm(Call& call) {
-  send_error(call.exchange, 503, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
-                                 "connect this node to swarm and try again.");
+  send_error(call.exchange, 503,
+             "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
+             "connect this node to swarm and try again.");
   return {};
 }
 
@@ -289,7 +307,8 @@ Result<void> no_plugins(Call& call) { return send_json(call, 200, json::array())
 json::object network_document(engine::Engine& engine, const std::string& name) {
   json::array ranges;
   if (name == "bridge" && engine.bridge())
-    ranges.push_back(json::object{{"Subnet", engine.bridge()->subnet().text()}, {"Gateway", engine.bridge()->gateway().text()}});
+    ranges.push_back(json::object{{"Subnet", engine.bridge()->subnet().text()},
+                                  {"Gateway", engine.bridge()->gateway().text()}});
   return {{"Name", name},
           {"Id", name},
           {"Created", "0001-01-01T00:00:00Z"},
@@ -315,7 +334,8 @@ Result<void> list_networks(Call& call) {
 
 Result<void> inspect_network(Call& call) {
   const std::string& name = call.path.at("id");
-  if (name != "bridge" && name != "host" && name != "none") return fail(ErrorKind::not_found, "network {} not found", name);
+  if (name != "bridge" && name != "host" && name != "none")
+    return fail(ErrorKind::not_found, "network {} not found", name);
   return send_json(call, 200, network_document(call.engine, name));
 }
 
@@ -336,8 +356,10 @@ void add_system_routes(Router& router) {
 
 void add_unavailable_routes(Router& router) {
   router.add("POST", "/auth", authenticate);
-  for (const char* path : {"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"}) router.add("GET", path, no_swarm);
-  for (const char* path : {"/swarm/init", "/swarm/join", "/swarm/leave", "/services/create", "/secrets/create", "/configs/create"})
+  for (const char* path : {"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"})
+    router.add("GET", path, no_swarm);
+  for (const char* path : {"/swarm/init", "/swarm/join", "/swarm/leave", "/services/create",
+                           "/secrets/create", "/configs/create"})
     router.add("POST", path, no_swarm);
   router.add("GET", "/plugins", no_plugins);
   router.add("GET", "/networks", list_networks);

@@ -34,28 +34,37 @@ Result<std::shared_ptr<ExitWaiter>> Container::wait_for(WaitCondition condition)
   auto waiter = std::make_shared<ExitWaiter>(std::move(signal), condition);
   std::lock_guard lock(mutex);
   const bool met = removed || (condition == WaitCondition::not_running && !alive());
-  if (met) waiter->fulfil({state.exit_code, state.error});
-  else waiters.push_back(waiter);
+  if (met)
+    waiter->fulfil({state.exit_code, state.error});
+  else
+    waiters.push_back(waiter);
   return waiter;
 }
 
 std::string status_word(const Container& container) {
   if (container.removing) return "removing";
   switch (container.state.phase) {
-    case keeper::Phase::running: return container.paused ? "paused" : "running";
-    case keeper::Phase::restarting: return "restarting";
+    case keeper::Phase::running:
+      return container.paused ? "paused" : "running";
+    case keeper::Phase::restarting:
+      return "restarting";
     case keeper::Phase::created:
-    case keeper::Phase::exited: return container.ever_started() ? "exited" : "created";
+    case keeper::Phase::exited:
+      return container.ever_started() ? "exited" : "created";
   }
   return "exited";
 }
 
 std::string_view to_text(HealthStatus status) {
   switch (status) {
-    case HealthStatus::none: return "none";
-    case HealthStatus::starting: return "starting";
-    case HealthStatus::healthy: return "healthy";
-    case HealthStatus::unhealthy: return "unhealthy";
+    case HealthStatus::none:
+      return "none";
+    case HealthStatus::starting:
+      return "starting";
+    case HealthStatus::healthy:
+      return "healthy";
+    case HealthStatus::unhealthy:
+      return "unhealthy";
   }
   return "none";
 }

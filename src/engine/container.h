@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One container as the engine knows it: the record (desired state, in the database), the observed state (from its
-// keeper), and what hangs on it while the engine runs.
+// One container as the engine knows it: the record (desired state, in the database), the observed state (from
+// its keeper), and what hangs on it while the engine runs.
 //
 //   create -> created -> running <-> paused
 //                          |  ^
@@ -39,9 +39,9 @@ struct MountPoint {
   std::string propagation;
   std::string subpath;
   bool read_only = false;
-  bool recursive = true;          // a bind takes what is mounted below along
-  bool create_source = false;     // -v makes a missing host directory, --mount does not
-  bool copy_up = false;           // a fresh volume is filled with what the image has there
+  bool recursive = true;       // a bind takes what is mounted below along
+  bool create_source = false;  // -v makes a missing host directory, --mount does not
+  bool copy_up = false;        // a fresh volume is filled with what the image has there
 };
 
 // What is written to the database and survives everything.
@@ -55,12 +55,12 @@ struct ContainerRecord {
   std::vector<Digest> diff_ids;  // base first
   std::string platform = "linux";
   std::vector<MountPoint> mounts;
-  std::vector<std::string> arguments;      // entrypoint and command
+  std::vector<std::string> arguments;           // entrypoint and command
   std::optional<network::Ipv4Address> address;  // on the default bridge, while it runs
   std::string mac_address;
   bool manually_stopped = false;  // a restart policy other than "always" does not start it after a reboot
   bool started_once = false;
-  bool wants_to_run = false;      // it was running when this was written
+  bool wants_to_run = false;  // it was running when this was written
 };
 
 enum class HealthStatus { none, starting, healthy, unhealthy };
@@ -122,18 +122,18 @@ class Container {
   // Guards everything below. Held for moments only.
   mutable std::mutex mutex;
   ContainerRecord record;
-  keeper::State state;          // as last observed
+  keeper::State state;  // as last observed
   bool paused = false;
   bool removing = false;
   bool restarting_by_hand = false;  // between the two halves of `restart`: --rm does not remove it
   bool removed = false;
   Health health;
-  std::shared_ptr<KeeperLink> keeper;          // while one lives
-  std::optional<network::Endpoint> endpoint;   // on the bridge, while it runs
+  std::shared_ptr<KeeperLink> keeper;         // while one lives
+  std::optional<network::Endpoint> endpoint;  // on the bridge, while it runs
   std::vector<WaitingClient> waiting_clients;
   std::vector<std::shared_ptr<ExitWaiter>> waiters;
-  std::condition_variable changed;             // state has changed
-  image::Lease lease;                          // keeps its layers
+  std::condition_variable changed;  // state has changed
+  image::Lease lease;               // keeps its layers
 
   // With `mutex` held.
   bool running() const { return state.phase == keeper::Phase::running; }

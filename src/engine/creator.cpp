@@ -13,7 +13,8 @@ namespace {
 
 std::string_view name_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 
-void merge_health_check(std::optional<oci::HealthCheck>& mine, const std::optional<oci::HealthCheck>& theirs) {
+void merge_health_check(std::optional<oci::HealthCheck>& mine,
+                        const std::optional<oci::HealthCheck>& theirs) {
   if (!theirs) return;
   if (!mine) {
     mine = theirs;
@@ -56,7 +57,8 @@ void merge_image_defaults(oci::ContainerConfig& config, const oci::ContainerConf
     if (!config.entrypoint) config.entrypoint = image.entrypoint;
   }
   // [""] is how clients say "no entrypoint".
-  if (config.entrypoint && config.entrypoint->size() == 1 && config.entrypoint->front().empty()) config.entrypoint.reset();
+  if (config.entrypoint && config.entrypoint->size() == 1 && config.entrypoint->front().empty())
+    config.entrypoint.reset();
   merge_health_check(config.healthcheck, image.healthcheck);
   if (config.working_dir.empty()) config.working_dir = image.working_dir;
   config.volumes.insert(image.volumes.begin(), image.volumes.end());
@@ -68,7 +70,8 @@ Result<std::vector<MountPoint>> Creator::collect_mounts(const oci::ContainerConf
   std::vector<MountPoint> mounts = TRY(parse_mounts(config, host));
   for (const MountPoint& mount : mounts)
     if (mount.type == "bind" && !mount.create_source && !exists(mount.source))
-      return fail(ErrorKind::invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
+      return fail(ErrorKind::invalid,
+                  "invalid mount config for type \"bind\": bind source path does not exist: {}",
                   mount.source);
   for (const std::string& from : host.volumes_from) {
     auto [name, mode] = split_once(from, ':');

@@ -20,7 +20,7 @@ struct NewContainer {
   std::string name;  // "": one is made up
   oci::ContainerConfig config;
   HostConfig host_config;
-  std::string platform;                      // "": the image's
+  std::string platform;                       // "": the image's
   std::optional<std::string> bridge_address;  // --ip
   std::string mac_address;
 };
@@ -32,14 +32,20 @@ struct CreatedContainer {
 
 class Creator {
  public:
-  Creator(const Settings& settings, Registry& registry, image::ImageStore& images, const RootFileSystems& roots,
-          const Volumes& volumes, Lifecycle& lifecycle)
-      : settings_(settings), registry_(registry), images_(images), roots_(roots), volumes_(volumes), lifecycle_(lifecycle) {}
+  Creator(const Settings& settings, Registry& registry, image::ImageStore& images,
+          const RootFileSystems& roots, const Volumes& volumes, Lifecycle& lifecycle)
+      : settings_(settings),
+        registry_(registry),
+        images_(images),
+        roots_(roots),
+        volumes_(volumes),
+        lifecycle_(lifecycle) {}
 
   Result<CreatedContainer> create(NewContainer request);
 
  private:
-  Result<std::vector<MountPoint>> collect_mounts(const oci::ContainerConfig& config, const HostConfig& host) const;
+  Result<std::vector<MountPoint>> collect_mounts(const oci::ContainerConfig& config,
+                                                 const HostConfig& host) const;
 
   const Settings& settings_;
   Registry& registry_;

@@ -95,7 +95,8 @@ Result<void> set_ulimits(DaemonOptions& options, const Values& values) {
   for (const std::string& value : values) {
     auto [name, limits] = split_once(value, '=');
     auto [soft, hard] = split_once(limits, ':');
-    auto soft_number = parse_integer<std::int64_t>(soft), hard_number = parse_integer<std::int64_t>(hard.empty() ? soft : hard);
+    auto soft_number = parse_integer<std::int64_t>(soft),
+         hard_number = parse_integer<std::int64_t>(hard.empty() ? soft : hard);
     if (!soft_number || !hard_number) return fail(ErrorKind::invalid, "invalid ulimit argument: {}", value);
     options.settings.default_ulimits.push_back({std::string(name), *soft_number, *hard_number});
   }
@@ -123,14 +124,16 @@ std::vector<DaemonOption> make_table() {
       {"data-root", 0, "data-root", text, set_path<&S::data_root>, "Root directory of persistent state"},
       {"exec-root", 0, "exec-root", text, set_path<&S::exec_root>, "Root directory of execution state files"},
       {"pidfile", 'p', "pidfile", text, set_text<&O::pid_file>, "File for the engine's process id"},
-      {"host", 'H', "hosts", list, set_hosts, "Socket to listen on: unix://, tcp:// or fd://; may be repeated"},
+      {"host", 'H', "hosts", list, set_hosts,
+       "Socket to listen on: unix://, tcp:// or fd://; may be repeated"},
       {"group", 'G', "group", text, set_text<&O::group>, "Group that may use the unix socket"},
       {"config-file", 0, "", text, set_config_file, "Configuration file"},
       {"debug", 'D', "debug", boolean, set_setting_flag<&S::debug>, "Log what happens in detail"},
       {"log-level", 'l', "log-level", text, set_log_level, "debug, info, warn, error or fatal"},
       {"tls", 0, "tls", boolean, set_flag<&O::tls>, "Use TLS on tcp://; implied by --tlsverify"},
       {"tlsverify", 0, "tlsverify", boolean, set_flag<&O::tls_verify>, "Use TLS and verify clients"},
-      {"tlscacert", 0, "tlscacert", text, set_text<&O::tls_ca>, "Trust clients whose certificate this CA signed"},
+      {"tlscacert", 0, "tlscacert", text, set_text<&O::tls_ca>,
+       "Trust clients whose certificate this CA signed"},
       {"tlscert", 0, "tlscert", text, set_text<&O::tls_certificate>, "Certificate file"},
       {"tlskey", 0, "tlskey", text, set_text<&O::tls_key>, "Key file"},
       {"allow-plain-tcp", 0, "allow-plain-tcp", boolean, set_flag<&O::allow_plain_tcp>,
@@ -139,18 +142,21 @@ std::vector<DaemonOption> make_table() {
       {"log-opt", 0, "log-opts", map, set_log_options, "Default log options of containers"},
       {"default-ulimit", 0, "default-ulimits", map, set_ulimits, "Default ulimits of containers"},
       {"default-shm-size", 0, "default-shm-size", text, set_shm_size, "Default size of /dev/shm"},
-      {"cgroup-parent", 0, "cgroup-parent", text, set_setting<&S::cgroup_parent>, "Parent control group of containers"},
+      {"cgroup-parent", 0, "cgroup-parent", text, set_setting<&S::cgroup_parent>,
+       "Parent control group of containers"},
       {"dns", 0, "dns", list, set_setting_list<&S::dns>, "Default DNS servers of containers"},
       {"dns-opt", 0, "dns-opts", list, set_setting_list<&S::dns_options>, "Default DNS options"},
       {"dns-search", 0, "dns-search", list, set_setting_list<&S::dns_search>, "Default DNS search domains"},
-      {"bridge", 'b', "bridge", text, set_setting<&S::bridge>, "Bridge to attach containers to; 'none' for none"},
+      {"bridge", 'b', "bridge", text, set_setting<&S::bridge>,
+       "Bridge to attach containers to; 'none' for none"},
       {"bip", 0, "bip", text, set_setting<&S::bridge_address>, "The bridge's address and subnet"},
       {"mtu", 0, "mtu", number, set_mtu, "MTU of containers' interfaces"},
       {"init", 0, "init", boolean, set_setting_flag<&S::init_by_default>, "Run an init in every container"},
       {"init-path", 0, "init-path", text, set_setting<&S::init_program>, "Path of that init"},
       {"no-new-privileges", 0, "no-new-privileges", boolean, set_setting_flag<&S::no_new_privileges>,
        "Set no-new-privileges for every container"},
-      {"seccomp-profile", 0, "seccomp-profile", text, set_setting<&S::seccomp_profile>, "Default seccomp profile"},
+      {"seccomp-profile", 0, "seccomp-profile", text, set_setting<&S::seccomp_profile>,
+       "Default seccomp profile"},
       {"label", 0, "labels", list, set_setting_list<&S::labels>, "Labels of the engine"},
       {"keeper-path", 0, "keeper-path", text, set_setting<&S::keeper_program>, "Path of berth-keeper"},
   };
@@ -159,34 +165,64 @@ std::vector<DaemonOption> make_table() {
     OptionShape shape;
   };
   static constexpr Ignored ignored[] = {
-      {"storage-driver", "storage-driver", text}, {"storage-opt", "storage-opts", list},
-      {"userns-remap", "userns-remap", text}, {"containerd", "containerd", text},
+      {"storage-driver", "storage-driver", text},
+      {"storage-opt", "storage-opts", list},
+      {"userns-remap", "userns-remap", text},
+      {"containerd", "containerd", text},
       {"containerd-namespace", "containerd-namespace", text},
-      {"containerd-plugins-namespace", "containerd-plugin-namespace", text}, {"live-restore", "live-restore", boolean},
-      {"add-runtime", "runtimes", map}, {"default-runtime", "default-runtime", text}, {"exec-opt", "exec-opts", list},
-      {"experimental", "experimental", boolean}, {"feature", "features", map}, {"icc", "icc", boolean},
-      {"insecure-registry", "insecure-registries", list}, {"registry-mirror", "registry-mirrors", list},
+      {"containerd-plugins-namespace", "containerd-plugin-namespace", text},
+      {"live-restore", "live-restore", boolean},
+      {"add-runtime", "runtimes", map},
+      {"default-runtime", "default-runtime", text},
+      {"exec-opt", "exec-opts", list},
+      {"experimental", "experimental", boolean},
+      {"feature", "features", map},
+      {"icc", "icc", boolean},
+      {"insecure-registry", "insecure-registries", list},
+      {"registry-mirror", "registry-mirrors", list},
       {"allow-nondistributable-artifacts", "allow-nondistributable-artifacts", list},
-      {"ip", "ip", text}, {"ip-forward", "ip-forward", boolean}, {"ip-masq", "ip-masq", boolean},
-      {"ip6tables", "ip6tables", boolean}, {"iptables", "iptables", boolean}, {"ipv6", "ipv6", boolean},
-      {"fixed-cidr", "fixed-cidr", text}, {"fixed-cidr-v6", "fixed-cidr-v6", text},
-      {"default-gateway", "default-gateway", text}, {"default-gateway-v6", "default-gateway-v6", text},
-      {"default-address-pool", "default-address-pools", list}, {"default-network-opt", "default-network-opts", map},
-      {"default-cgroupns-mode", "default-cgroupns-mode", text}, {"default-ipc-mode", "default-ipc-mode", text},
-      {"cpu-rt-period", "cpu-rt-period", number}, {"cpu-rt-runtime", "cpu-rt-runtime", number},
+      {"ip", "ip", text},
+      {"ip-forward", "ip-forward", boolean},
+      {"ip-masq", "ip-masq", boolean},
+      {"ip6tables", "ip6tables", boolean},
+      {"iptables", "iptables", boolean},
+      {"ipv6", "ipv6", boolean},
+      {"fixed-cidr", "fixed-cidr", text},
+      {"fixed-cidr-v6", "fixed-cidr-v6", text},
+      {"default-gateway", "default-gateway", text},
+      {"default-gateway-v6", "default-gateway-v6", text},
+      {"default-address-pool", "default-address-pools", list},
+      {"default-network-opt", "default-network-opts", map},
+      {"default-cgroupns-mode", "default-cgroupns-mode", text},
+      {"default-ipc-mode", "default-ipc-mode", text},
+      {"cpu-rt-period", "cpu-rt-period", number},
+      {"cpu-rt-runtime", "cpu-rt-runtime", number},
       {"max-concurrent-downloads", "max-concurrent-downloads", number},
       {"max-concurrent-uploads", "max-concurrent-uploads", number},
-      {"max-download-attempts", "max-download-attempts", number}, {"metrics-addr", "metrics-addr", text},
+      {"max-download-attempts", "max-download-attempts", number},
+      {"metrics-addr", "metrics-addr", text},
       {"network-control-plane-mtu", "network-control-plane-mtu", number},
-      {"node-generic-resource", "node-generic-resources", list}, {"oom-score-adjust", "oom-score-adjust", number},
-      {"raw-logs", "raw-logs", boolean}, {"rootless", "", boolean}, {"selinux-enabled", "selinux-enabled", boolean},
-      {"shutdown-timeout", "shutdown-timeout", number}, {"swarm-default-advertise-addr", "swarm-default-advertise-addr", text},
-      {"userland-proxy", "userland-proxy", boolean}, {"userland-proxy-path", "userland-proxy-path", text},
-      {"validate", "", boolean}, {"authorization-plugin", "authorization-plugins", list},
-      {"cdi-spec-dir", "cdi-spec-dirs", list}, {"host-gateway-ip", "host-gateway-ip", text}, {"", "builder", map},
-      {"", "proxies", map}, {"http-proxy", "", text}, {"https-proxy", "", text}, {"no-proxy", "", text},
+      {"node-generic-resource", "node-generic-resources", list},
+      {"oom-score-adjust", "oom-score-adjust", number},
+      {"raw-logs", "raw-logs", boolean},
+      {"rootless", "", boolean},
+      {"selinux-enabled", "selinux-enabled", boolean},
+      {"shutdown-timeout", "shutdown-timeout", number},
+      {"swarm-default-advertise-addr", "swarm-default-advertise-addr", text},
+      {"userland-proxy", "userland-proxy", boolean},
+      {"userland-proxy-path", "userland-proxy-path", text},
+      {"validate", "", boolean},
+      {"authorization-plugin", "authorization-plugins", list},
+      {"cdi-spec-dir", "cdi-spec-dirs", list},
+      {"host-gateway-ip", "host-gateway-ip", text},
+      {"", "builder", map},
+      {"", "proxies", map},
+      {"http-proxy", "", text},
+      {"https-proxy", "", text},
+      {"no-proxy", "", text},
       {"log-format", "log-format", text}};
-  for (const Ignored& option : ignored) table.push_back({option.flag, 0, option.key, option.shape, nullptr, "No effect here"});
+  for (const Ignored& option : ignored)
+    table.push_back({option.flag, 0, option.key, option.shape, nullptr, "No effect here"});
   return table;
 }
 
@@ -228,24 +264,28 @@ const std::vector<DaemonOption>& daemon_options() {
   return table;
 }
 
-Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text, const std::vector<std::string>& given,
-                               std::vector<std::string>& warnings) {
+Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text,
+                               const std::vector<std::string>& given, std::vector<std::string>& warnings) {
   if (trim(text).empty()) return {};
   json::value document = TRY(parse_json(text, "the configuration file"));
   if (!document.is_object()) return fail(ErrorKind::invalid, "the configuration file must hold an object");
   for (const auto& [key, value] : document.get_object()) {
     const auto& table = daemon_options();
-    auto option = std::find_if(table.begin(), table.end(), [&, name = std::string_view(key)](const DaemonOption& candidate) {
-      return !candidate.key.empty() && candidate.key == name;
-    });
+    auto option = std::find_if(table.begin(), table.end(),
+                               [&, name = std::string_view(key)](const DaemonOption& candidate) {
+                                 return !candidate.key.empty() && candidate.key == name;
+                               });
     if (option == table.end())
-      return fail(ErrorKind::invalid, "the following directives don't match any configuration option: {}", std::string_view(key));
+      return fail(ErrorKind::invalid, "the following directives don't match any configuration option: {}",
+                  std::string_view(key));
     if (std::find(given.begin(), given.end(), option->flag) != given.end())
-      return fail(ErrorKind::invalid, "the following directives are specified both as a flag and in the configuration file: {}",
+      return fail(ErrorKind::invalid,
+                  "the following directives are specified both as a flag and in the configuration file: {}",
                   std::string_view(key));
     if (!option->apply) {
       // runtimes, proxies and the like may have any shape: nobody reads them.
-      warnings.push_back(fmt::format("\"{}\" in the configuration file has no effect here", std::string_view(key)));
+      warnings.push_back(
+          fmt::format("\"{}\" in the configuration file has no effect here", std::string_view(key)));
       continue;
     }
     Values values = TRY(values_of(*option, value));

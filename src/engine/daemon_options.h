@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What berthd is told, by flags and by daemon.json: dockerd's names with dockerd's meaning. One table serves both. An
-// option that has no meaning here is taken with a warning; one that nobody knows is an error that names it.
+// What berthd is told, by flags and by daemon.json: dockerd's names with dockerd's meaning. One table serves
+// both. An option that has no meaning here is taken with a warning; one that nobody knows is an error that
+// names it.
 #pragma once
 #include <string>
 #include <string_view>
@@ -21,16 +22,16 @@ struct DaemonOptions {
   bool tls = false;
   bool tls_verify = false;
   std::string tls_ca, tls_certificate, tls_key;
-  bool allow_plain_tcp = false;    // tcp:// without TLS: whoever reaches it is root here
+  bool allow_plain_tcp = false;  // tcp:// without TLS: whoever reaches it is root here
   std::string log_level = "info";
 };
 
 enum class OptionShape { text, boolean, number, list, map };  // a map's values are "name=value"
 
 struct DaemonOption {
-  std::string_view flag;   // without dashes; "" when only the file has it
-  char letter = 0;         // of the short flag
-  std::string_view key;    // in daemon.json; "" when only a flag
+  std::string_view flag;  // without dashes; "" when only the file has it
+  char letter = 0;        // of the short flag
+  std::string_view key;   // in daemon.json; "" when only a flag
   OptionShape shape = OptionShape::text;
   // Takes the values as they were written; null: no meaning here.
   Result<void> (*apply)(DaemonOptions& options, const std::vector<std::string>& values) = nullptr;
@@ -39,9 +40,9 @@ struct DaemonOption {
 
 const std::vector<DaemonOption>& daemon_options();
 
-// Applies a daemon.json. `given` are the flags on the command line: a directive in both places is an error, as with
-// dockerd. Warnings name options that mean nothing here.
-Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text, const std::vector<std::string>& given,
-                               std::vector<std::string>& warnings);
+// Applies a daemon.json. `given` are the flags on the command line: a directive in both places is an error,
+// as with dockerd. Warnings name options that mean nothing here.
+Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text,
+                               const std::vector<std::string>& given, std::vector<std::string>& warnings);
 
 }  // namespace berth::engine

@@ -15,7 +15,8 @@ void delete_tree(const std::string& path) {
     Fd parent = TRY(open_file(path.substr(0, slash), O_PATH | O_DIRECTORY));
     return sys::remove_deep_tree(parent.get(), path.substr(slash + 1));
   };
-  if (Result<void> removed = remove(); !removed) log_warning("engine", "delete {}: {}", path, removed.error().message);
+  if (Result<void> removed = remove(); !removed)
+    log_warning("engine", "delete {}: {}", path, removed.error().message);
 }
 
 }  // namespace berth::engine

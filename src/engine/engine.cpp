@@ -97,7 +97,8 @@ Result<void> Engine::open_storage() {
   registry_ = std::make_unique<Registry>(*database_);
   std::vector<std::string> damaged = TRY(registry_->load());
   for (const std::string& what : damaged) log_error("engine", "left out: {}", what);
-  for (const ContainerPointer& container : registry_->all()) container->lease = images_->lease(container->record.diff_ids);
+  for (const ContainerPointer& container : registry_->all())
+    container->lease = images_->lease(container->record.diff_ids);
   TRY(images_->sweep());
   return {};
 }
@@ -112,7 +113,8 @@ void Engine::open_network() {
   bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
   if (!settings_.bridge_address.empty()) {
     std::optional<netlink::Ipv4Prefix> address = netlink::Ipv4Prefix::parse(settings_.bridge_address);
-    if (!address) return log_error("engine", "no bridge network: invalid address '{}'", settings_.bridge_address);
+    if (!address)
+      return log_error("engine", "no bridge network: invalid address '{}'", settings_.bridge_address);
     bridge.subnet = address->subnet();
     bridge.gateway = address->address;
   }
@@ -125,15 +127,20 @@ void Engine::open_network() {
 
 Result<void> Engine::start_services() {
   KeeperCallbacks callbacks;
-  callbacks.on_state = [this](const auto& link, const keeper::State& state) { lifecycle_->on_state(link, state); };
-  callbacks.on_exec_exited = [this](const auto&, const keeper::ExecExited& exited) { execs_->on_exited(exited); };
+  callbacks.on_state = [this](const auto& link, const keeper::State& state) {
+    lifecycle_->on_state(link, state);
+  };
+  callbacks.on_exec_exited = [this](const auto&, const keeper::ExecExited& exited) {
+    execs_->on_exited(exited);
+  };
   callbacks.on_gone = [this](const auto& link) { lifecycle_->on_gone(link); };
   roots_ = std::make_unique<RootFileSystems>(settings_, *layers_);
   TRY(roots_->prepare_mount_points());
   volumes_ = std::make_unique<Volumes>(settings_);
   watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
-  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
-                                         Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
+  launcher_ =
+      std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
+                                 Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
   lifecycle_ = std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, events_, work_);
   execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);
   health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine: one object that owns the services and wires them together. It decides nothing itself; callers take the
-// service they need.
+// The engine: one object that owns the services and wires them together. It decides nothing itself; callers
+// take the service they need.
 //
-// Lifecycle: open() takes the data root, finds what runs, and serves. Destruction stops the engine and leaves every
-// container running: a later engine on the same roots finds them.
+// Lifecycle: open() takes the data root, finds what runs, and serves. Destruction stops the engine and leaves
+// every container running: a later engine on the same roots finds them.
 #pragma once
 #include <memory>
 #include <string>
@@ -74,8 +74,9 @@ class Engine {
   std::unique_ptr<RootFileSystems> roots_;
   std::unique_ptr<Volumes> volumes_;
   std::unique_ptr<network::BridgeNetwork> bridge_;
-  std::unique_ptr<network::SandboxPool> plain_sandboxes_;    // for --network none
-  std::unique_ptr<network::SandboxPool> bridged_sandboxes_;  // with an interface in the bridge; null without one
+  std::unique_ptr<network::SandboxPool> plain_sandboxes_;  // for --network none
+  std::unique_ptr<network::SandboxPool>
+      bridged_sandboxes_;  // with an interface in the bridge; null without one
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<Lifecycle> lifecycle_;
   std::unique_ptr<Execs> execs_;

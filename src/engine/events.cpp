@@ -32,8 +32,10 @@ bool EventSubscription::overrun() const {
 
 void EventSubscription::put(const Event& event) {
   std::lock_guard lock(mutex_);
-  if (waiting_.size() >= kMaximumWaiting) overrun_ = true;
-  else waiting_.push_back(event);
+  if (waiting_.size() >= kMaximumWaiting)
+    overrun_ = true;
+  else
+    waiting_.push_back(event);
   eventfd_write(signal_.get(), 1);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happened, for `docker events`: a short memory for replay and any number of listeners. A listener that does not
-// read is cut off rather than waited for.
+// What happened, for `docker events`: a short memory for replay and any number of listeners. A listener that
+// does not read is cut off rather than waited for.
 #pragma once
 #include <cstdint>
 #include <deque>

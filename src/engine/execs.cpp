@@ -19,10 +19,13 @@ constexpr std::size_t kMaximumProbeOutput = 4096;
 
 Result<void> check_running(const Container& container) {  // with its mutex held
   if (container.paused)
-    return fail(ErrorKind::conflict, "Container {} is paused, unpause the container before exec", container.record.id);
+    return fail(ErrorKind::conflict, "Container {} is paused, unpause the container before exec",
+                container.record.id);
   if (container.state.phase == keeper::Phase::restarting)
-    return fail(ErrorKind::conflict, "Container {} is restarting, wait until the container is running", container.record.id);
-  if (!container.running()) return fail(ErrorKind::conflict, "container {} is not running", container.record.id);
+    return fail(ErrorKind::conflict, "Container {} is restarting, wait until the container is running",
+                container.record.id);
+  if (!container.running())
+    return fail(ErrorKind::conflict, "container {} is not running", container.record.id);
   return {};
 }
 
@@ -58,7 +61,8 @@ Result<std::string> Execs::create(const ContainerPointer& container, ExecConfig 
     order_.push_back(id);
     drop_old_ones();
   }
-  lifecycle_.publish(*container, "exec_create: " + join(entry->exec.config.options.arguments, " "), {{"execID", id}});
+  lifecycle_.publish(*container, "exec_create: " + join(entry->exec.config.options.arguments, " "),
+                     {{"execID", id}});
   return id;
 }
 
@@ -72,8 +76,8 @@ Result<Exec> Execs::inspect(const std::string& id) const {
     if (!entry->exec.running || entry->exec.pid == 0) return entry->exec;
     container = entry->exec.container;
   }
-  // A client that saw the end of its stream asks for the exit code at once. The keeper said it before it ended the
-  // stream: once it answers a ping, we have heard it.
+  // A client that saw the end of its stream asks for the exit code at once. The keeper said it before it
+  // ended the stream: once it answers a ping, we have heard it.
   std::shared_ptr<KeeperLink> link;
   {
     std::lock_guard lock(container->mutex);
@@ -99,7 +103,8 @@ Result<void> Execs::begin(const std::string& id) {
 }
 
 Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std::string& id,
-                                    const ExecConfig& config, Fd client, std::optional<keeper::Attach> attach) {
+                                    const ExecConfig& config, Fd client,
+                                    std::optional<keeper::Attach> attach) {
   std::shared_ptr<KeeperLink> link;
   ContainerRecord record;
   {
@@ -109,11 +114,12 @@ Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std
     record = container->record;
   }
   if (!link) return fail(ErrorKind::unavailable, "the container's keeper has ended");
-  // As the container itself when nobody else is named; files are the running container's, which may have changed them.
+  // As the container itself when nobody else is named; files are the running container's, which may have
+  // changed them.
   Fd root = TRY(roots_.open(container));
-  ResolvedUser user = TRY(resolve_user(read_account_files(root.get()),
-                                       config.user.empty() ? record.config.user : config.user,
-                                       record.host_config.group_add));
+  ResolvedUser user =
+      TRY(resolve_user(read_account_files(root.get()), config.user.empty() ? record.config.user : config.user,
+                       record.host_config.group_add));
   keeper::Exec message;
   message.id = id;
   message.process = oci::to_text(make_exec_process(record, user, config.options, launcher_.capabilities()));
@@ -188,9 +194,12 @@ Result<Execs::Outcome> Execs::run_and_collect(const ContainerPointer& container,
   Result<Fd> process = sys::open_pidfd(reply->pid);
   Outcome outcome;
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd readable{ends.first.get(), POLLIN, 0};
-    int ready = left.count() <= 0 ? 0 : poll(&readable, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1 << 30)));
+    int ready = left.count() <= 0
+                    ? 0
+                    : poll(&readable, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1 << 30)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) {
       outcome.timed_out = true;
@@ -200,7 +209,8 @@ Result<Execs::Outcome> Execs::run_and_collect(const ContainerPointer& container,
     char buffer[4096];
     Result<std::size_t> got = read_some(ends.first.get(), buffer);
     if (!got || *got == 0) break;
-    outcome.output.append(buffer, std::min(*got, kMaximumProbeOutput - std::min(kMaximumProbeOutput, outcome.output.size())));
+    outcome.output.append(
+        buffer, std::min(*got, kMaximumProbeOutput - std::min(kMaximumProbeOutput, outcome.output.size())));
   }
   std::unique_lock lock(mutex_);
   entry->changed.wait_for(lock, std::chrono::seconds(5), [&] { return !entry->exec.running; });

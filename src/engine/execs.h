@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Further processes in running containers. An exec is configured, then started once; its keeper runs it, and what is
-// known of it is kept in memory until its container goes.
+// Further processes in running containers. An exec is configured, then started once; its keeper runs it, and
+// what is known of it is kept in memory until its container goes.
 #pragma once
 #include <map>
 #include <memory>
@@ -46,12 +46,14 @@ class Execs {
 
   // Checks that it can be started and marks it started; what fails here is an HTTP status.
   Result<void> begin(const std::string& id);
-  // Runs it. `client` is an attached client's socket, or empty when detached. A failure sets the exit code (126, 127).
-  Result<void> run(const std::string& id, Fd client, keeper::Attach attach, std::optional<oci::ConsoleSize> size);
+  // Runs it. `client` is an attached client's socket, or empty when detached. A failure sets the exit code
+  // (126, 127).
+  Result<void> run(const std::string& id, Fd client, keeper::Attach attach,
+                   std::optional<oci::ConsoleSize> size);
   Result<void> resize(const std::string& id, std::uint16_t rows, std::uint16_t columns);
 
-  // Runs a command for the engine itself, a health check's: output (bounded) and exit code, or an error when it took
-  // longer than `timeout`; then it is killed.
+  // Runs a command for the engine itself, a health check's: output (bounded) and exit code, or an error when
+  // it took longer than `timeout`; then it is killed.
   struct Outcome {
     int exit_code = 0;
     std::string output;
@@ -69,8 +71,8 @@ class Execs {
     Exec exec;
     std::condition_variable changed;
   };
-  Result<keeper::Reply> launch(const ContainerPointer& container, const std::string& id, const ExecConfig& config,
-                               Fd client, std::optional<keeper::Attach> attach);
+  Result<keeper::Reply> launch(const ContainerPointer& container, const std::string& id,
+                               const ExecConfig& config, Fd client, std::optional<keeper::Attach> attach);
   std::shared_ptr<Entry> find(const std::string& id) const;
   void drop_old_ones();  // with mutex_ held
 

@@ -70,8 +70,9 @@ void HealthMonitor::started(const ContainerPointer& container) {
   if (!settings) return;
   std::lock_guard lock(mutex_);
   const Clock::time_point time = Clock::now();
-  const auto first = settings->start_period.count() > 0 ? std::min(settings->start_interval, settings->interval)
-                                                        : settings->interval;
+  const auto first = settings->start_period.count() > 0
+                         ? std::min(settings->start_interval, settings->interval)
+                         : settings->interval;
   watched_[id] = Watched{container, *settings, time, time + first, false, ++last_generation_};
   if (!thread_.joinable()) thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
   changed_.notify_all();
@@ -154,10 +155,11 @@ void HealthMonitor::probe(const std::string& id, std::uint64_t generation) {
   auto found = watched_.find(id);
   if (found == watched_.end() || found->second.generation != generation) return;
   std::lock_guard lock_container(container->mutex);
-  const bool starting = container->health.status == HealthStatus::starting &&
-                        Clock::now() - started_at < settings.start_period;
+  const bool starting =
+      container->health.status == HealthStatus::starting && Clock::now() - started_at < settings.start_period;
   found->second.probing = false;
-  found->second.next = Clock::now() + (starting ? std::min(settings.start_interval, settings.interval) : settings.interval);
+  found->second.next =
+      Clock::now() + (starting ? std::min(settings.start_interval, settings.interval) : settings.interval);
   changed_.notify_all();
 }
 

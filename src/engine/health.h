@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Health checks: a command in the container at intervals, and what follows from its outcomes. One thread keeps the
-// times; probes run on the work queue, so a probe that hangs holds up no other container's.
+// Health checks: a command in the container at intervals, and what follows from its outcomes. One thread
+// keeps the times; probes run on the work queue, so a probe that hangs holds up no other container's.
 #pragma once
 #include <chrono>
 #include <condition_variable>

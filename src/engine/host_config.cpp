@@ -37,22 +37,26 @@ struct Writing {
   void operator()(std::string_view name, const std::string& member) { out[name] = member; }
   void operator()(std::string_view name, bool member) { out[name] = member; }
   void operator()(std::string_view name, const std::vector<std::string>& member) {
-    if (member.empty()) out[name] = nullptr;
-    else out[name] = berth::to_json(member);
+    if (member.empty())
+      out[name] = nullptr;
+    else
+      out[name] = berth::to_json(member);
   }
   void operator()(std::string_view name, const std::map<std::string, std::string>& member) {
-    if (member.empty()) out[name] = nullptr;
-    else out[name] = berth::to_json(member);
+    if (member.empty())
+      out[name] = nullptr;
+    else
+      out[name] = berth::to_json(member);
   }
   template <class T>
-    requires std::is_integral_v<T>
-  void operator()(std::string_view name, T member) {
-    out[name] = member;
-  }
+  requires std::is_integral_v<T>
+  void operator()(std::string_view name, T member) { out[name] = member; }
   template <class T>
   void operator()(std::string_view name, const std::optional<T>& member) {
-    if (member) (*this)(name, *member);
-    else out[name] = nullptr;
+    if (member)
+      (*this)(name, *member);
+    else
+      out[name] = nullptr;
   }
   template <class T, class Each>
   void list(std::string_view name, const std::vector<T>& members, Each each) {
@@ -270,7 +274,8 @@ void read_host_config(ObjectReader& in, HostConfig& config) {
     policy.read("Name", config.restart_name);
     policy.read("MaximumRetryCount", config.restart_maximum);
   });
-  if (const json::value* size = in.find("ConsoleSize"); size && size->is_array() && size->get_array().size() == 2)
+  if (const json::value* size = in.find("ConsoleSize");
+      size && size->is_array() && size->get_array().size() == 2)
     for (const json::value& side : size->get_array())
       config.console_size.push_back(side.is_int64() ? static_cast<std::int32_t>(side.get_int64()) : 0);
   if (const json::value* requests = in.find("DeviceRequests"); requests && requests->is_array())
@@ -284,7 +289,8 @@ json::object to_json(const HostConfig& config) {
   limit_fields(codec, config.resources);
   out["BlkioWeight"] = config.resources.blkio_weight;
   out["PortBindings"] = write_port_bindings(config);
-  out["LogConfig"] = json::object{{"Type", config.log_driver}, {"Config", berth::to_json(config.log_options)}};
+  out["LogConfig"] =
+      json::object{{"Type", config.log_driver}, {"Config", berth::to_json(config.log_options)}};
   out["RestartPolicy"] =
       json::object{{"Name", config.restart_name}, {"MaximumRetryCount", config.restart_maximum}};
   json::array console;

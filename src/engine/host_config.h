@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HostConfig of the Docker Engine API (v1.51): how a container is run on this host. Plain data; every text in it came
-// from a client and is checked by validation.h before anything acts on it.
+// HostConfig of the Docker Engine API (v1.51): how a container is run on this host. Plain data; every text in
+// it came from a client and is checked by validation.h before anything acts on it.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -72,8 +72,8 @@ struct MountSetting {
 // The limits that `docker update` can change as well.
 struct ResourceLimits {
   std::int64_t cpu_shares = 0;
-  std::int64_t memory = 0;              // bytes; 0 means no limit
-  std::int64_t nano_cpus = 0;           // 1e-9 CPUs
+  std::int64_t memory = 0;     // bytes; 0 means no limit
+  std::int64_t nano_cpus = 0;  // 1e-9 CPUs
   std::string cgroup_parent;
   std::uint16_t blkio_weight = 0;
   std::vector<WeightDevice> blkio_weight_device;
@@ -81,7 +81,7 @@ struct ResourceLimits {
   std::vector<ThrottleDevice> blkio_device_write_bps;
   std::vector<ThrottleDevice> blkio_device_read_iops;
   std::vector<ThrottleDevice> blkio_device_write_iops;
-  std::int64_t cpu_period = 0;          // microseconds
+  std::int64_t cpu_period = 0;  // microseconds
   std::int64_t cpu_quota = 0;
   std::int64_t cpu_realtime_period = 0;
   std::int64_t cpu_realtime_runtime = 0;
@@ -90,7 +90,7 @@ struct ResourceLimits {
   std::vector<DeviceMapping> devices;
   std::vector<std::string> device_cgroup_rules;
   std::int64_t memory_reservation = 0;
-  std::int64_t memory_swap = 0;         // memory plus swap; -1 unlimited
+  std::int64_t memory_swap = 0;  // memory plus swap; -1 unlimited
   std::optional<std::int64_t> memory_swappiness;
   std::optional<bool> oom_kill_disable;
   std::optional<std::int64_t> pids_limit;  // <= 0 means no limit

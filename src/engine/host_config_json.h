@@ -7,7 +7,8 @@
 namespace berth::engine {
 
 void read_host_config(ObjectReader& in, HostConfig& config);
-void read_resource_limits(ObjectReader& in, ResourceLimits& limits);  // the members of HostConfig that `update` takes
-json::object to_json(const HostConfig& config);                        // every member, as Docker sends it
+void read_resource_limits(ObjectReader& in,
+                          ResourceLimits& limits);  // the members of HostConfig that `update` takes
+json::object to_json(const HostConfig& config);     // every member, as Docker sends it
 
 }  // namespace berth::engine

@@ -40,8 +40,10 @@ void collect_devices(const std::string& on_host, const std::string& inside, int 
     const std::string path = on_host + "/" + name;
     struct stat info;
     if (skip(path) || lstat(path.c_str(), &info) != 0) continue;
-    if (S_ISDIR(info.st_mode)) collect_devices(path, inside + "/" + name, depth + 1, skip, found);
-    else if (auto device = describe(info, inside + "/" + name)) found.push_back(std::move(*device));
+    if (S_ISDIR(info.st_mode))
+      collect_devices(path, inside + "/" + name, depth + 1, skip, found);
+    else if (auto device = describe(info, inside + "/" + name))
+      found.push_back(std::move(*device));
   }
 }
 
@@ -50,29 +52,35 @@ bool is_loopback(std::string_view server) { return server.starts_with("127.") ||
 }  // namespace
 
 Result<std::vector<oci::Device>> lookup_device(const DeviceMapping& mapping) {
-  const std::string inside = mapping.path_in_container.empty() ? mapping.path_on_host : mapping.path_in_container;
+  const std::string inside =
+      mapping.path_in_container.empty() ? mapping.path_on_host : mapping.path_in_container;
   struct stat info;
   if (stat(mapping.path_on_host.c_str(), &info) != 0)
-    return fail_errno(errno, "error gathering device information while adding custom device \"{}\"", mapping.path_on_host);
+    return fail_errno(errno, "error gathering device information while adding custom device \"{}\"",
+                      mapping.path_on_host);
   if (auto device = describe(info, inside)) return std::vector{std::move(*device)};
   std::vector<oci::Device> found;
   if (S_ISDIR(info.st_mode))
-    collect_devices(mapping.path_on_host, inside, 0, [](const std::string&) { return false; }, found);
+    collect_devices(
+        mapping.path_on_host, inside, 0, [](const std::string&) { return false; }, found);
   if (found.empty())
-    return fail(ErrorKind::invalid, "error gathering device information while adding custom device \"{}\": not a device node",
+    return fail(ErrorKind::invalid,
+                "error gathering device information while adding custom device \"{}\": not a device node",
                 mapping.path_on_host);
   return found;
 }
 
 std::vector<oci::Device> all_host_devices() {
-  static constexpr std::array skipped{"/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/console", "/dev/ptmx",
+  static constexpr std::array skipped{"/dev/pts",  "/dev/shm",         "/dev/mqueue",
+                                      "/dev/fd",   "/dev/console",     "/dev/ptmx",
                                       "/dev/.lxc", "/dev/.lxd-mounts", "/dev/.udev"};
   std::vector<oci::Device> found;
-  collect_devices("/dev", "/dev", 0,
-                  [](const std::string& path) {
-                    return std::find(skipped.begin(), skipped.end(), path) != skipped.end();
-                  },
-                  found);
+  collect_devices(
+      "/dev", "/dev", 0,
+      [](const std::string& path) {
+        return std::find(skipped.begin(), skipped.end(), path) != skipped.end();
+      },
+      found);
   return found;
 }
 
@@ -83,7 +91,8 @@ Result<std::pair<std::int64_t, std::int64_t>> lookup_block_device(const std::str
   return std::pair<std::int64_t, std::int64_t>{major(info.st_rdev), minor(info.st_rdev)};
 }
 
-std::string make_resolv_conf(const std::string& host_text, const ResolverSettings& settings, bool own_network) {
+std::string make_resolv_conf(const std::string& host_text, const ResolverSettings& settings,
+                             bool own_network) {
   std::vector<std::string> servers = settings.servers, search = settings.search, options = settings.options;
   for (std::string_view line : split(host_text, '\n')) {
     auto [word, rest] = split_once(trim(line), ' ');

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a start looks up on the host: devices, resolver configuration, memory. Small functions over the host's own
-// files; nothing here reads what an image or a container wrote.
+// What a start looks up on the host: devices, resolver configuration, memory. Small functions over the host's
+// own files; nothing here reads what an image or a container wrote.
 #pragma once
 #include <string>
 #include <vector>
@@ -17,18 +17,20 @@ std::vector<oci::Device> all_host_devices();  // below /dev, without terminals, 
 
 Result<std::pair<std::int64_t, std::int64_t>> lookup_block_device(const std::string& path);
 
-// The content of a container's resolv.conf: the host's without nameservers that only the host can reach, changed by
+// The content of a container's resolv.conf: the host's without nameservers that only the host can reach,
+// changed by
 // --dns, --dns-search and --dns-option.
 struct ResolverSettings {
   std::vector<std::string> servers, search, options;
 };
-std::string make_resolv_conf(const std::string& host_text, const ResolverSettings& settings, bool own_network);
+std::string make_resolv_conf(const std::string& host_text, const ResolverSettings& settings,
+                             bool own_network);
 std::string host_resolv_conf();  // systemd-resolved's real list where that is in use
 
 std::string host_name();
-std::int64_t host_memory();           // bytes
+std::int64_t host_memory();                       // bytes
 std::vector<std::string> machine_capabilities();  // that the kernel has and this process may give
 std::string kernel_version();
-std::string operating_system();       // PRETTY_NAME of os-release
+std::string operating_system();  // PRETTY_NAME of os-release
 
 }  // namespace berth::engine

@@ -49,8 +49,9 @@ Result<keeper::Reply> KeeperLink::wait(std::uint64_t request, std::chrono::milli
   std::optional<keeper::Reply> reply = std::move(requests_[request]);
   requests_.erase(request);
   if (!reply)
-    return closed_ ? fail(ErrorKind::unavailable, "the container's keeper has ended")
-                   : fail(ErrorKind::timeout, "the container's keeper did not answer in {} ms", patience.count());
+    return closed_
+               ? fail(ErrorKind::unavailable, "the container's keeper has ended")
+               : fail(ErrorKind::timeout, "the container's keeper did not answer in {} ms", patience.count());
   if (reply->error) return std::unexpected(std::move(*reply->error));
   return std::move(*reply);
 }
@@ -77,8 +78,10 @@ Result<std::unique_ptr<KeeperWatch>> KeeperWatch::start(KeeperCallbacks callback
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = stop.get();
-  if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, stop.get(), &event) != 0) return fail_errno(errno, "watch for the stop");
-  std::unique_ptr<KeeperWatch> watch(new KeeperWatch(std::move(callbacks), std::move(epoll), std::move(stop)));
+  if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, stop.get(), &event) != 0)
+    return fail_errno(errno, "watch for the stop");
+  std::unique_ptr<KeeperWatch> watch(
+      new KeeperWatch(std::move(callbacks), std::move(epoll), std::move(stop)));
   watch->thread_ = std::thread([raw = watch.get()] { raw->run(); });
   return watch;
 }
@@ -130,15 +133,18 @@ void KeeperWatch::on_readable(const std::shared_ptr<KeeperLink>& link) {
     if (!*message) break;
     switch ((*message)->kind) {
       case keeper::MessageKind::reply:
-        if (auto reply = keeper::decode_reply((*message)->body)) link->deliver((*message)->request, std::move(*reply));
+        if (auto reply = keeper::decode_reply((*message)->body))
+          link->deliver((*message)->request, std::move(*reply));
         break;
       case keeper::MessageKind::state:
         if (auto state = keeper::decode_state((*message)->body)) callbacks_.on_state(link, *state);
         break;
       case keeper::MessageKind::exec_exited:
-        if (auto exited = keeper::decode_exec_exited((*message)->body)) callbacks_.on_exec_exited(link, *exited);
+        if (auto exited = keeper::decode_exec_exited((*message)->body))
+          callbacks_.on_exec_exited(link, *exited);
         break;
-      default: break;  // a newer keeper's news
+      default:
+        break;  // a newer keeper's news
     }
   }
   if (!open || !*open) remove(link);
@@ -162,7 +168,8 @@ void KeeperWatch::remove(const std::shared_ptr<KeeperLink>& link) {
 Result<std::shared_ptr<KeeperLink>> spawn_keeper(const std::string& program, const std::string& container_id,
                                                  const std::string& run_directory, int network) {
   auto ends = TRY(make_socket_pair(SOCK_STREAM));
-  Fd errors = TRY(open_file(run_directory + "/" + keeper::kErrorLogFile, O_WRONLY | O_CREAT | O_APPEND, 0600));
+  Fd errors =
+      TRY(open_file(run_directory + "/" + keeper::kErrorLogFile, O_WRONLY | O_CREAT | O_APPEND, 0600));
   SpawnRequest request;
   request.arguments = {program, run_directory};
   if (network < 0) request.arguments.emplace_back("--no-network-descriptor");
@@ -178,7 +185,8 @@ Result<std::shared_ptr<KeeperLink>> spawn_keeper(const std::string& program, con
   return std::make_shared<KeeperLink>(container_id, std::move(ends.first), process.release());
 }
 
-Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id, const std::string& run_directory) {
+Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id,
+                                                   const std::string& run_directory) {
   Fd directory = TRY(open_file(run_directory, O_PATH | O_DIRECTORY));
   Fd socket_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket_fd) return fail_errno(errno, "create a socket");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's end of the connections to its keepers (keeper/protocol.h).
 //
-// A KeeperLink is one connection; any thread may ask over it and waits for its own answer. A KeeperWatch is the one
-// thread that reads them all and tells what keepers say unasked.
+// A KeeperLink is one connection; any thread may ask over it and waits for its own answer. A KeeperWatch is
+// the one thread that reads them all and tells what keepers say unasked.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -31,10 +31,12 @@ class KeeperLink {
   int descriptor() const noexcept { return socket_.get(); }
 
   // Sends a request and waits for its reply. A keeper that has gone is ErrorKind::unavailable.
-  Result<keeper::Reply> ask(keeper::MessageKind kind, std::string_view body, std::span<const int> descriptors = {},
+  Result<keeper::Reply> ask(keeper::MessageKind kind, std::string_view body,
+                            std::span<const int> descriptors = {},
                             std::chrono::milliseconds patience = std::chrono::seconds(60));
   // The two halves of ask(), for requests whose work overlaps with others.
-  Result<std::uint64_t> send(keeper::MessageKind kind, std::string_view body, std::span<const int> descriptors = {});
+  Result<std::uint64_t> send(keeper::MessageKind kind, std::string_view body,
+                             std::span<const int> descriptors = {});
   Result<keeper::Reply> wait(std::uint64_t request, std::chrono::milliseconds patience);
 
  private:
@@ -90,6 +92,7 @@ Result<std::shared_ptr<KeeperLink>> spawn_keeper(const std::string& program, con
                                                  const std::string& run_directory, int network);
 
 // Connects to one that an earlier engine started.
-Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id, const std::string& run_directory);
+Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id,
+                                                   const std::string& run_directory);
 
 }  // namespace berth::engine

@@ -34,7 +34,8 @@ class Undo {
   bool armed_ = true;
 };
 
-// In place: the container may have the file mounted, and a new one under the same name would not be seen there.
+// In place: the container may have the file mounted, and a new one under the same name would not be seen
+// there.
 Result<void> write_in_place(const std::string& path, std::string_view text) {
   Fd file = TRY(open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
   TRY_AS("write " + path, write_all(file.get(), text));
@@ -62,8 +63,9 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
 
 }  // namespace
 
-Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch,
-                   Sandboxes sandboxes, network::BridgeNetwork* bridge)
+Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
+                   const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
+                   network::BridgeNetwork* bridge)
     : settings_(settings),
       registry_(registry),
       roots_(roots),
@@ -104,9 +106,11 @@ Result<void> Launcher::prepare_sources(const ContainerRecord& record) const {
   for (const MountPoint& mount : record.mounts) {
     if (mount.type == "bind" && !exists(mount.source)) {
       if (!mount.create_source)
-        return fail(ErrorKind::invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
+        return fail(ErrorKind::invalid,
+                    "invalid mount config for type \"bind\": bind source path does not exist: {}",
                     mount.source);
-      TRY_AS("error while creating mount source path '" + mount.source + "'", make_directories(mount.source, 0755));
+      TRY_AS("error while creating mount source path '" + mount.source + "'",
+             make_directories(mount.source, 0755));
     }
     if (mount.type == "volume" && mount.copy_up && mount.subpath.empty()) {
       Result<std::vector<std::string>> content = list_directory(mount.source);
@@ -147,7 +151,8 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   if (host.init.value_or(settings_.init_by_default)) {
     facts.init_program = settings_.init_program;
     if (!exists(facts.init_program))
-      return fail(ErrorKind::not_found, "--init needs berth-init, which is not at {}: set --init-path", facts.init_program);
+      return fail(ErrorKind::not_found, "--init needs berth-init, which is not at {}: set --init-path",
+                  facts.init_program);
   }
   return facts;
 }
@@ -158,8 +163,8 @@ Result<void> Launcher::share_namespaces(const ContainerRecord& record, StartFact
     const std::string& mode;
     std::string type, link;
   };
-  for (const Shared& shared : {Shared{host.network_mode, "network", "net"}, Shared{host.ipc_mode, "ipc", "ipc"},
-                               Shared{host.pid_mode, "pid", "pid"}}) {
+  for (const Shared& shared : {Shared{host.network_mode, "network", "net"},
+                               Shared{host.ipc_mode, "ipc", "ipc"}, Shared{host.pid_mode, "pid", "pid"}}) {
     std::optional<std::string> name = container_of_mode(shared.mode);
     if (!name) continue;
     ContainerPointer other = TRY(registry_.find(*name));
@@ -167,7 +172,8 @@ Result<void> Launcher::share_namespaces(const ContainerRecord& record, StartFact
     if (other->record.id == record.id)
       return fail(ErrorKind::invalid, "a container cannot join its own {} namespace", shared.type);
     if (!other->running())
-      return fail(ErrorKind::conflict, "cannot join {} of a non running container: {}", shared.type, other->record.id);
+      return fail(ErrorKind::conflict, "cannot join {} of a non running container: {}", shared.type,
+                  other->record.id);
     facts.shared_namespaces[shared.type] = fmt::format("/proc/{}/ns/{}", other->state.pid, shared.link);
     if (shared.type == "ipc") facts.shared_shm = fmt::format("/proc/{}/root/dev/shm", other->state.pid);
     if (shared.type == "network") {
@@ -206,7 +212,8 @@ Result<Launcher::Network> Launcher::attach_network(const ContainerRecord& record
     return network;
   }
   if (!bridge_)
-    return fail(ErrorKind::unavailable, "this engine has no bridge network: use --network none or --network host");
+    return fail(ErrorKind::unavailable,
+                "this engine has no bridge network: use --network none or --network host");
   network::AttachRequest request;
   request.container = record.id;
   request.hostname = hostname_of(record);
@@ -238,9 +245,10 @@ Result<void> Launcher::write_network_files(const ContainerRecord& record, const 
   if (kind == NetworkKind::container) return {};
   const std::string& directory = facts.container_directory;
   TRY(write_in_place(directory + "/hostname", facts.resolved_hostname + "\n"));
-  std::string hosts = kind == NetworkKind::host && host.extra_hosts.empty()
-                          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
-                          : make_hosts(record, facts, endpoint, bridge_ ? bridge_->gateway().text() : "127.0.0.1");
+  std::string hosts =
+      kind == NetworkKind::host && host.extra_hosts.empty()
+          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
+          : make_hosts(record, facts, endpoint, bridge_ ? bridge_->gateway().text() : "127.0.0.1");
   TRY(write_in_place(directory + "/hosts", hosts));
   ResolverSettings resolver{host.dns.empty() ? settings_.dns : host.dns,
                             host.dns_search.empty() ? settings_.dns_search : host.dns_search,
@@ -267,8 +275,10 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
   overlay.work = roots_.work_path(record);
   overlay.is_volatile = record.host_config.auto_remove;
   Fd opened = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
-  TRY(write_file_atomically(opened.get(), keeper::kConfigFile, oci::to_text(spec), 0600, Durability::visible));
-  return write_file_atomically(opened.get(), keeper::kSettingsFile, keeper::encode(settings), 0600, Durability::visible);
+  TRY(write_file_atomically(opened.get(), keeper::kConfigFile, oci::to_text(spec), 0600,
+                            Durability::visible));
+  return write_file_atomically(opened.get(), keeper::kSettingsFile, keeper::encode(settings), 0600,
+                               Durability::visible);
 }
 
 Result<void> Launcher::start_keeper(const ContainerPointer& container, int network) {

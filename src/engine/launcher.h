@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a stopped container to a running one: facts are looked up, the bundle is written, the network attached, a
-// keeper spawned and told to start. On a failure nothing is left of it.
+// From a stopped container to a running one: facts are looked up, the bundle is written, the network
+// attached, a keeper spawned and told to start. On a failure nothing is left of it.
 #pragma once
 #include <memory>
 #include <string>
@@ -27,8 +27,8 @@ struct Sandboxes {
 class Launcher {
  public:
   // `bridge` may be null: then only --network none, host and container: work.
-  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
-           network::BridgeNetwork* bridge);
+  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
+           const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge);
 
   // With the container's `operation` held.
   Result<void> launch(const ContainerPointer& container);

@@ -24,19 +24,22 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kDefaultStopTimeout = 10;  // seconds
-constexpr auto kKillPatience = 30s;               // for a process that SIGKILL does not end at once: it is in the kernel
+constexpr auto kKillPatience = 30s;  // for a process that SIGKILL does not end at once: it is in the kernel
 
 Result<sys::Cgroup> cgroup_of(const Settings& settings, const ContainerRecord& record) {
   return sys::Cgroup::at(cgroup_path(settings, record));
 }
 
-bool has_restart_policy(const HostConfig& host) { return !host.restart_name.empty() && host.restart_name != "no"; }
+bool has_restart_policy(const HostConfig& host) {
+  return !host.restart_name.empty() && host.restart_name != "no";
+}
 
 }  // namespace
 
 int exit_code_of_start_failure(std::string_view message) {
   auto says = [&](std::string_view words) { return message.find(words) != std::string_view::npos; };
-  if (says("executable file not found") || says("no such file or directory") || says("No such file or directory"))
+  if (says("executable file not found") || says("no such file or directory") ||
+      says("No such file or directory"))
     return 127;
   if (says("permission denied") || says("Permission denied") || says("is a directory")) return 126;
   return 128;
@@ -44,14 +47,20 @@ int exit_code_of_start_failure(std::string_view message) {
 
 Lifecycle::Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
                      EventBus& events, WorkQueue& work)
-    : settings_(settings), registry_(registry), launcher_(launcher), volumes_(volumes), events_(events), work_(work) {}
+    : settings_(settings),
+      registry_(registry),
+      launcher_(launcher),
+      volumes_(volumes),
+      events_(events),
+      work_(work) {}
 
 // A record whose loss a power cut must not cause is one that decides what runs after it.
 Durability Lifecycle::importance(const Container& container) const {
   return has_restart_policy(container.record.host_config) ? Durability::durable : Durability::visible;
 }
 
-void Lifecycle::publish(const Container& container, std::string action, std::map<std::string, std::string> extra) {
+void Lifecycle::publish(const Container& container, std::string action,
+                        std::map<std::string, std::string> extra) {
   Event event;
   event.type = "container";
   event.action = std::move(action);
@@ -76,7 +85,8 @@ Result<void> Lifecycle::start_locked(const ContainerPointer& container) {
     std::lock_guard lock(container->mutex);
     if (container->removing)
       return fail(ErrorKind::conflict, "container is marked for removal and cannot be started");
-    if (container->paused) return fail(ErrorKind::conflict, "cannot start a paused container, try unpause instead");
+    if (container->paused)
+      return fail(ErrorKind::conflict, "cannot start a paused container, try unpause instead");
     if (container->alive()) return fail(ErrorKind::not_modified, "the container is running");
     container->record.manually_stopped = false;
   }
@@ -140,7 +150,9 @@ Result<void> Lifecycle::stop_locked(const ContainerPointer& container, const Sto
     std::lock_guard lock(container->mutex);
     if (!container->alive()) return fail(ErrorKind::not_modified, "the container is not running");
     const oci::ContainerConfig& config = container->record.config;
-    signal_name = !options.signal.empty() ? options.signal : config.stop_signal.empty() ? "SIGTERM" : config.stop_signal;
+    signal_name = !options.signal.empty()      ? options.signal
+                  : config.stop_signal.empty() ? "SIGTERM"
+                                               : config.stop_signal;
     timeout = options.timeout_seconds.value_or(config.stop_timeout.value_or(kDefaultStopTimeout));
     container->record.manually_stopped = true;
     container->record.wants_to_run = false;
@@ -187,9 +199,10 @@ Result<void> Lifecycle::kill(const ContainerPointer& container, std::string_view
   {
     std::lock_guard lock(container->mutex);
     if (!container->alive())
-      return fail(ErrorKind::conflict, "cannot kill container: {}: container {} is not running", container->record.name,
-                  container->record.id);
-    Result<int> stop_signal = parse_signal(container->record.config.stop_signal.empty() ? "SIGTERM" : container->record.config.stop_signal);
+      return fail(ErrorKind::conflict, "cannot kill container: {}: container {} is not running",
+                  container->record.name, container->record.id);
+    Result<int> stop_signal = parse_signal(
+        container->record.config.stop_signal.empty() ? "SIGTERM" : container->record.config.stop_signal);
     stops = signal == SIGKILL || (stop_signal && *stop_signal == signal);
     paused = container->paused;
     if (stops) container->record.manually_stopped = true;
@@ -205,8 +218,10 @@ Result<void> Lifecycle::kill(const ContainerPointer& container, std::string_view
 Result<void> Lifecycle::pause(const ContainerPointer& container) {
   {
     std::lock_guard lock(container->mutex);
-    if (!container->running()) return fail(ErrorKind::conflict, "Container {} is not running", container->record.id);
-    if (container->paused) return fail(ErrorKind::conflict, "Container {} is already paused", container->record.id);
+    if (!container->running())
+      return fail(ErrorKind::conflict, "Container {} is not running", container->record.id);
+    if (container->paused)
+      return fail(ErrorKind::conflict, "Container {} is already paused", container->record.id);
   }
   sys::Cgroup group = TRY(cgroup_of(settings_, container->record));
   TRY_AS("pause container " + container->record.id, group.freeze());
@@ -221,7 +236,8 @@ Result<void> Lifecycle::pause(const ContainerPointer& container) {
 Result<void> Lifecycle::unpause(const ContainerPointer& container) {
   {
     std::lock_guard lock(container->mutex);
-    if (!container->paused) return fail(ErrorKind::conflict, "Container {} is not paused", container->record.id);
+    if (!container->paused)
+      return fail(ErrorKind::conflict, "Container {} is not paused", container->record.id);
   }
   sys::Cgroup group = TRY(cgroup_of(settings_, container->record));
   TRY_AS("unpause container " + container->record.id, group.thaw());
@@ -279,12 +295,14 @@ Result<void> Lifecycle::update(const ContainerPointer& container, const UpdateRe
     link = container->keeper;
     if (request.restart_name && container->record.host_config.auto_remove && !request.restart_name->empty() &&
         *request.restart_name != "no")
-      return fail(ErrorKind::invalid, "Restart policy cannot be updated because AutoRemove is enabled for the container");
+      return fail(ErrorKind::invalid,
+                  "Restart policy cannot be updated because AutoRemove is enabled for the container");
   }
   merge_limits(limits, request.limits);
   if (request.limits.memory > 0 && request.limits.memory_swap == 0 && limits.memory_swap > 0 &&
       limits.memory > limits.memory_swap)
-    return fail(ErrorKind::invalid, "Memory limit should be smaller than already set memoryswap limit, update the "
+    return fail(ErrorKind::invalid,
+                "Memory limit should be smaller than already set memoryswap limit, update the "
                 "memoryswap at the same time");
   TRY(validate_limits(limits, std::max(1u, std::thread::hardware_concurrency())));
   keeper::RestartPolicy policy;
@@ -294,8 +312,10 @@ Result<void> Lifecycle::update(const ContainerPointer& container, const UpdateRe
   }
   if (running) {
     sys::Cgroup group = TRY(cgroup_of(settings_, container->record));
-    TRY_AS("cannot update container " + container->record.id, group.update(make_resources(limits, StartFacts{})));
-    if (request.restart_name && link) TRY(link->ask(keeper::MessageKind::set_restart, keeper::encode(policy)));
+    TRY_AS("cannot update container " + container->record.id,
+           group.update(make_resources(limits, StartFacts{})));
+    if (request.restart_name && link)
+      TRY(link->ask(keeper::MessageKind::set_restart, keeper::encode(policy)));
   }
   {
     std::lock_guard lock(container->mutex);
@@ -313,7 +333,8 @@ Result<void> Lifecycle::remove(const ContainerPointer& container, bool force, bo
   {
     std::lock_guard lock(container->mutex);
     if (container->removing)
-      return fail(ErrorKind::conflict, "removal of container {} is already in progress", container->record.name);
+      return fail(ErrorKind::conflict, "removal of container {} is already in progress",
+                  container->record.name);
   }
   std::lock_guard operation(container->operation);
   return remove_locked(container, force, with_volumes);
@@ -325,17 +346,20 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
     std::lock_guard lock(container->mutex);
     if (container->removed) return fail(ErrorKind::not_found, "No such container: {}", id);
     if (container->alive() && !force) {
-      const std::string state = container->paused ? "paused and must be unpaused first" :
-          container->running() ? "running: stop the container before removing or force remove"
-                               : "restarting: stop the container before removing or force remove";
-      return fail(ErrorKind::conflict, "cannot remove container \"/{}\": container is {}", container->record.name, state);
+      const std::string state = container->paused ? "paused and must be unpaused first"
+                                : container->running()
+                                    ? "running: stop the container before removing or force remove"
+                                    : "restarting: stop the container before removing or force remove";
+      return fail(ErrorKind::conflict, "cannot remove container \"/{}\": container is {}",
+                  container->record.name, state);
     }
     container->removing = true;
   }
   auto give_up = [&](Error error) -> Result<void> {
     std::lock_guard lock(container->mutex);
     container->removing = false;
-    return std::unexpected(std::move(error).within("cannot remove container \"/" + container->record.name + "\""));
+    return std::unexpected(
+        std::move(error).within("cannot remove container \"/" + container->record.name + "\""));
   };
   bool alive;
   {
@@ -353,7 +377,8 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
     if (!wait_until_ended(container, kKillPatience))
       return give_up({ErrorKind::timeout, 0, "could not kill container"});
   }
-  if (Result<void> forgotten = registry_.remove(container); !forgotten) return give_up(std::move(forgotten.error()));
+  if (Result<void> forgotten = registry_.remove(container); !forgotten)
+    return give_up(std::move(forgotten.error()));
 
   // Out of sight at once; the deleting, which takes as long as the container has files, goes on behind.
   const std::string aside = settings_.removed_directory() + "/" + id;
@@ -393,7 +418,8 @@ Result<void> Lifecycle::resize(const ContainerPointer& container, const keeper::
   std::shared_ptr<KeeperLink> link;
   {
     std::lock_guard lock(container->mutex);
-    if (!container->running()) return fail(ErrorKind::conflict, "container {} is not running", container->record.id);
+    if (!container->running())
+      return fail(ErrorKind::conflict, "container {} is not running", container->record.id);
     link = container->keeper;
   }
   if (!link) return fail(ErrorKind::unavailable, "the container's keeper has ended");
@@ -416,7 +442,8 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
       container->record.started_once = true;
       container->record.wants_to_run = true;
     } else {
-      stopped = static_cast<bool>(state.started_at);  // otherwise the start itself failed, and the starter tells
+      stopped =
+          static_cast<bool>(state.started_at);  // otherwise the start itself failed, and the starter tells
     }
   }
   if (started) {
@@ -435,16 +462,18 @@ void Lifecycle::ended(const ContainerPointer& container, const keeper::State& st
   if (for_good) launcher_.release_network(*container);
   if (state.oom_killed) publish(*container, "oom");
   const auto lasted = std::chrono::nanoseconds(state.finished_at.nanoseconds - state.started_at.nanoseconds);
-  publish(*container, "die",
-          {{"exitCode", std::to_string(state.exit_code)},
-           {"execDuration", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(lasted).count())}});
+  publish(
+      *container, "die",
+      {{"exitCode", std::to_string(state.exit_code)},
+       {"execDuration", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(lasted).count())}});
   bool auto_remove;
   {
     std::lock_guard lock(container->mutex);
     container->paused = false;
     if (for_good) {
       container->record.wants_to_run = false;
-      container->health.status = container->health.status == HealthStatus::none ? HealthStatus::none : HealthStatus::unhealthy;
+      container->health.status =
+          container->health.status == HealthStatus::none ? HealthStatus::none : HealthStatus::unhealthy;
     }
     auto_remove = for_good && container->record.host_config.auto_remove && !container->restarting_by_hand;
   }

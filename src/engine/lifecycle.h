@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of containers: start, stop, kill, restart, pause, rename, update, remove, and what their keepers report.
+// What becomes of containers: start, stop, kill, restart, pause, rename, update, remove, and what their
+// keepers report.
 //
-// Every operation holds the container's `operation` lock from beginning to end. Keepers' reports come on the watch's
-// thread and take `mutex` alone; what takes longer goes to the work queue.
+// Every operation holds the container's `operation` lock from beginning to end. Keepers' reports come on the
+// watch's thread and take `mutex` alone; what takes longer goes to the work queue.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -22,12 +23,13 @@
 namespace berth::engine {
 
 struct StopOptions {
-  std::optional<std::int64_t> timeout_seconds;  // before SIGKILL; negative: never; missing: the container's own, or 10
-  std::string signal;                            // "": the container's own, or SIGTERM
+  std::optional<std::int64_t>
+      timeout_seconds;  // before SIGKILL; negative: never; missing: the container's own, or 10
+  std::string signal;   // "": the container's own, or SIGTERM
 };
 
 struct UpdateRequest {
-  ResourceLimits limits;              // zero and missing members leave things as they are
+  ResourceLimits limits;  // zero and missing members leave things as they are
   std::optional<std::string> restart_name;
   std::int32_t restart_maximum = 0;
 };
@@ -40,8 +42,8 @@ struct LifecycleListener {
 
 class Lifecycle {
  public:
-  Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes, EventBus& events,
-            WorkQueue& work);
+  Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
+            EventBus& events, WorkQueue& work);
 
   void set_listener(LifecycleListener listener) { listener_ = std::move(listener); }
 
@@ -63,8 +65,9 @@ class Lifecycle {
   void on_state(const std::shared_ptr<KeeperLink>& link, const keeper::State& state);
   void on_gone(const std::shared_ptr<KeeperLink>& link);
 
-  // At start-up: finds the containers that run, learns what happened to the others, starts those that a reboot ended
-  // and that want to run, removes those that were to remove themselves, and sweeps what belongs to none.
+  // At start-up: finds the containers that run, learns what happened to the others, starts those that a
+  // reboot ended and that want to run, removes those that were to remove themselves, and sweeps what belongs
+  // to none.
   void recover(KeeperWatch& watch, network::BridgeNetwork* bridge);
 
   void publish(const Container& container, std::string action, std::map<std::string, std::string> extra = {});

@@ -43,14 +43,26 @@ std::optional<std::string> unescape(std::string_view text) {
     if (escape + 1 >= text.size()) return std::nullopt;
     i = escape + 2;
     switch (text[escape + 1]) {
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case 't': out += '\t'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 't':
+        out += '\t';
+        break;
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
       case '"':
       case '\\':
-      case '/': out += text[escape + 1]; break;
+      case '/':
+        out += text[escape + 1];
+        break;
       case 'u': {
         auto code = parse_integer<std::uint32_t>(text.substr(i, 4), 16);
         if (!code || i + 4 > text.size()) return std::nullopt;
@@ -58,7 +70,8 @@ std::optional<std::string> unescape(std::string_view text) {
         i += 4;
         break;
       }
-      default: return std::nullopt;
+      default:
+        return std::nullopt;
     }
   }
   return out;
@@ -73,8 +86,10 @@ bool same_file(int fd, const std::string& path) {
 }  // namespace
 
 std::optional<LogLine> parse_log_line(std::string_view line) {
-  // The three members come in the writer's order; the text may hold anything, so the others are found from the end.
-  constexpr std::string_view head = R"({"log":")", time_head = R"(,"time":")", stream_head = R"(","stream":")";
+  // The three members come in the writer's order; the text may hold anything, so the others are found from
+  // the end.
+  constexpr std::string_view head = R"({"log":")", time_head = R"(,"time":")",
+                             stream_head = R"(","stream":")";
   if (!line.starts_with(head) || !line.ends_with("\"}")) return std::nullopt;
   const std::size_t time_at = line.rfind(time_head);
   if (time_at == std::string_view::npos) return std::nullopt;
@@ -87,7 +102,8 @@ std::optional<LogLine> parse_log_line(std::string_view line) {
   Result<Timestamp> parsed = parse_time(time);
   std::optional<std::string> text = unescape(line.substr(head.size(), stream_at - head.size()));
   if (!parsed || !text) return std::nullopt;
-  return LogLine{stream == "stderr" ? keeper::Stream::errors : keeper::Stream::output, *parsed, std::move(*text)};
+  return LogLine{stream == "stderr" ? keeper::Stream::errors : keeper::Stream::output, *parsed,
+                 std::move(*text)};
 }
 
 Result<LogReader> LogReader::open(const std::string& path, const LogQuery& query) {
@@ -96,7 +112,8 @@ Result<LogReader> LogReader::open(const std::string& path, const LogQuery& query
   if (!reader.changes_) return fail_errno(errno, "watch the log");
   // The directory as well: that is where a rotated file's successor appears.
   const std::string directory = path.substr(0, path.rfind('/'));
-  inotify_add_watch(reader.changes_.get(), directory.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+  inotify_add_watch(reader.changes_.get(), directory.c_str(),
+                    IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
   TRY(reader.start());
   return reader;
 }
@@ -196,7 +213,8 @@ Result<std::optional<LogLine>> LogReader::next() {
       if (!more) return std::nullopt;
       continue;
     }
-    std::optional<LogLine> line = parse_log_line(std::string_view(buffered_).substr(consumed_, newline - consumed_));
+    std::optional<LogLine> line =
+        parse_log_line(std::string_view(buffered_).substr(consumed_, newline - consumed_));
     consumed_ = newline + 1;
     if (!line || line->time < query_.since) continue;
     if (query_.until && line->time > query_.until) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading a container's log (keeper/log_writer.h): the rotated files oldest first, then the current one, and on as it
-// grows. A line that cannot be read is skipped; the log of a container is never the reason for a failure.
+// Reading a container's log (keeper/log_writer.h): the rotated files oldest first, then the current one, and
+// on as it grows. A line that cannot be read is skipped; the log of a container is never the reason for a
+// failure.
 #pragma once
 #include <deque>
 #include <functional>
@@ -26,9 +27,9 @@ std::optional<LogLine> parse_log_line(std::string_view line);
 struct LogQuery {
   bool output = true;
   bool errors = true;
-  Timestamp since;                         // 0: from the beginning
-  Timestamp until;                         // 0: no end
-  std::optional<std::uint64_t> tail;       // at most so many of the last lines
+  Timestamp since;                    // 0: from the beginning
+  Timestamp until;                    // 0: no end
+  std::optional<std::uint64_t> tail;  // at most so many of the last lines
 };
 
 class LogReader {
@@ -46,7 +47,7 @@ class LogReader {
  private:
   LogReader(std::string path, LogQuery query) : path_(std::move(path)), query_(std::move(query)) {}
   Result<void> start();
-  Result<bool> refill();       // more bytes from the current file, or the next file; false at the end of all
+  Result<bool> refill();  // more bytes from the current file, or the next file; false at the end of all
   bool open_next_file();
   std::string numbered(int number) const;
   int number_of_open_file() const;  // -1: rotated away

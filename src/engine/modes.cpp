@@ -26,7 +26,8 @@ NetworkKind network_kind(std::string_view mode) {
 bool wants_no_new_privileges(const std::vector<std::string>& security_options) {
   bool wanted = false;
   for (const std::string& option : security_options) {
-    if (option == "no-new-privileges" || option == "no-new-privileges:true" || option == "no-new-privileges=true")
+    if (option == "no-new-privileges" || option == "no-new-privileges:true" ||
+        option == "no-new-privileges=true")
       wanted = true;
     if (option == "no-new-privileges:false" || option == "no-new-privileges=false") wanted = false;
   }
@@ -45,14 +46,19 @@ Result<SeccompChoice> check_security_options(const std::vector<std::string>& opt
     const std::string name = option.substr(0, separator);
     const std::string value = separator == std::string::npos ? "" : option.substr(separator + 1);
     if (name == "seccomp") {
-      if (value == "unconfined") choice = {SeccompChoice::Kind::unconfined, ""};
-      else if (value == "builtin" || value.empty()) choice = {};
-      else choice = {SeccompChoice::Kind::custom, value};
+      if (value == "unconfined")
+        choice = {SeccompChoice::Kind::unconfined, ""};
+      else if (value == "builtin" || value.empty())
+        choice = {};
+      else
+        choice = {SeccompChoice::Kind::custom, value};
     } else if (name == "apparmor" || name == "label" || name == "systempaths") {
       if (name == "apparmor" && value != "unconfined")
-        return fail(ErrorKind::unsupported, "AppArmor profile '{}' cannot be applied: this engine has no AppArmor support", value);
+        return fail(ErrorKind::unsupported,
+                    "AppArmor profile '{}' cannot be applied: this engine has no AppArmor support", value);
       if (name == "label" && value != "disable")
-        return fail(ErrorKind::unsupported, "SELinux label '{}' cannot be applied: this engine has no SELinux support", value);
+        return fail(ErrorKind::unsupported,
+                    "SELinux label '{}' cannot be applied: this engine has no SELinux support", value);
     } else {
       return fail(ErrorKind::invalid, "invalid --security-opt: \"{}\"", option);
     }
@@ -75,13 +81,15 @@ std::string hostname_of(const ContainerRecord& record) {
 
 Result<int> parse_signal(std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, int>, 33> signals{
-      {{"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"ILL", SIGILL},     {"TRAP", SIGTRAP},
-       {"ABRT", SIGABRT}, {"IOT", SIGIOT},   {"BUS", SIGBUS},   {"FPE", SIGFPE},     {"KILL", SIGKILL},
-       {"USR1", SIGUSR1}, {"SEGV", SIGSEGV}, {"USR2", SIGUSR2}, {"PIPE", SIGPIPE},   {"ALRM", SIGALRM},
-       {"TERM", SIGTERM}, {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD}, {"CLD", SIGCHLD}, {"CONT", SIGCONT},
-       {"STOP", SIGSTOP}, {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},   {"URG", SIGURG},
-       {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH},
-       {"IO", SIGIO},     {"PWR", SIGPWR},   {"SYS", SIGSYS}}};
+      {{"HUP", SIGHUP},       {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"ILL", SIGILL},
+       {"TRAP", SIGTRAP},     {"ABRT", SIGABRT},   {"IOT", SIGIOT},   {"BUS", SIGBUS},
+       {"FPE", SIGFPE},       {"KILL", SIGKILL},   {"USR1", SIGUSR1}, {"SEGV", SIGSEGV},
+       {"USR2", SIGUSR2},     {"PIPE", SIGPIPE},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},
+       {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},   {"CLD", SIGCHLD},  {"CONT", SIGCONT},
+       {"STOP", SIGSTOP},     {"TSTP", SIGTSTP},   {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
+       {"URG", SIGURG},       {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM},
+       {"PROF", SIGPROF},     {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"PWR", SIGPWR},
+       {"SYS", SIGSYS}}};
   if (auto number = parse_integer<int>(text)) {
     if (*number >= 1 && *number <= 64) return *number;
     return fail(ErrorKind::invalid, "invalid signal: {}", text);
@@ -91,7 +99,9 @@ Result<int> parse_signal(std::string_view text) {
   for (auto [known, number] : signals)
     if (known == name) return number;
   // The kernel's SIGRTMIN is 34 for programs; RTMIN+n and RTMAX-n count from there.
-  auto offset = [&](std::string_view prefix) { return parse_integer<int>(std::string_view(name).substr(prefix.size())); };
+  auto offset = [&](std::string_view prefix) {
+    return parse_integer<int>(std::string_view(name).substr(prefix.size()));
+  };
   if (name == "RTMIN") return 34;
   if (name == "RTMAX") return 64;
   if (name.starts_with("RTMIN+"))

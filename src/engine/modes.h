@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Docker's little languages inside HostConfig: modes such as "container:web", security options, propagation words.
+// Docker's little languages inside HostConfig: modes such as "container:web", security options, propagation
+// words.
 #pragma once
 #include <optional>
 #include <string>
@@ -26,8 +27,9 @@ struct SeccompChoice {
   enum class Kind { built_in, unconfined, custom } kind = Kind::built_in;
   std::string profile;  // JSON, of a custom one: clients send the file's content
 };
-// The whole list, checked: unknown options are an error; apparmor= and label= are taken when they ask for less than
-// this engine gives ("unconfined", "disable") and refused otherwise, since nothing here would enforce them.
+// The whole list, checked: unknown options are an error; apparmor= and label= are taken when they ask for
+// less than this engine gives ("unconfined", "disable") and refused otherwise, since nothing here would
+// enforce them.
 Result<SeccompChoice> check_security_options(const std::vector<std::string>& options);
 
 // The propagation that the root file system needs so that the mounts' own can work.

@@ -107,20 +107,21 @@ Durability durability_of(const ContainerRecord& record) {
   return record.host_config.auto_remove ? Durability::visible : Durability::durable;
 }
 
-Result<void> insert_container(db::Database& database, const ContainerRecord& record, const keeper::State& state) {
+Result<void> insert_container(db::Database& database, const ContainerRecord& record,
+                              const keeper::State& state) {
   const std::string document = encode_record(record);
   db::Transaction transaction = TRY(database.begin(durability_of(record)));
-  TRY(transaction.run("INSERT INTO containers(id, name, record, state) VALUES(?, ?, ?, ?)", record.id, record.name,
-                      document, keeper::encode(state)));
+  TRY(transaction.run("INSERT INTO containers(id, name, record, state) VALUES(?, ?, ?, ?)", record.id,
+                      record.name, document, keeper::encode(state)));
   return transaction.commit();
 }
 
-Result<void> update_container(db::Database& database, const ContainerRecord& record, const keeper::State& state,
-                              Durability durability) {
+Result<void> update_container(db::Database& database, const ContainerRecord& record,
+                              const keeper::State& state, Durability durability) {
   const std::string document = encode_record(record);
   db::Transaction transaction = TRY(database.begin(durability));
-  TRY(transaction.run("UPDATE containers SET name = ?, record = ?, state = ? WHERE id = ?", record.name, document,
-                      keeper::encode(state), record.id));
+  TRY(transaction.run("UPDATE containers SET name = ?, record = ?, state = ? WHERE id = ?", record.name,
+                      document, keeper::encode(state), record.id));
   return transaction.commit();
 }
 
@@ -130,7 +131,8 @@ Result<void> delete_container(db::Database& database, const ContainerRecord& rec
   return transaction.commit();
 }
 
-Result<std::vector<StoredContainer>> load_containers(db::Database& database, std::vector<std::string>& damaged) {
+Result<std::vector<StoredContainer>> load_containers(db::Database& database,
+                                                     std::vector<std::string>& damaged) {
   std::vector<StoredContainer> found;
   db::Transaction transaction = TRY(database.read());
   db::Statement select = TRY(transaction.prepare("SELECT id, name, record, state FROM containers"));

@@ -13,13 +13,18 @@ namespace {
 
 // Whether the restart policy brings a container back that ran when the machine or its keeper went down.
 bool comes_back(const ContainerRecord& record) {
-  Result<keeper::RestartCondition> condition = keeper::parse_restart_condition(record.host_config.restart_name);
+  Result<keeper::RestartCondition> condition =
+      keeper::parse_restart_condition(record.host_config.restart_name);
   if (!condition) return false;
   switch (*condition) {
-    case keeper::RestartCondition::no: return false;
-    case keeper::RestartCondition::always: return true;
-    case keeper::RestartCondition::unless_stopped: return !record.manually_stopped;
-    case keeper::RestartCondition::on_failure: return !record.manually_stopped;
+    case keeper::RestartCondition::no:
+      return false;
+    case keeper::RestartCondition::always:
+      return true;
+    case keeper::RestartCondition::unless_stopped:
+      return !record.manually_stopped;
+    case keeper::RestartCondition::on_failure:
+      return !record.manually_stopped;
   }
   return false;
 }
@@ -35,7 +40,8 @@ void Lifecycle::recover(KeeperWatch& watch, network::BridgeNetwork* bridge) {
   sweep_directories();
 }
 
-void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch, network::BridgeNetwork* bridge) {
+void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch,
+                            network::BridgeNetwork* bridge) {
   const std::string& id = container->record.id;
   const std::string run_directory = settings_.run_directory(id);
   // Connected first, read second: what the keeper reports from now on comes over the connection.
@@ -99,7 +105,8 @@ void Lifecycle::sweep_directories() {
     if (!names) return;
     for (const std::string& name : *names) {
       if (name.front() == '.' || (!everything && registry_.find_by_id(name))) continue;
-      if (!everything && exists(parent + "/" + name + "/keeper.sock") && connect_keeper(name, parent + "/" + name)) {
+      if (!everything && exists(parent + "/" + name + "/keeper.sock") &&
+          connect_keeper(name, parent + "/" + name)) {
         log_warning("engine", "a container that is not on record is running: {}", name);
         continue;
       }

@@ -11,21 +11,22 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::array kQualities{"able",   "agile",  "amber",  "bold",   "brave", "brisk",  "calm",   "clear",
-                                "coastal", "deep",  "eager",  "early",  "fair",  "fleet",  "fresh",  "gentle",
-                                "glad",   "golden", "grand",  "green",  "hardy", "keen",   "kind",   "level",
-                                "light",  "lively", "lucky",  "mellow", "merry", "noble",  "patient", "plain",
-                                "polar",  "proud",  "quick",  "quiet",  "ready", "silver", "steady", "sunny",
-                                "swift",  "tidal",  "true",   "warm",   "wise",  "young"};
-constexpr std::array kVessels{"barge",  "bark",   "brig",   "caravel", "catamaran", "clipper", "coble",  "cog",
-                              "coracle", "corvette", "cutter", "dhow", "dinghy",   "dory",    "ferry",  "felucca",
-                              "galleon", "galley", "gig",   "hoy",     "hulk",      "junk",    "kayak",  "ketch",
-                              "launch", "lugger", "packet", "pilot",   "pinnace",   "punt",    "raft",   "sampan",
-                              "schooner", "skiff", "sloop", "smack",   "tender",    "trawler", "trireme", "tug",
-                              "wherry", "whaler", "xebec",  "yawl"};
+constexpr std::array kQualities{
+    "able",    "agile", "amber", "bold",  "brave", "brisk",  "calm",  "clear",  "coastal", "deep",
+    "eager",   "early", "fair",  "fleet", "fresh", "gentle", "glad",  "golden", "grand",   "green",
+    "hardy",   "keen",  "kind",  "level", "light", "lively", "lucky", "mellow", "merry",   "noble",
+    "patient", "plain", "polar", "proud", "quick", "quiet",  "ready", "silver", "steady",  "sunny",
+    "swift",   "tidal", "true",  "warm",  "wise",  "young"};
+constexpr std::array kVessels{
+    "barge",    "bark",    "brig",    "caravel", "catamaran", "clipper",  "coble",   "cog",     "coracle",
+    "corvette", "cutter",  "dhow",    "dinghy",  "dory",      "ferry",    "felucca", "galleon", "galley",
+    "gig",      "hoy",     "hulk",    "junk",    "kayak",     "ketch",    "launch",  "lugger",  "packet",
+    "pilot",    "pinnace", "punt",    "raft",    "sampan",    "schooner", "skiff",   "sloop",   "smack",
+    "tender",   "trawler", "trireme", "tug",     "wherry",    "whaler",   "xebec",   "yawl"};
 
 constexpr std::string_view kNameBeginnings = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+constexpr std::string_view kNameCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
 }  // namespace
 
@@ -50,16 +51,18 @@ Result<std::vector<std::string>> Registry::load() {
 Result<void> Registry::check_free(const std::string& name) const {
   auto taken = id_by_name_.find(name);
   if (taken == id_by_name_.end()) return {};
-  return fail(ErrorKind::conflict,
-              "Conflict. The container name \"/{}\" is already in use by container \"{}\". You have to remove (or "
-              "rename) that container to be able to reuse that name.",
-              name, taken->second);
+  return fail(
+      ErrorKind::conflict,
+      "Conflict. The container name \"/{}\" is already in use by container \"{}\". You have to remove (or "
+      "rename) that container to be able to reuse that name.",
+      name, taken->second);
 }
 
 std::string Registry::made_up_name() const {
   thread_local std::mt19937 random{std::random_device{}()};
   for (int attempt = 0;; ++attempt) {
-    std::string name = fmt::format("{}_{}", kQualities[random() % kQualities.size()], kVessels[random() % kVessels.size()]);
+    std::string name =
+        fmt::format("{}_{}", kQualities[random() % kQualities.size()], kVessels[random() % kVessels.size()]);
     if (attempt > 3) name += std::to_string(random() % 100000);
     if (!id_by_name_.contains(name)) return name;
   }
@@ -67,7 +70,8 @@ std::string Registry::made_up_name() const {
 
 Result<ContainerPointer> Registry::add(ContainerRecord record, image::Lease lease) {
   if (!record.name.empty() && !valid_container_name(record.name))
-    return fail(ErrorKind::invalid, "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", record.name);
+    return fail(ErrorKind::invalid, "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                record.name);
   ContainerPointer container;
   {
     // The name is taken under the lock; the slow durable write is not made under it.
@@ -127,7 +131,8 @@ std::vector<ContainerPointer> Registry::all() const {
 
 Result<void> Registry::rename(const ContainerPointer& container, const std::string& name) {
   if (!valid_container_name(name))
-    return fail(ErrorKind::invalid, "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+    return fail(ErrorKind::invalid, "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                name);
   std::lock_guard lock(mutex_);
   TRY(check_free(name));
   std::string previous;

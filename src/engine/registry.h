@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All containers of an engine, by id, by name and by a prefix of the id. Names are unique; the database holds them to
-// that too.
+// All containers of an engine, by id, by name and by a prefix of the id. Names are unique; the database holds
+// them to that too.
 #pragma once
 #include <map>
 #include <mutex>
@@ -23,10 +23,11 @@ class Registry {
   // Records a new container, durably. A taken name is a conflict; an empty one is given a free made-up name.
   Result<ContainerPointer> add(ContainerRecord record, image::Lease lease);
 
-  // By full id, by name with or without its slash, by a unique prefix of the id. Docker's words when there is none.
+  // By full id, by name with or without its slash, by a unique prefix of the id. Docker's words when there is
+  // none.
   Result<ContainerPointer> find(std::string_view reference) const;
   ContainerPointer find_by_id(const std::string& id) const;  // null when there is none
-  std::vector<ContainerPointer> all() const;                  // newest first
+  std::vector<ContainerPointer> all() const;                 // newest first
 
   Result<void> rename(const ContainerPointer& container, const std::string& name);
   // Forgets it: name and id are free when this returns.

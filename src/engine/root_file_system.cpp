@@ -26,7 +26,8 @@ std::string RootFileSystems::work_path(const ContainerRecord& record) const {
 
 Result<void> RootFileSystems::prepare_mount_points() const {
   const std::string directory = settings_.mount_points_directory();
-  for (const char* path : {"/proc", "/sys", "/dev", "/etc", "/sbin"}) TRY(make_directories(directory + path, 0755));
+  for (const char* path : {"/proc", "/sys", "/dev", "/etc", "/sbin"})
+    TRY(make_directories(directory + path, 0755));
   for (const char* path : {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sbin/berth-init"})
     TRY(open_file(directory + path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0644));
   return {};
@@ -49,7 +50,8 @@ layers::OverlaySpec RootFileSystems::overlay_of(const ContainerRecord& record) c
 }
 
 Result<void> RootFileSystems::prepare(const ContainerRecord& record) const {
-  if (record.diff_ids.empty()) return fail(ErrorKind::invalid, "the image has no layers: there is nothing to run");
+  if (record.diff_ids.empty())
+    return fail(ErrorKind::invalid, "the image has no layers: there is nothing to run");
   Fd like = TRY(layers_.open_tree(record.diff_ids.back()));
   TRY(layers::prepare_upper(settings_.container_directory(record.id), like.get()));
   return {};
@@ -61,8 +63,8 @@ Result<Fd> RootFileSystems::open(const ContainerPointer& container) const {
     std::lock_guard lock(container->mutex);
     if (container->running()) pid = container->state.pid;
   }
-  // The running container's own view, so that what is mounted in it is seen too. The link is the kernel's: it leads to
-  // the root of that process whatever the container does.
+  // The running container's own view, so that what is mounted in it is seen too. The link is the kernel's: it
+  // leads to the root of that process whatever the container does.
   if (pid > 0)
     if (Result<Fd> root = open_file(fmt::format("/proc/{}/root", pid), O_PATH | O_DIRECTORY)) return root;
   return layers::mount_detached(layers_, overlay_of(container->record));

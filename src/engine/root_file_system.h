@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container's file system as a descriptor: a running one's through its first process, a stopped one's as an overlay
-// mount that is attached nowhere. The descriptor is the only thing that keeps such a mount; nothing is left behind.
+// A container's file system as a descriptor: a running one's through its first process, a stopped one's as an
+// overlay mount that is attached nowhere. The descriptor is the only thing that keeps such a mount; nothing
+// is left behind.
 #pragma once
 #include "base/error.h"
 #include "base/fd.h"
@@ -14,10 +15,12 @@ namespace berth::engine {
 
 class RootFileSystems {
  public:
-  RootFileSystems(const Settings& settings, const layers::LayerStore& layers) : settings_(settings), layers_(layers) {}
+  RootFileSystems(const Settings& settings, const layers::LayerStore& layers)
+      : settings_(settings), layers_(layers) {}
 
-  // Makes the directory of mount points that every container's lowest layer is: /proc, /dev, /etc/hosts and so on, so
-  // that mounting over them leaves no trace in the container's changes. An image's own entries lie above and win.
+  // Makes the directory of mount points that every container's lowest layer is: /proc, /dev, /etc/hosts and
+  // so on, so that mounting over them leaves no trace in the container's changes. An image's own entries lie
+  // above and win.
   Result<void> prepare_mount_points() const;
 
   // Makes a new container's upper and work directories.
@@ -35,8 +38,8 @@ class RootFileSystems {
   std::string upper_path(const ContainerRecord& record) const;
   std::string work_path(const ContainerRecord& record) const;
 
-  // passwd and group as the container will find them. An image's are remembered, because nearly every container starts
-  // with just these.
+  // passwd and group as the container will find them. An image's are remembered, because nearly every
+  // container starts with just these.
   Result<AccountFiles> account_files(const ContainerRecord& record) const;
 
  private:

@@ -10,15 +10,16 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::array kDefaultCapabilities{"CAP_CHOWN",    "CAP_DAC_OVERRIDE", "CAP_FSETID",   "CAP_FOWNER",
-                                          "CAP_MKNOD",    "CAP_NET_RAW",      "CAP_SETGID",   "CAP_SETUID",
-                                          "CAP_SETFCAP",  "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE",
-                                          "CAP_SYS_CHROOT", "CAP_KILL",       "CAP_AUDIT_WRITE"};
+constexpr std::array kDefaultCapabilities{
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+    "CAP_KILL",    "CAP_AUDIT_WRITE"};
 
-constexpr std::array kMaskedPaths{"/proc/asound",      "/proc/acpi",        "/proc/interrupts",
-                                  "/proc/kcore",       "/proc/keys",        "/proc/latency_stats",
-                                  "/proc/timer_list",  "/proc/timer_stats", "/proc/sched_debug",
-                                  "/proc/scsi",        "/sys/firmware",     "/sys/devices/virtual/powercap"};
+constexpr std::array kMaskedPaths{"/proc/asound",     "/proc/acpi",        "/proc/interrupts",
+                                  "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+                                  "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                                  "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
 
 constexpr std::array kReadonlyPaths{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
@@ -27,9 +28,10 @@ struct DefaultDevice {
   std::int64_t major, minor;
 };
 
-// What a container's device group always lets through: mknod of anything (it needs CAP_MKNOD), and use of the harmless.
-constexpr std::array<DefaultDevice, 8> kUsableDevices{{{'c', 1, 3},   {'c', 1, 5}, {'c', 1, 7}, {'c', 1, 8},
-                                                       {'c', 1, 9},   {'c', 5, 0}, {'c', 5, 1}, {'c', 5, 2}}};
+// What a container's device group always lets through: mknod of anything (it needs CAP_MKNOD), and use of the
+// harmless.
+constexpr std::array<DefaultDevice, 8> kUsableDevices{
+    {{'c', 1, 3}, {'c', 1, 5}, {'c', 1, 7}, {'c', 1, 8}, {'c', 1, 9}, {'c', 5, 0}, {'c', 5, 1}, {'c', 5, 2}}};
 
 std::string name_of_variable(std::string_view entry) { return std::string(entry.substr(0, entry.find('='))); }
 
@@ -65,8 +67,11 @@ oci::Capabilities capability_sets(const std::vector<std::string>& names) {
   return {.bounding = names, .effective = names, .permitted = names, .inheritable = {}, .ambient = {}};
 }
 
-oci::Mount mount(std::string destination, std::string type, std::string source, std::vector<std::string> options) {
-  return {.destination = std::move(destination), .type = std::move(type), .source = std::move(source),
+oci::Mount mount(std::string destination, std::string type, std::string source,
+                 std::vector<std::string> options) {
+  return {.destination = std::move(destination),
+          .type = std::move(type),
+          .source = std::move(source),
           .options = std::move(options)};
 }
 
@@ -108,7 +113,8 @@ Result<oci::Mount> tmpfs_of(const std::string& destination, const std::string& o
   for (std::string_view option : split(options_text, ',')) {
     if (option.empty()) continue;
     // The opposite of a default takes its place.
-    std::erase_if(options, [&](const std::string& existing) { return "no" + std::string(option) == existing; });
+    std::erase_if(options,
+                  [&](const std::string& existing) { return "no" + std::string(option) == existing; });
     options.emplace_back(option);
   }
   return mount(destination, "tmpfs", "tmpfs", std::move(options));
@@ -129,8 +135,8 @@ Result<oci::Mount> tmpfs_of(const MountSetting& setting) {
   return mount(setting.target, "tmpfs", "tmpfs", std::move(options));
 }
 
-// Ours, then the kernel's file systems that something of the user's may lie on top of, then the user's from the
-// outermost destination inward.
+// Ours, then the kernel's file systems that something of the user's may lie on top of, then the user's from
+// the outermost destination inward.
 Result<std::vector<oci::Mount>> make_mounts(const Settings& settings, const ContainerRecord& record,
                                             const StartFacts& facts) {
   std::vector<oci::Mount> mounts = kernel_mounts(settings, record, facts);
@@ -145,10 +151,12 @@ Result<std::vector<oci::Mount>> make_mounts(const Settings& settings, const Cont
                        [&](const oci::Mount& other) { return other.destination == destination; });
   };
   if (facts.mount_network_files)
-    for (auto [file, destination] : {std::pair{"resolv.conf", "/etc/resolv.conf"}, {"hostname", "/etc/hostname"},
+    for (auto [file, destination] : {std::pair{"resolv.conf", "/etc/resolv.conf"},
+                                     {"hostname", "/etc/hostname"},
                                      {"hosts", "/etc/hosts"}})
       if (!taken(destination))
-        mounts.push_back(mount(destination, "bind", facts.container_directory + "/" + file, {"bind", "rprivate"}));
+        mounts.push_back(
+            mount(destination, "bind", facts.container_directory + "/" + file, {"bind", "rprivate"}));
   if (!facts.init_program.empty())
     mounts.push_back(mount("/sbin/berth-init", "bind", facts.init_program, {"bind", "ro", "rprivate"}));
   std::erase_if(mounts, [&](const oci::Mount& own) { return taken(own.destination); });
@@ -173,7 +181,8 @@ std::vector<oci::Namespace> make_namespaces(const ContainerRecord& record, const
   add("uts", config.uts_mode);
   add("pid", config.pid_mode);
   add("ipc", config.ipc_mode);
-  // Docker's default is a private group namespace on v2 and the host's on v1. Private hides the host's tree on both.
+  // Docker's default is a private group namespace on v2 and the host's on v1. Private hides the host's tree
+  // on both.
   if (config.cgroupns_mode != "host") namespaces.push_back({"cgroup", ""});
   return namespaces;
 }
@@ -182,7 +191,8 @@ Result<oci::DeviceRule> parse_device_rule(const std::string& text) {
   // "c 1:3 rwm", "b 7:* r", "a *:* rwm"
   auto refused = [&] { return fail(ErrorKind::invalid, "invalid device cgroup rule format: '{}'", text); };
   std::vector<std::string_view> words = split(text, ' ');
-  if (words.size() != 3 || words[0].size() != 1 || std::string_view("abc").find(words[0]) == std::string_view::npos)
+  if (words.size() != 3 || words[0].size() != 1 ||
+      std::string_view("abc").find(words[0]) == std::string_view::npos)
     return refused();
   auto [major_text, minor_text] = split_once(words[1], ':');
   oci::DeviceRule rule{.allow = true, .type = std::string(words[0]), .access = std::string(words[2])};
@@ -202,13 +212,19 @@ Result<std::vector<oci::DeviceRule>> device_rules(const HostConfig& config, cons
                                      {.allow = true, .type = "c", .access = "m"},
                                      {.allow = true, .type = "b", .access = "m"}};
   for (const DefaultDevice& device : kUsableDevices)
-    rules.push_back({.allow = true, .type = std::string(1, device.type), .major = device.major, .minor = device.minor,
+    rules.push_back({.allow = true,
+                     .type = std::string(1, device.type),
+                     .major = device.major,
+                     .minor = device.minor,
                      .access = "rwm"});
   rules.push_back({.allow = true, .type = "c", .major = 136, .access = "rwm"});  // pseudo-terminals
   for (std::size_t i = 0; i < facts.devices.size() && i < config.resources.devices.size(); ++i) {
     const std::string& permissions = config.resources.devices[i].permissions;
-    rules.push_back({.allow = true, .type = facts.devices[i].type, .major = facts.devices[i].major,
-                     .minor = facts.devices[i].minor, .access = permissions.empty() ? "rwm" : permissions});
+    rules.push_back({.allow = true,
+                     .type = facts.devices[i].type,
+                     .major = facts.devices[i].major,
+                     .minor = facts.devices[i].minor,
+                     .access = permissions.empty() ? "rwm" : permissions});
   }
   for (const std::string& text : config.resources.device_cgroup_rules) {
     oci::DeviceRule rule = TRY(parse_device_rule(text));
@@ -264,8 +280,10 @@ oci::Resources make_resources(const ResourceLimits& limits, const StartFacts& fa
   if (limits.memory > 0) memory.limit = limits.memory;
   if (limits.memory_reservation > 0) memory.reservation = limits.memory_reservation;
   // Docker's default: as much swap again as memory.
-  if (limits.memory_swap != 0) memory.swap = limits.memory_swap;
-  else if (limits.memory > 0) memory.swap = limits.memory * 2;
+  if (limits.memory_swap != 0)
+    memory.swap = limits.memory_swap;
+  else if (limits.memory > 0)
+    memory.swap = limits.memory * 2;
   if (limits.memory_swappiness && *limits.memory_swappiness >= 0)
     memory.swappiness = static_cast<std::uint64_t>(*limits.memory_swappiness);
   if (limits.oom_kill_disable && *limits.oom_kill_disable) memory.disable_oom_killer = true;
@@ -281,12 +299,13 @@ oci::Resources make_resources(const ResourceLimits& limits, const StartFacts& fa
     if (limits.cpu_period > 0) cpu.period = static_cast<std::uint64_t>(limits.cpu_period);
     if (limits.cpu_quota != 0) cpu.quota = limits.cpu_quota;
   }
-  if (limits.cpu_realtime_period > 0) cpu.realtime_period = static_cast<std::uint64_t>(limits.cpu_realtime_period);
+  if (limits.cpu_realtime_period > 0)
+    cpu.realtime_period = static_cast<std::uint64_t>(limits.cpu_realtime_period);
   if (limits.cpu_realtime_runtime > 0) cpu.realtime_runtime = limits.cpu_realtime_runtime;
   cpu.cpus = limits.cpuset_cpus;
   cpu.mems = limits.cpuset_mems;
-  if (cpu.shares || cpu.quota || cpu.period || cpu.realtime_period || cpu.realtime_runtime || !cpu.cpus.empty() ||
-      !cpu.mems.empty())
+  if (cpu.shares || cpu.quota || cpu.period || cpu.realtime_period || cpu.realtime_runtime ||
+      !cpu.cpus.empty() || !cpu.mems.empty())
     resources.cpu = cpu;
 
   if (limits.pids_limit && *limits.pids_limit > 0) resources.pids_limit = *limits.pids_limit;
@@ -316,8 +335,9 @@ Result<std::vector<std::string>> effective_capabilities(const HostConfig& config
   const bool add_all = contains(added, "ALL"), drop_all = contains(dropped, "ALL");
   std::vector<std::string> result;
   for (const std::string& name : all) {
-    const bool by_default = add_all || (!drop_all && std::find(kDefaultCapabilities.begin(), kDefaultCapabilities.end(),
-                                                               name) != kDefaultCapabilities.end());
+    const bool by_default =
+        add_all || (!drop_all && std::find(kDefaultCapabilities.begin(), kDefaultCapabilities.end(), name) !=
+                                     kDefaultCapabilities.end());
     if ((by_default && !contains(dropped, name)) || contains(added, name)) result.push_back(name);
   }
   return result;
@@ -376,8 +396,8 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   return spec;
 }
 
-oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser& user, const ExecOptions& options,
-                               const std::vector<std::string>& all_capabilities) {
+oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser& user,
+                               const ExecOptions& options, const std::vector<std::string>& all_capabilities) {
   oci::Process process;
   process.terminal = options.terminal;
   process.console_size = options.console_size;
@@ -386,12 +406,14 @@ oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser
   process.env = make_environment(record, hostname_of(record), user);
   if (options.terminal && !has_variable(process.env, "TERM")) process.env.push_back("TERM=xterm");
   for (const std::string& entry : options.environment) set_variable(process.env, entry);
-  process.cwd = !options.working_directory.empty()     ? options.working_directory
+  process.cwd = !options.working_directory.empty()  ? options.working_directory
                 : record.config.working_dir.empty() ? "/"
-                                                      : record.config.working_dir;
+                                                    : record.config.working_dir;
   auto capabilities = effective_capabilities(record.host_config, all_capabilities);
-  if (options.privileged) process.capabilities = capability_sets(all_capabilities);
-  else if (capabilities) process.capabilities = capability_sets(*capabilities);
+  if (options.privileged)
+    process.capabilities = capability_sets(all_capabilities);
+  else if (capabilities)
+    process.capabilities = capability_sets(*capabilities);
   process.no_new_privileges = wants_no_new_privileges(record.host_config.security_options);
   process.oom_score_adj = record.host_config.oom_score_adj;
   return process;

@@ -9,11 +9,15 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::array kIgnoredLogOptions{"compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode",
-                                        "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file",
-                                        "cache-compress"};
+constexpr std::array kIgnoredLogOptions{"compress",       "labels",
+                                        "labels-regex",   "env",
+                                        "env-regex",      "tag",
+                                        "mode",           "max-buffer-size",
+                                        "cache-disabled", "cache-max-size",
+                                        "cache-max-file", "cache-compress"};
 
-// The log of a container that removes itself goes with it, so that only its recent past can ever be asked for.
+// The log of a container that removes itself goes with it, so that only its recent past can ever be asked
+// for.
 constexpr int kFilesOfAutoRemoved = 2;
 
 }  // namespace
@@ -35,9 +39,11 @@ Result<keeper::LogSettings> resolve_log_settings(const Settings& settings, const
       log.maximum_size = value == "-1" ? 0 : TRY_AS("log option max-size", parse_size(value));
     } else if (name == "max-file") {
       auto count = parse_integer<int>(value);
-      if (!count || *count < 1) return fail(ErrorKind::invalid, "log option max-file must be a number from 1, not '{}'", value);
+      if (!count || *count < 1)
+        return fail(ErrorKind::invalid, "log option max-file must be a number from 1, not '{}'", value);
       log.maximum_files = *count;
-    } else if (std::find(kIgnoredLogOptions.begin(), kIgnoredLogOptions.end(), name) == kIgnoredLogOptions.end()) {
+    } else if (std::find(kIgnoredLogOptions.begin(), kIgnoredLogOptions.end(), name) ==
+               kIgnoredLogOptions.end()) {
       return fail(ErrorKind::invalid, "unknown log opt '{}' for {} log driver", name, driver);
     }
   }

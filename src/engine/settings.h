@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// How one engine is set up: from berthd's flags and daemon.json (daemon_config.h), fixed while it runs. And the layout
-// of what it owns on disk.
+// How one engine is set up: from berthd's flags and daemon.json (daemon_config.h), fixed while it runs. And
+// the layout of what it owns on disk.
 //
-//   <data-root>/                         0711: a container's files are reached by descriptor, not by walking here
+//   <data-root>/                         0711: a container's files are reached by descriptor, not by walking
+//   here
 //     meta.db                            records.h
 //     layers/                            layers/layer_store.h
 //     images/                            staging of imports and loads
@@ -27,8 +28,8 @@ namespace berth::engine {
 struct Settings {
   std::string data_root = "/var/lib/berth";
   std::string exec_root = "/run/berth";
-  std::string keeper_program;               // berth-keeper; beside this program when not set
-  std::string init_program;                 // what --init runs as the first process: berth-init
+  std::string keeper_program;  // berth-keeper; beside this program when not set
+  std::string init_program;    // what --init runs as the first process: berth-init
   bool init_by_default = false;
   std::string cgroup_parent = "/berth";
   std::string log_driver = "json-file";
@@ -36,11 +37,11 @@ struct Settings {
   std::vector<UlimitSetting> default_ulimits;
   std::int64_t default_shm_size = 64 << 20;
   std::vector<std::string> dns, dns_options, dns_search;
-  std::string bridge;                       // "" chooses; "none" means no bridge network
-  std::string bridge_address;               // "172.30.0.1/16"; "" chooses
+  std::string bridge;          // "" chooses; "none" means no bridge network
+  std::string bridge_address;  // "172.30.0.1/16"; "" chooses
   int mtu = 1500;
   bool no_new_privileges = false;
-  std::string seccomp_profile;              // a file; "" is the built-in allow-list, "unconfined" none
+  std::string seccomp_profile;  // a file; "" is the built-in allow-list, "unconfined" none
   std::vector<std::string> labels;
   bool debug = false;
 
@@ -50,11 +51,14 @@ struct Settings {
   std::string mount_points_directory() const { return data_root + "/mount-points"; }
   std::string volumes_directory() const { return data_root + "/volumes"; }
   std::string run_directory(const std::string& id) const { return exec_root + "/containers/" + id; }
-  std::string log_path(const std::string& id) const { return container_directory(id) + "/" + id + "-json.log"; }
+  std::string log_path(const std::string& id) const {
+    return container_directory(id) + "/" + id + "-json.log";
+  }
 };
 
-// The engine's log settings and a container's own, as the keeper takes them. Drivers: json-file and local (both
-// Docker's json-file format here), none. Options: max-size, max-file; others that Docker has are taken and ignored.
+// The engine's log settings and a container's own, as the keeper takes them. Drivers: json-file and local
+// (both Docker's json-file format here), none. Options: max-size, max-file; others that Docker has are taken
+// and ignored.
 Result<keeper::LogSettings> resolve_log_settings(const Settings& settings, const HostConfig& config,
                                                  const std::string& path);
 

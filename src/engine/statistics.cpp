@@ -27,13 +27,15 @@ std::uint64_t host_cpu_nanoseconds() {
   const std::string text = read_file("/proc/stat", 1 << 20).value_or("");
   std::vector<std::string_view> words = words_of(std::string_view(text).substr(0, text.find('\n')));
   std::uint64_t ticks = 0;
-  for (std::size_t i = 1; i < words.size() && i <= 8; ++i) ticks += parse_integer<std::uint64_t>(words[i]).value_or(0);
+  for (std::size_t i = 1; i < words.size() && i <= 8; ++i)
+    ticks += parse_integer<std::uint64_t>(words[i]).value_or(0);
   return ticks * (1'000'000'000 / static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
 Result<pid_t> running_pid(const ContainerPointer& container) {
   std::lock_guard lock(container->mutex);
-  if (!container->running()) return fail(ErrorKind::conflict, "container {} is not running", container->record.id);
+  if (!container->running())
+    return fail(ErrorKind::conflict, "container {} is not running", container->record.id);
   return container->state.pid;
 }
 
@@ -47,7 +49,7 @@ std::map<std::string, InterfaceCounters> parse_interface_counters(std::string_vi
     std::vector<std::string_view> words = words_of(rest);
     if (words.size() < 16 || name == "lo") continue;
     auto number = [&](std::size_t index) { return parse_integer<std::uint64_t>(words[index]).value_or(0); };
-    interfaces[std::string(name)] = {number(0), number(1), number(2), number(3),
+    interfaces[std::string(name)] = {number(0), number(1), number(2),  number(3),
                                      number(8), number(9), number(10), number(11)};
   }
   return interfaces;
@@ -59,7 +61,8 @@ Result<Sample> take_sample(const Settings& settings, const ContainerPointer& con
   Sample sample;
   sample.group = TRY(group.statistics());
   sample.time = now();
-  sample.interfaces = parse_interface_counters(read_file(fmt::format("/proc/{}/net/dev", pid), 1 << 20).value_or(""));
+  sample.interfaces =
+      parse_interface_counters(read_file(fmt::format("/proc/{}/net/dev", pid), 1 << 20).value_or(""));
   sample.host_cpu = host_cpu_nanoseconds();
   sample.processors = std::max(1u, std::thread::hardware_concurrency());
   sample.host_memory = host_memory();
@@ -83,7 +86,8 @@ Result<ProcessTable> parse_process_table(std::string_view text, const std::vecto
     auto pid = parse_integer<pid_t>(words[pid_column]);
     if (!pid || std::find(members.begin(), members.end(), *pid) == members.end()) continue;
     // The last column is the command line and may have blanks.
-    std::vector<std::string> row(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(std::min(words.size(), table.titles.size())));
+    std::vector<std::string> row(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                    words.size(), table.titles.size())));
     for (std::size_t i = table.titles.size(); i < words.size(); ++i) row.back().append(" ").append(words[i]);
     table.rows.push_back(std::move(row));
   }
@@ -98,7 +102,9 @@ Result<ProcessTable> list_processes(const Settings& settings, const ContainerPoi
   std::vector<std::string> command{"ps"};
   for (std::string_view word : words_of(arguments.empty() ? "-ef" : arguments)) command.emplace_back(word);
   Result<Output> output = run_program(command);
-  if (!output) return fail(ErrorKind::unavailable, "cannot run ps on the host: {}; install procps", output.error().message);
+  if (!output)
+    return fail(ErrorKind::unavailable, "cannot run ps on the host: {}; install procps",
+                output.error().message);
   if (output->exit_code != 0) return fail(ErrorKind::invalid, "ps: {}", trim(output->standard_error));
   return parse_process_table(output->standard_output, members);
 }

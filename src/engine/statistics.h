@@ -23,14 +23,15 @@ struct Sample {
   Timestamp time;
   sys::CgroupStatistics group;
   std::map<std::string, InterfaceCounters> interfaces;  // without lo
-  std::uint64_t host_cpu = 0;     // nanoseconds of all processors since boot
+  std::uint64_t host_cpu = 0;                           // nanoseconds of all processors since boot
   unsigned processors = 1;
   std::int64_t host_memory = 0;
 };
 
 Result<Sample> take_sample(const Settings& settings, const ContainerPointer& container);
 
-std::map<std::string, InterfaceCounters> parse_interface_counters(std::string_view text);  // /proc/<pid>/net/dev
+std::map<std::string, InterfaceCounters> parse_interface_counters(
+    std::string_view text);  // /proc/<pid>/net/dev
 
 struct ProcessTable {
   std::vector<std::string> titles;
@@ -39,7 +40,8 @@ struct ProcessTable {
 // `docker top`: the host's ps with these arguments, cut down to the container's processes.
 Result<ProcessTable> list_processes(const Settings& settings, const ContainerPointer& container,
                                     const std::string& arguments);
-// The part that does not run anything: keeps the title line and the lines whose PID column is among `members`.
+// The part that does not run anything: keeps the title line and the lines whose PID column is among
+// `members`.
 Result<ProcessTable> parse_process_table(std::string_view text, const std::vector<pid_t>& members);
 
 }  // namespace berth::engine

@@ -76,7 +76,8 @@ Result<std::uint32_t> resolve_group(const AccountFiles& files, std::string_view 
   if (auto named = find_group(files.group, [&](const GroupEntry& entry) { return entry.name == text; }))
     return named->gid;
   if (auto gid = parse_id(text)) return *gid;
-  if (all_digits(text)) return fail(ErrorKind::invalid, "the group id {} is out of range (0 to {})", text, kMaximumId);
+  if (all_digits(text))
+    return fail(ErrorKind::invalid, "the group id {} is out of range (0 to {})", text, kMaximumId);
   return fail(ErrorKind::invalid, "unable to find group {}: no matching entries in group file", text);
 }
 
@@ -110,7 +111,9 @@ Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view te
     auto uid = parse_id(user_text);
     if (!uid && all_digits(user_text))
       return fail(ErrorKind::invalid, "the user id {} is out of range (0 to {})", user_text, kMaximumId);
-    if (!uid) return fail(ErrorKind::invalid, "unable to find user {}: no matching entries in passwd file", user_text);
+    if (!uid)
+      return fail(ErrorKind::invalid, "unable to find user {}: no matching entries in passwd file",
+                  user_text);
     resolved.user.uid = *uid;
     entry = find_user(files.passwd, [&](const PasswdEntry& candidate) { return candidate.uid == *uid; });
   }

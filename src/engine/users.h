@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who a process in a container runs as, from the container's own /etc/passwd and /etc/group: untrusted text, read by
-// descriptor and never through the host's name services.
+// Who a process in a container runs as, from the container's own /etc/passwd and /etc/group: untrusted text,
+// read by descriptor and never through the host's name services.
 #pragma once
 #include <string>
 #include <string_view>
@@ -25,9 +25,9 @@ struct ResolvedUser {
   std::string home;  // "/" when the files don't say
 };
 
-// `text` is Docker's "[user|uid][:[group|gid]]", empty for root. Names must be in the files, numbers need not be; a
-// number is at most 2^31 - 1, so that nothing wraps. Supplementary groups are those that list the user, unless a group
-// was named, and `extra_groups` (--group-add) in any case.
+// `text` is Docker's "[user|uid][:[group|gid]]", empty for root. Names must be in the files, numbers need not
+// be; a number is at most 2^31 - 1, so that nothing wraps. Supplementary groups are those that list the user,
+// unless a group was named, and `extra_groups` (--group-add) in any case.
 Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view text,
                                   const std::vector<std::string>& extra_groups);
 

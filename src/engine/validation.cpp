@@ -12,8 +12,9 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::array kLimitNames{"as",      "core",    "cpu",     "data",     "fsize",  "locks",      "memlock", "msgqueue",
-                                 "nice",    "nofile",  "nproc",   "rss",      "rtprio", "rttime",     "sigpending", "stack"};
+constexpr std::array kLimitNames{"as",      "core",     "cpu",        "data",   "fsize", "locks",
+                                 "memlock", "msgqueue", "nice",       "nofile", "nproc", "rss",
+                                 "rtprio",  "rttime",   "sigpending", "stack"};
 
 constexpr std::array kIpcSysctls{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
                                  "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
@@ -30,7 +31,8 @@ Result<void> check_restart_policy(const HostConfig& host) {
   if (host.restart_maximum < 0)
     return fail(ErrorKind::invalid, "invalid restart policy: maximum retry count cannot be negative");
   if (host.restart_maximum > 0 && condition != keeper::RestartCondition::on_failure)
-    return fail(ErrorKind::invalid, "invalid restart policy: maximum retry count can only be used with 'on-failure'");
+    return fail(ErrorKind::invalid,
+                "invalid restart policy: maximum retry count can only be used with 'on-failure'");
   if (host.auto_remove && condition != keeper::RestartCondition::no)
     return fail(ErrorKind::invalid, "can't create 'AutoRemove' container with restart policy");
   return {};
@@ -38,10 +40,11 @@ Result<void> check_restart_policy(const HostConfig& host) {
 
 Result<void> check_modes(const HostConfig& host) {
   if (network_kind(host.network_mode) == NetworkKind::other)
-    return fail(ErrorKind::not_found, "network {} not found: this version has bridge, none, host and container:NAME",
+    return fail(ErrorKind::not_found,
+                "network {} not found: this version has bridge, none, host and container:NAME",
                 host.network_mode);
-  auto one_of = [](std::string_view what, const std::string& mode, std::initializer_list<std::string_view> known,
-                   bool container_too) -> Result<void> {
+  auto one_of = [](std::string_view what, const std::string& mode,
+                   std::initializer_list<std::string_view> known, bool container_too) -> Result<void> {
     if (std::find(known.begin(), known.end(), mode) != known.end()) return {};
     if (container_too && container_of_mode(mode) && container_of_mode(mode)->size() > 0) return {};
     return fail(ErrorKind::invalid, "invalid {} mode: {}", what, mode);
@@ -57,11 +60,14 @@ Result<void> check_modes(const HostConfig& host) {
 
 Result<void> check_unsupported(const HostConfig& host) {
   if (!host.links.empty())
-    return fail(ErrorKind::unsupported, "--link is not supported: put both containers on one network and use their names");
+    return fail(ErrorKind::unsupported,
+                "--link is not supported: put both containers on one network and use their names");
   if (host.device_requests > 0)
-    return fail(ErrorKind::unsupported, "could not select device driver with capabilities: GPU requests are not supported; "
-                                        "pass devices with --device");
-  if (!host.runtime.empty() && host.runtime != "berth" && host.runtime != "runc" && host.runtime != "io.containerd.runc.v2")
+    return fail(ErrorKind::unsupported,
+                "could not select device driver with capabilities: GPU requests are not supported; "
+                "pass devices with --device");
+  if (!host.runtime.empty() && host.runtime != "berth" && host.runtime != "runc" &&
+      host.runtime != "io.containerd.runc.v2")
     return fail(ErrorKind::invalid, "unknown or invalid runtime name: {}", host.runtime);
   if (!host.storage_options.empty())
     return fail(ErrorKind::unsupported, "--storage-opt is not supported by the overlay driver");
@@ -74,10 +80,13 @@ Result<void> check_unsupported(const HostConfig& host) {
 
 Result<void> check_config(const oci::ContainerConfig& config) {
   if (!config.working_dir.empty() && config.working_dir.front() != '/')
-    return fail(ErrorKind::invalid, "the working directory '{}' is invalid, it needs to be an absolute path", config.working_dir);
+    return fail(ErrorKind::invalid, "the working directory '{}' is invalid, it needs to be an absolute path",
+                config.working_dir);
   for (const std::string& entry : config.env) {
-    if (entry.empty() || entry.front() == '=') return fail(ErrorKind::invalid, "invalid environment variable: {}", entry);
-    if (entry.find('\0') != std::string::npos) return fail(ErrorKind::invalid, "an environment variable holds a NUL byte");
+    if (entry.empty() || entry.front() == '=')
+      return fail(ErrorKind::invalid, "invalid environment variable: {}", entry);
+    if (entry.find('\0') != std::string::npos)
+      return fail(ErrorKind::invalid, "an environment variable holds a NUL byte");
   }
   if (config.hostname.size() > 63 || config.hostname.find_first_of("/ \n\t") != std::string::npos)
     return fail(ErrorKind::invalid, "invalid hostname: '{}'", config.hostname);
@@ -90,8 +99,9 @@ Result<void> check_config(const oci::ContainerConfig& config) {
     if (too_short(check.interval) || too_short(check.timeout) || too_short(check.start_period))
       return fail(ErrorKind::invalid, "times in Healthcheck cannot be less than 1ms");
     if (check.retries < 0) return fail(ErrorKind::invalid, "Retries in Healthcheck cannot be negative");
-    if (!check.test.empty() && !contains(std::array{"NONE", "CMD", "CMD-SHELL"}, check.test[0]) )
-      return fail(ErrorKind::invalid, "unknown type '{}' in Healthcheck: use NONE, CMD or CMD-SHELL", check.test[0]);
+    if (!check.test.empty() && !contains(std::array{"NONE", "CMD", "CMD-SHELL"}, check.test[0]))
+      return fail(ErrorKind::invalid, "unknown type '{}' in Healthcheck: use NONE, CMD or CMD-SHELL",
+                  check.test[0]);
   }
   return {};
 }
@@ -118,9 +128,12 @@ Result<void> check_devices(const ResourceLimits& limits) {
 
 Result<void> check_bind_target(const std::string& destination, std::string_view specification) {
   if (destination.empty())
-    return fail(ErrorKind::invalid, "invalid volume specification: '{}': invalid mount path: mount path must be absolute", specification);
+    return fail(ErrorKind::invalid,
+                "invalid volume specification: '{}': invalid mount path: mount path must be absolute",
+                specification);
   if (destination == "/")
-    return fail(ErrorKind::invalid, "invalid volume specification: '{}': destination can't be '/'", specification);
+    return fail(ErrorKind::invalid, "invalid volume specification: '{}': destination can't be '/'",
+                specification);
   return {};
 }
 
@@ -144,8 +157,11 @@ Result<MountPoint> parse_bind(std::string_view text) {
     point.create_source = true;
   } else {
     if (!valid_volume_name(parts[0]))
-      return fail(ErrorKind::invalid, "\"{}\" includes invalid characters for a local volume name, only "
-                  "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", parts[0]);
+      return fail(ErrorKind::invalid,
+                  "\"{}\" includes invalid characters for a local volume name, only "
+                  "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "
+                  "absolute path",
+                  parts[0]);
     point.type = "volume";
     point.name = std::string(parts[0]);
     point.driver = "local";
@@ -154,9 +170,12 @@ Result<MountPoint> parse_bind(std::string_view text) {
   if (parts.size() < 3) return point;
   point.mode = std::string(parts[2]);
   for (std::string_view option : split(parts[2], ',')) {
-    if (option == "ro") point.read_only = true;
-    else if (option == "nocopy") point.copy_up = false;
-    else if (contains(kPropagations, option)) point.propagation = std::string(option);
+    if (option == "ro")
+      point.read_only = true;
+    else if (option == "nocopy")
+      point.copy_up = false;
+    else if (contains(kPropagations, option))
+      point.propagation = std::string(option);
     else if (!contains(std::array{"rw", "z", "Z", "consistent", "cached", "delegated"}, option))
       return fail(ErrorKind::invalid, "invalid mode: {}", parts[2]);
   }
@@ -172,7 +191,8 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
   point.read_only = setting.read_only;
   if (setting.target.empty()) return refused("field Target must not be empty");
   point.destination = clean_absolute(setting.target);
-  if (point.destination.empty()) return refused(fmt::format("invalid mount path: '{}' mount path must be absolute", setting.target));
+  if (point.destination.empty())
+    return refused(fmt::format("invalid mount path: '{}' mount path must be absolute", setting.target));
   if (point.destination == "/") return refused("invalid specification: destination can't be '/'");
   if (setting.type == "tmpfs") {
     if (!setting.source.empty()) return refused("field Source must not be specified");
@@ -181,7 +201,8 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
   if (setting.type == "bind") {
     if (setting.source.empty()) return refused("field Source must not be empty");
     point.source = clean_absolute(setting.source);
-    if (point.source.empty()) return refused(fmt::format("invalid mount path: '{}' mount path must be absolute", setting.source));
+    if (point.source.empty())
+      return refused(fmt::format("invalid mount path: '{}' mount path must be absolute", setting.source));
     if (setting.bind) {
       if (!setting.bind->propagation.empty() && !contains(kPropagations, setting.bind->propagation))
         return refused(fmt::format("invalid propagation mode: {}", setting.bind->propagation));
@@ -193,14 +214,16 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
   }
   if (setting.type == "volume") {
     if (!setting.source.empty() && !valid_volume_name(setting.source))
-      return refused(fmt::format("\"{}\" includes invalid characters for a local volume name", setting.source));
+      return refused(
+          fmt::format("\"{}\" includes invalid characters for a local volume name", setting.source));
     point.name = setting.source;
     point.driver = "local";
     point.copy_up = !(setting.volume && setting.volume->no_copy);
     if (setting.volume) {
       point.subpath = setting.volume->subpath;
       if (!setting.volume->driver_name.empty() && setting.volume->driver_name != "local")
-        return refused(fmt::format("volume driver \"{}\" is not installed: use local", setting.volume->driver_name));
+        return refused(
+            fmt::format("volume driver \"{}\" is not installed: use local", setting.volume->driver_name));
     }
     return std::optional(point);
   }
@@ -214,8 +237,10 @@ std::string clean_absolute(std::string_view path) {
   std::vector<std::string_view> kept;
   for (std::string_view part : split(path, '/')) {
     if (part.empty() || part == ".") continue;
-    if (part != "..") kept.push_back(part);
-    else if (!kept.empty()) kept.pop_back();
+    if (part != "..")
+      kept.push_back(part);
+    else if (!kept.empty())
+      kept.pop_back();
   }
   std::string clean;
   for (std::string_view part : kept) clean.append("/").append(part);
@@ -223,9 +248,10 @@ std::string clean_absolute(std::string_view path) {
 }
 
 Result<void> check_sysctl(const std::string& name, const HostConfig& host) {
-  const bool well_formed = name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/") ==
-                               std::string::npos &&
-                           name.find("..") == std::string::npos && name.find('/') == std::string::npos;
+  const bool well_formed =
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/") ==
+          std::string::npos &&
+      name.find("..") == std::string::npos && name.find('/') == std::string::npos;
   if (well_formed) {
     if (name.starts_with("net.")) {
       if (network_kind(host.network_mode) != NetworkKind::host) return {};
@@ -236,8 +262,10 @@ Result<void> check_sysctl(const std::string& name, const HostConfig& host) {
       return fail(ErrorKind::invalid, "sysctl '{}' not allowed in host ipc namespace", name);
     }
   }
-  return fail(ErrorKind::invalid, "sysctl '{}' is not allowed: only net.*, fs.mqueue.* and the ipc namespace's kernel.* can "
-              "be set for a container", name);
+  return fail(ErrorKind::invalid,
+              "sysctl '{}' is not allowed: only net.*, fs.mqueue.* and the ipc namespace's kernel.* can "
+              "be set for a container",
+              name);
 }
 
 Result<void> validate_limits(const ResourceLimits& limits, unsigned processors) {
@@ -247,28 +275,38 @@ Result<void> validate_limits(const ResourceLimits& limits, unsigned processors) 
   if (limits.memory > 0 && limits.memory_swap > 0 && limits.memory_swap < limits.memory)
     return fail(ErrorKind::invalid, "Minimum memoryswap limit should be larger than memory limit, see usage");
   if (limits.memory == 0 && limits.memory_swap > 0)
-    return fail(ErrorKind::invalid, "You should always set the Memory limit when using Memoryswap limit, see usage");
+    return fail(ErrorKind::invalid,
+                "You should always set the Memory limit when using Memoryswap limit, see usage");
   if (limits.memory_reservation != 0 && limits.memory_reservation < minimum)
     return fail(ErrorKind::invalid, "Minimum memory reservation allowed is 6MB");
   if (limits.memory > 0 && limits.memory_reservation > limits.memory)
-    return fail(ErrorKind::invalid, "Minimum memory limit can not be less than memory reservation limit, see usage");
+    return fail(ErrorKind::invalid,
+                "Minimum memory limit can not be less than memory reservation limit, see usage");
   if (limits.memory_swappiness && (*limits.memory_swappiness < -1 || *limits.memory_swappiness > 100))
-    return fail(ErrorKind::invalid, "Invalid value: {}, valid memory swappiness range is 0-100", *limits.memory_swappiness);
+    return fail(ErrorKind::invalid, "Invalid value: {}, valid memory swappiness range is 0-100",
+                *limits.memory_swappiness);
   if (limits.nano_cpus < 0 || limits.nano_cpus > static_cast<std::int64_t>(processors) * 1'000'000'000)
-    return fail(ErrorKind::invalid, "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available", processors, processors);
+    return fail(ErrorKind::invalid,
+                "Range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available", processors,
+                processors);
   if (limits.nano_cpus > 0 && (limits.cpu_period > 0 || limits.cpu_quota > 0))
-    return fail(ErrorKind::invalid, "Conflicting options: Nano CPUs and CPU period or quota cannot both be set.");
+    return fail(ErrorKind::invalid,
+                "Conflicting options: Nano CPUs and CPU period or quota cannot both be set.");
   if (limits.cpu_period != 0 && (limits.cpu_period < 1000 || limits.cpu_period > 1'000'000))
-    return fail(ErrorKind::invalid, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+    return fail(ErrorKind::invalid,
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
   if (limits.cpu_quota > 0 && limits.cpu_quota < 1000)
     return fail(ErrorKind::invalid, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
-  if (limits.cpu_shares < 0) return fail(ErrorKind::invalid, "invalid CPU shares ({}): value must be positive", limits.cpu_shares);
+  if (limits.cpu_shares < 0)
+    return fail(ErrorKind::invalid, "invalid CPU shares ({}): value must be positive", limits.cpu_shares);
   if (limits.blkio_weight != 0 && (limits.blkio_weight < 10 || limits.blkio_weight > 1000))
     return fail(ErrorKind::invalid, "Range of blkio weight is from 10 to 1000");
   for (const UlimitSetting& limit : limits.ulimits) {
-    if (!contains(kLimitNames, limit.name)) return fail(ErrorKind::invalid, "invalid ulimit type: {}", limit.name);
+    if (!contains(kLimitNames, limit.name))
+      return fail(ErrorKind::invalid, "invalid ulimit type: {}", limit.name);
     if (limit.hard != -1 && limit.soft > limit.hard)
-      return fail(ErrorKind::invalid, "ulimit soft limit must be less than or equal to hard limit: {} > {}", limit.soft, limit.hard);
+      return fail(ErrorKind::invalid, "ulimit soft limit must be less than or equal to hard limit: {} > {}",
+                  limit.soft, limit.hard);
   }
   return check_devices(limits);
 }
@@ -284,10 +322,12 @@ Result<void> validate(const Settings& settings, const oci::ContainerConfig& conf
   for (const auto& [name, value] : host.sysctls) TRY(check_sysctl(name, host));
   if (host.shm_size < 0) return fail(ErrorKind::invalid, "SHM size can not be less than 0");
   if (host.oom_score_adj < -1000 || host.oom_score_adj > 1000)
-    return fail(ErrorKind::invalid, "Invalid value {}, range for oom score adj is [-1000, 1000]", host.oom_score_adj);
+    return fail(ErrorKind::invalid, "Invalid value {}, range for oom score adj is [-1000, 1000]",
+                host.oom_score_adj);
   for (const auto& [destination, options] : host.tmpfs)
     if (clean_absolute(destination).empty() || clean_absolute(destination) == "/")
-      return fail(ErrorKind::invalid, "invalid tmpfs mount: '{}' must be an absolute path other than /", destination);
+      return fail(ErrorKind::invalid, "invalid tmpfs mount: '{}' must be an absolute path other than /",
+                  destination);
   TRY(resolve_log_settings(settings, host, ""));
   TRY(parse_mounts(config, host));
   return {};
@@ -297,7 +337,8 @@ Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config,
   std::vector<MountPoint> points;
   std::vector<std::string> taken;
   auto take = [&](const std::string& destination) -> Result<void> {
-    if (contains(taken, destination)) return fail(ErrorKind::invalid, "Duplicate mount point: {}", destination);
+    if (contains(taken, destination))
+      return fail(ErrorKind::invalid, "Duplicate mount point: {}", destination);
     taken.push_back(destination);
     return {};
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that can be refused about a container before anything is made. What passes here is well-formed; whether a
-// path or a device exists is asked when it is used. Messages are Docker's where clients show them to people.
+// Everything that can be refused about a container before anything is made. What passes here is well-formed;
+// whether a path or a device exists is asked when it is used. Messages are Docker's where clients show them
+// to people.
 #pragma once
 #include <string>
 #include <vector>
@@ -14,14 +15,15 @@ namespace berth::engine {
 Result<void> validate(const Settings& settings, const oci::ContainerConfig& config, const HostConfig& host);
 Result<void> validate_limits(const ResourceLimits& limits, unsigned processors);
 
-// -v, --mount, an image's VOLUMEs: as mount points, those of `volumes_from` not included. Anonymous volumes have an
-// empty name still.
+// -v, --mount, an image's VOLUMEs: as mount points, those of `volumes_from` not included. Anonymous volumes
+// have an empty name still.
 Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host);
 
 // Lexically clean, absolute; "" when it is not absolute.
 std::string clean_absolute(std::string_view path);
 
-// kernel.* and fs.mqueue.* that belong to the ipc namespace, net.* that belong to the network namespace; nothing else.
+// kernel.* and fs.mqueue.* that belong to the ipc namespace, net.* that belong to the network namespace;
+// nothing else.
 Result<void> check_sysctl(const std::string& name, const HostConfig& host);
 
 }  // namespace berth::engine

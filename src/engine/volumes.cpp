@@ -35,9 +35,11 @@ Result<void> Volumes::provide(std::vector<MountPoint>& mounts) const {
     }
     mount.source = data;
     if (mount.subpath.empty()) continue;
-    // The volume's content is a container's work: the path is looked up inside it and then named by its real place.
+    // The volume's content is a container's work: the path is looked up inside it and then named by its real
+    // place.
     Fd root = TRY(open_file(data, O_PATH | O_DIRECTORY));
-    std::string below = TRY_AS("volume subpath " + mount.subpath, sys::resolve_in_root(root.get(), mount.subpath));
+    std::string below =
+        TRY_AS("volume subpath " + mount.subpath, sys::resolve_in_root(root.get(), mount.subpath));
     TRY(sys::stat_in_root(root.get(), below));
     mount.source = data + below;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Local volumes: <data-root>/volumes/<name>/_data, a directory each. What a container's mounts need of them; networks
-// and volumes as objects of their own come with another issue.
+// Local volumes: <data-root>/volumes/<name>/_data, a directory each. What a container's mounts need of them;
+// networks and volumes as objects of their own come with another issue.
 #pragma once
 #include <string>
 #include <vector>
@@ -15,10 +15,11 @@ class Volumes {
  public:
   explicit Volumes(const Settings& settings) : settings_(settings) {}
 
-  // Gives every volume among `mounts` its directory (and an anonymous one its name), so that `source` is a host path.
+  // Gives every volume among `mounts` its directory (and an anonymous one its name), so that `source` is a
+  // host path.
   Result<void> provide(std::vector<MountPoint>& mounts) const;
-  // Fills a volume that is empty with what the image has at its destination, owners and modes included. `root` is the
-  // container's file system.
+  // Fills a volume that is empty with what the image has at its destination, owners and modes included.
+  // `root` is the container's file system.
   Result<void> copy_up(const MountPoint& mount, int root) const;
   // Those that provide() named itself.
   void remove_anonymous(const std::vector<MountPoint>& mounts) const;

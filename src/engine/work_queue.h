@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work that must not hold up whoever found it: removals, restarts at start-up. A few threads take it in order; an idle
-// queue has one.
+// Work that must not hold up whoever found it: removals, restarts at start-up. A few threads take it in
+// order; an idle queue has one.
 #pragma once
 #include <condition_variable>
 #include <deque>

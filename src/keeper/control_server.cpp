@@ -46,8 +46,10 @@ void ControlServer::accept_one() {
   if (!accepted) return;
   ucred peer{};
   socklen_t length = sizeof peer;
-  if (getsockopt(accepted.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != geteuid()) return;
-  if (Result<void> served = serve(std::move(accepted)); !served) log_warning("keeper", "{}", served.error().message);
+  if (getsockopt(accepted.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != geteuid())
+    return;
+  if (Result<void> served = serve(std::move(accepted)); !served)
+    log_warning("keeper", "{}", served.error().message);
 }
 
 Result<void> ControlServer::serve(Fd connected) {
@@ -79,7 +81,8 @@ void ControlServer::on_readable(ConnectionId id) {
   if (!open || !*open) close(id);
 }
 
-void ControlServer::send(Connection& connection, MessageKind kind, std::uint64_t request, std::string_view body) {
+void ControlServer::send(Connection& connection, MessageKind kind, std::uint64_t request,
+                         std::string_view body) {
   if (!send_message(connection.socket.get(), kind, request, body, {}, MSG_DONTWAIT)) close(connection.id);
 }
 

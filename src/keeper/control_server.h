@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper's side of protocol.h: the connection of the engine that started it, and a listening socket for engines
-// that come later. Only the keeper's own user may connect. An engine that does not read is dropped: it finds
-// everything in state.json when it comes back.
+// The keeper's side of protocol.h: the connection of the engine that started it, and a listening socket for
+// engines that come later. Only the keeper's own user may connect. An engine that does not read is dropped:
+// it finds everything in state.json when it comes back.
 #pragma once
 #include <functional>
 #include <list>

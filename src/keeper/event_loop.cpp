@@ -47,7 +47,8 @@ int EventLoop::milliseconds_to_next_timer() const {
   if (timers_.empty()) return -1;
   auto next = std::min_element(timers_.begin(), timers_.end(),
                                [](const auto& a, const auto& b) { return a.second.due < b.second.due; });
-  auto wait = std::chrono::ceil<std::chrono::milliseconds>(next->second.due - std::chrono::steady_clock::now());
+  auto wait =
+      std::chrono::ceil<std::chrono::milliseconds>(next->second.due - std::chrono::steady_clock::now());
   return static_cast<int>(std::clamp<std::int64_t>(wait.count(), 0, 3'600'000));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper's event loop: epoll and one-shot timers, one thread. Callbacks may watch, change and forget descriptors,
-// their own included.
+// The keeper's event loop: epoll and one-shot timers, one thread. Callbacks may watch, change and forget
+// descriptors, their own included.
 #pragma once
 #include <chrono>
 #include <cstdint>

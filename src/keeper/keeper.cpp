@@ -91,8 +91,8 @@ Result<std::unique_ptr<Keeper>> Keeper::open(const std::string& run_directory, F
   Settings settings = TRY(decode_settings(text));
   LogWriter log = TRY(LogWriter::open(settings.log));
   EventLoop loop = TRY(EventLoop::create());
-  std::unique_ptr<Keeper> keeper(
-      new Keeper(std::move(loop), std::move(directory), std::move(settings), std::move(network), std::move(log)));
+  std::unique_ptr<Keeper> keeper(new Keeper(std::move(loop), std::move(directory), std::move(settings),
+                                            std::move(network), std::move(log)));
   TRY(keeper->begin(std::move(control)));
   return keeper;
 }
@@ -104,8 +104,10 @@ Keeper::Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, 
       network_(std::move(network)),
       log_(std::move(log)),
       restarts_(settings_.restart, settings_.restart_count),
-      control_(loop_, [this](ControlServer::ConnectionId from, Message message) { on_message(from, std::move(message)); },
-               [this] { on_abandoned(); }),
+      control_(
+          loop_,
+          [this](ControlServer::ConnectionId from, Message message) { on_message(from, std::move(message)); },
+          [this] { on_abandoned(); }),
       streams_(std::make_unique<Streams>(loop_, &log_, settings_.stdin_once, [this] { finish_if_done(); })) {
   state_.keeper_pid = getpid();
   state_.restart_count = settings_.restart_count;
@@ -136,10 +138,15 @@ void Keeper::on_abandoned() {
 
 Result<Reply> Keeper::handle(Message& message) {
   switch (message.kind) {
-    case MessageKind::start: return start();
-    case MessageKind::attach: TRY(attach(message)); return Reply{};
-    case MessageKind::exec: return exec(message);
-    case MessageKind::ping: return Reply{};
+    case MessageKind::start:
+      return start();
+    case MessageKind::attach:
+      TRY(attach(message));
+      return Reply{};
+    case MessageKind::exec:
+      return exec(message);
+    case MessageKind::ping:
+      return Reply{};
     case MessageKind::resize: {
       Resize wanted = TRY(decode_resize(message.body));
       TRY(resize(wanted));
@@ -155,7 +162,8 @@ Result<Reply> Keeper::handle(Message& message) {
       restarts_.set_policy(policy);
       return Reply{};
     }
-    default: return fail(ErrorKind::unsupported, "the keeper knows no message {}", static_cast<int>(message.kind));
+    default:
+      return fail(ErrorKind::unsupported, "the keeper knows no message {}", static_cast<int>(message.kind));
   }
 }
 
@@ -278,8 +286,10 @@ void Keeper::on_child_signal() {
     int status = 0;
     pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
     if (pid <= 0) break;
-    if (pid == state_.pid && state_.phase == Phase::running) on_container_exit(status);
-    else if (execs_.contains(pid)) on_exec_exit(pid, status);
+    if (pid == state_.pid && state_.phase == Phase::running)
+      on_container_exit(status);
+    else if (execs_.contains(pid))
+      on_exec_exit(pid, status);
   }
   finish_if_done();
 }
@@ -299,8 +309,10 @@ void Keeper::on_container_exit(int wait_status) {
   state_.restart_count = restarts_.count();
   publish_state();
   streams_->release_clients();
-  if (delay) schedule_restart(*delay);
-  else end_container();
+  if (delay)
+    schedule_restart(*delay);
+  else
+    end_container();
 }
 
 void Keeper::on_exec_exit(pid_t pid, int wait_status) {
@@ -338,7 +350,8 @@ void Keeper::clean_up_cgroup() {
   if (!group) return;
   Result<std::uint64_t> kills = group->out_of_memory_kills();
   state_.oom_killed = kills && *kills > 0;
-  if (Result<std::vector<pid_t>> members = group->members(); members && !members->empty()) (void)group->kill();
+  if (Result<std::vector<pid_t>> members = group->members(); members && !members->empty())
+    (void)group->kill();
   if (Result<void> removed = group->remove(); !removed) log_warning("keeper", "{}", removed.error().message);
 }
 
@@ -362,11 +375,12 @@ void Keeper::publish_state() {
   malloc_trim(0);
 }
 
-// Called after whatever may have been the last thing to wait for. Execs that ended and whose clients have everything
-// are forgotten from the loop, not from within their own callback.
+// Called after whatever may have been the last thing to wait for. Execs that ended and whose clients have
+// everything are forgotten from the loop, not from within their own callback.
 void Keeper::finish_if_done() {
   loop_.after(std::chrono::nanoseconds(0), [this] {
-    std::erase_if(execs_, [](const auto& entry) { return entry.second.exited && entry.second.streams->idle(); });
+    std::erase_if(execs_,
+                  [](const auto& entry) { return entry.second.exited && entry.second.streams->idle(); });
     if (ended_ && streams_->idle() && execs_.empty()) done_ = true;
   });
 }

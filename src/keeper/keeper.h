@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One container's parent: it creates the container when the engine says start, owns its streams and log, runs execs
-// in it, waits for it, restarts it by its policy, and writes down what happened (state.h). It lives as long as the
-// container does, whatever becomes of the engine.
+// One container's parent: it creates the container when the engine says start, owns its streams and log, runs
+// execs in it, waits for it, restarts it by its policy, and writes down what happened (state.h). It lives as
+// long as the container does, whatever becomes of the engine.
 #pragma once
 #include <sys/types.h>
 

@@ -29,21 +29,30 @@ constexpr auto kByteClass = [] {
 
 void append_escape(std::string& out, char byte) {
   switch (byte) {
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    default: break;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    default:
+      break;
   }
   static constexpr char digits[] = "0123456789abcdef";
   const char text[6] = {'\\', 'u', '0', '0', digits[(byte >> 4) & 15], digits[byte & 15]};
   out.append(text, sizeof text);
 }
 
-std::size_t sequence_length(unsigned char lead) {
-  return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-}
+std::size_t sequence_length(unsigned char lead) { return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2; }
 
 void append_json_text(std::string& out, std::string_view text) {
   std::size_t start = 0;
@@ -108,8 +117,8 @@ void LogWriter::append(Stream stream, std::string_view data, Timestamp time) {
     if (encoded_.size() > kWriteSize) write_out();
   }
   write_out();
-  // A busy log keeps its buffer, since getting it anew for every read costs more than the encoding; a calm one, which
-  // most containers have, gives it back.
+  // A busy log keeps its buffer, since getting it anew for every read costs more than the encoding; a calm
+  // one, which most containers have, gives it back.
   if (calm && encoded_.capacity() > kCalmAppend * 4) encoded_.shrink_to_fit();
 }
 
@@ -125,13 +134,16 @@ void LogWriter::finish(Timestamp time) {
 }
 
 void LogWriter::encode_line(Stream stream, std::string_view line) {
-  if (settings_.maximum_size > 0 && size_ + static_cast<std::int64_t>(encoded_.size()) >= settings_.maximum_size) {
+  if (settings_.maximum_size > 0 &&
+      size_ + static_cast<std::int64_t>(encoded_.size()) >= settings_.maximum_size) {
     write_out();
-    if (size_ >= settings_.maximum_size && !rotate()) dropped_ += line.size();  // goes on in the file that is open
+    if (size_ >= settings_.maximum_size && !rotate())
+      dropped_ += line.size();  // goes on in the file that is open
   }
   encoded_ += R"({"log":")";
   append_json_text(encoded_, line);
-  encoded_ += stream == Stream::output ? R"(","stream":"stdout","time":")" : R"(","stream":"stderr","time":")";
+  encoded_ +=
+      stream == Stream::output ? R"(","stream":"stdout","time":")" : R"(","stream":"stderr","time":")";
   encoded_ += time_;
   encoded_ += "\"}\n";
 }
@@ -142,7 +154,8 @@ void LogWriter::write_out() {
   if (written) {
     size_ += static_cast<std::int64_t>(encoded_.size());
   } else {
-    // What was written of it may end in the middle of a line. Cut it off, so that every line of the file is whole.
+    // What was written of it may end in the middle of a line. Cut it off, so that every line of the file is
+    // whole.
     dropped_ += encoded_.size();
     if (ftruncate(file_.get(), size_) != 0) {
       struct stat info;

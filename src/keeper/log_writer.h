@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container's log in Docker's json-file format: one JSON object a line, {"log":"text\n","stream":"stdout","time":
-// "<RFC 3339>"}. A line longer than 16 KiB becomes several objects, of which only the last one's text ends in a
-// newline. Files rotate: path, path.1, ..., path.<maximum - 1>, oldest last.
+// A container's log in Docker's json-file format: one JSON object a line,
+// {"log":"text\n","stream":"stdout","time":
+// "<RFC 3339>"}. A line longer than 16 KiB becomes several objects, of which only the last one's text ends in
+// a newline. Files rotate: path, path.1, ..., path.<maximum - 1>, oldest last.
 //
 // A full disk loses log lines, never the container: the writer counts what it dropped and goes on.
 #pragma once
@@ -39,9 +40,9 @@ class LogWriter {
   LogSettings settings_;
   Fd file_;
   std::int64_t size_ = 0;
-  std::string encoded_;         // lines of this append, written with one call
-  std::string time_;            // the JSON tail of this append's lines
-  std::string partial_[2];      // a line's beginning, by stream
+  std::string encoded_;     // lines of this append, written with one call
+  std::string time_;        // the JSON tail of this append's lines
+  std::string partial_[2];  // a line's beginning, by stream
   std::uint64_t dropped_ = 0;
 };
 

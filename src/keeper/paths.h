@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lies below the exec root, for one container. The engine writes the first three before it starts a keeper;
-// everything else is the keeper's, and the engine only reads it.
+// What lies below the exec root, for one container. The engine writes the first three before it starts a
+// keeper; everything else is the keeper's, and the engine only reads it.
 //
 //   <exec-root>/containers/<id>/
 //     config.json     OCI runtime configuration of the container
@@ -22,6 +22,7 @@ inline constexpr const char* kErrorLogFile = "keeper.log";
 
 // Descriptors that a keeper is started with.
 inline constexpr int kControlDescriptor = 3;  // connected to the engine that started it
-inline constexpr int kNetworkDescriptor = 4;  // the network namespace to join; absent with --no-network-descriptor
+inline constexpr int kNetworkDescriptor =
+    4;  // the network namespace to join; absent with --no-network-descriptor
 
 }  // namespace berth::keeper

@@ -39,7 +39,8 @@ Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, s
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (!descriptors.empty()) {
-    if (descriptors.size() > kMaximumDescriptors) return fail(ErrorKind::invalid, "too many descriptors in a message");
+    if (descriptors.size() > kMaximumDescriptors)
+      return fail(ErrorKind::invalid, "too many descriptors in a message");
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
     cmsghdr* rights = CMSG_FIRSTHDR(&message);
@@ -98,15 +99,19 @@ Result<std::optional<Message>> MessageReader::next() {
   Header header;
   if (buffered_.size() < sizeof header) return std::nullopt;
   std::memcpy(&header, buffered_.data(), sizeof header);
-  if (header.length > kMaximumBody) return fail(ErrorKind::invalid, "a message of {} bytes is too long", header.length);
+  if (header.length > kMaximumBody)
+    return fail(ErrorKind::invalid, "a message of {} bytes is too long", header.length);
   if (buffered_.size() < sizeof header + header.length) return std::nullopt;
   if (descriptors_.size() < header.descriptors)
     return fail(ErrorKind::invalid, "a message came without its descriptors");
-  Message message{static_cast<MessageKind>(header.kind), header.request,
-                  buffered_.substr(sizeof header, header.length), {}};
+  Message message{static_cast<MessageKind>(header.kind),
+                  header.request,
+                  buffered_.substr(sizeof header, header.length),
+                  {}};
   buffered_.erase(0, sizeof header + header.length);
   if (buffered_.empty()) buffered_.shrink_to_fit();
-  // Descriptors may come along with bytes of an earlier message, never later than the first byte of their own.
+  // Descriptors may come along with bytes of an earlier message, never later than the first byte of their
+  // own.
   auto end = descriptors_.begin() + header.descriptors;
   std::move(descriptors_.begin(), end, std::back_inserter(message.descriptors));
   descriptors_.erase(descriptors_.begin(), end);
@@ -234,8 +239,9 @@ Result<Reply> decode_reply(std::string_view body) {
       error.read("kind", kind);
       error.read("code", reply.error->code);
       error.read("message", reply.error->message);
-      reply.error->kind =
-          kind >= 0 && kind <= static_cast<int>(ErrorKind::system) ? static_cast<ErrorKind>(kind) : ErrorKind::system;
+      reply.error->kind = kind >= 0 && kind <= static_cast<int>(ErrorKind::system)
+                              ? static_cast<ErrorKind>(kind)
+                              : ErrorKind::system;
     });
   });
 }

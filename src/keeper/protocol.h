@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What engine and keeper say to each other, over a stream socket: a fixed header, a JSON body, and up to three
-// descriptors. Both sides ignore members they don't know and refuse kinds they don't know with an error reply, so an
-// engine may be older or newer than the keepers it finds.
+// What engine and keeper say to each other, over a stream socket: a fixed header, a JSON body, and up to
+// three descriptors. Both sides ignore members they don't know and refuse kinds they don't know with an error
+// reply, so an engine may be older or newer than the keepers it finds.
 //
 //   engine                                keeper
 //   ------ attach {..} + client fd ----->         (any time; before start, so that no output is missed)
@@ -12,8 +12,8 @@
 //   <----- reply  {"pid": n}       ------
 //   <----- exec_exited {id, code}  ------         unasked
 //
-// A client descriptor is a connected socket of an API client: the keeper talks to it directly, in Docker's stream
-// format, so attached clients outlive the engine.
+// A client descriptor is a connected socket of an API client: the keeper talks to it directly, in Docker's
+// stream format, so attached clients outlive the engine.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -28,16 +28,16 @@
 namespace berth::keeper {
 
 enum class MessageKind : std::uint32_t {
-  start = 1,           // {}                         -> reply {"pid"}
-  attach = 2,          // Attach + client descriptor -> reply {}
-  resize = 3,          // Resize                     -> reply {}
-  signal = 4,          // Signal                     -> reply {}
-  set_restart = 5,     // {"condition", "maximumRetries"} -> reply {}
-  exec = 6,            // Exec (+ client descriptor) -> reply {"pid"}
-  ping = 7,            // {}                         -> reply {}; what was said before it has been heard then
-  reply = 100,         // the answer to the request of the same number
-  state = 101,         // State
-  exec_exited = 102,   // {"id", "exitCode"}
+  start = 1,          // {}                         -> reply {"pid"}
+  attach = 2,         // Attach + client descriptor -> reply {}
+  resize = 3,         // Resize                     -> reply {}
+  signal = 4,         // Signal                     -> reply {}
+  set_restart = 5,    // {"condition", "maximumRetries"} -> reply {}
+  exec = 6,           // Exec (+ client descriptor) -> reply {"pid"}
+  ping = 7,           // {}                         -> reply {}; what was said before it has been heard then
+  reply = 100,        // the answer to the request of the same number
+  state = 101,        // State
+  exec_exited = 102,  // {"id", "exitCode"}
 };
 
 struct Message {
@@ -49,8 +49,8 @@ struct Message {
 
 inline constexpr std::size_t kMaximumBody = 8u << 20;  // an exec's environment may be large
 
-// Whole messages, blocking. `flags` go to sendmsg: MSG_DONTWAIT makes a full socket an error instead of a wait.
-// A message is never sent in part: after an error the connection is of no more use.
+// Whole messages, blocking. `flags` go to sendmsg: MSG_DONTWAIT makes a full socket an error instead of a
+// wait. A message is never sent in part: after an error the connection is of no more use.
 Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, std::string_view body,
                           std::span<const int> descriptors = {}, int flags = 0);
 
@@ -71,9 +71,9 @@ struct Attach {
   bool input = false;
   bool output = false;
   bool errors = false;
-  bool framed = false;            // Docker's multiplexed stream; never with a terminal
-  std::string detach_keys;        // bytes that end the attachment when typed on a terminal; empty: none
-  std::string initial_input;      // what the client had sent before it was handed over
+  bool framed = false;        // Docker's multiplexed stream; never with a terminal
+  std::string detach_keys;    // bytes that end the attachment when typed on a terminal; empty: none
+  std::string initial_input;  // what the client had sent before it was handed over
 };
 
 struct Resize {

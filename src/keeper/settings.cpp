@@ -7,21 +7,27 @@ namespace berth::keeper {
 
 std::string_view to_text(RestartCondition condition) {
   switch (condition) {
-    case RestartCondition::no: return "no";
-    case RestartCondition::always: return "always";
-    case RestartCondition::unless_stopped: return "unless-stopped";
-    case RestartCondition::on_failure: return "on-failure";
+    case RestartCondition::no:
+      return "no";
+    case RestartCondition::always:
+      return "always";
+    case RestartCondition::unless_stopped:
+      return "unless-stopped";
+    case RestartCondition::on_failure:
+      return "on-failure";
   }
   return "no";
 }
 
 Result<RestartCondition> parse_restart_condition(std::string_view text) {
   if (text.empty()) return RestartCondition::no;
-  for (RestartCondition condition : {RestartCondition::no, RestartCondition::always, RestartCondition::unless_stopped,
-                                     RestartCondition::on_failure})
+  for (RestartCondition condition : {RestartCondition::no, RestartCondition::always,
+                                     RestartCondition::unless_stopped, RestartCondition::on_failure})
     if (text == to_text(condition)) return condition;
-  return fail(ErrorKind::invalid, "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', 'on-failure' "
-              "or 'unless-stopped'", text);
+  return fail(ErrorKind::invalid,
+              "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', 'on-failure' "
+              "or 'unless-stopped'",
+              text);
 }
 
 std::string encode(const Settings& settings) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// keeper.json: what a keeper needs to know besides the OCI configuration. Written by the engine before the keeper
-// starts, read once. Members that a reader does not know are ignored, so that engines and keepers of neighbouring
-// versions understand each other.
+// keeper.json: what a keeper needs to know besides the OCI configuration. Written by the engine before the
+// keeper starts, read once. Members that a reader does not know are ignored, so that engines and keepers of
+// neighbouring versions understand each other.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@ struct RestartPolicy {
   bool operator==(const RestartPolicy&) const = default;
 };
 
-std::string_view to_text(RestartCondition condition);                  // Docker's names; "no" for none
+std::string_view to_text(RestartCondition condition);                     // Docker's names; "no" for none
 Result<RestartCondition> parse_restart_condition(std::string_view text);  // "" is "no"
 
 struct LogSettings {
@@ -33,7 +33,8 @@ struct OverlaySettings {
   std::vector<std::string> lower;  // directories, top first
   std::string upper;
   std::string work;
-  bool is_volatile = false;  // the upper directory need not survive a power cut: the container is removed at its end
+  bool is_volatile =
+      false;  // the upper directory need not survive a power cut: the container is removed at its end
 };
 
 struct Settings {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// state.json: what a keeper has observed of its container. The keeper is its only writer; it replaces the file at
-// every change, before it tells anybody. An engine that was away reads it and knows all that happened.
+// state.json: what a keeper has observed of its container. The keeper is its only writer; it replaces the
+// file at every change, before it tells anybody. An engine that was away reads it and knows all that
+// happened.
 //
 //   created -> running -> exited
 //                 |  ^
@@ -22,14 +23,15 @@ enum class Phase { created, running, restarting, exited };
 struct State {
   Phase phase = Phase::created;
   pid_t keeper_pid = 0;
-  pid_t pid = 0;                      // of the container's first process; 0 when it does not run
-  std::uint64_t pid_start_time = 0;   // field 22 of /proc/<pid>/stat: tells this process from a later one of that number
+  pid_t pid = 0;  // of the container's first process; 0 when it does not run
+  std::uint64_t pid_start_time =
+      0;  // field 22 of /proc/<pid>/stat: tells this process from a later one of that number
   Timestamp started_at;
   Timestamp finished_at;
-  int exit_code = 0;                  // 128 + signal when killed by one
+  int exit_code = 0;  // 128 + signal when killed by one
   bool oom_killed = false;
   int restart_count = 0;
-  std::string error;                  // why the last start failed; empty when it did not
+  std::string error;  // why the last start failed; empty when it did not
 };
 
 std::string encode(const State& state);

@@ -18,9 +18,14 @@ constexpr std::size_t kInputBuffer = 64 * 1024;  // read from clients ahead of t
 
 // Docker's frame header: stream, three zeros, length in network order.
 std::array<char, 8> frame_header(Stream stream, std::size_t length) {
-  return {static_cast<char>(stream),      0, 0, 0,
-          static_cast<char>(length >> 24), static_cast<char>(length >> 16),
-          static_cast<char>(length >> 8),  static_cast<char>(length)};
+  return {static_cast<char>(stream),
+          0,
+          0,
+          0,
+          static_cast<char>(length >> 24),
+          static_cast<char>(length >> 16),
+          static_cast<char>(length >> 8),
+          static_cast<char>(length)};
 }
 
 void set_nonblocking(const Fd& descriptor) {
@@ -132,7 +137,8 @@ void Streams::deliver(Stream stream, std::string_view data) {
     ClientPosition current = client++;
     const bool wanted = stream == Stream::errors ? current->options.errors : current->options.output;
     if (!wanted || current->closing) continue;
-    send_to(*current, current->options.framed ? std::string_view(header.data(), header.size()) : std::string_view{},
+    send_to(*current,
+            current->options.framed ? std::string_view(header.data(), header.size()) : std::string_view{},
             data);
     if (current->closing && current->outgoing.empty()) remove(current);
   }
@@ -140,7 +146,8 @@ void Streams::deliver(Stream stream, std::string_view data) {
 
 void Streams::send_to(Client& client, std::string_view head, std::string_view data) {
   if (client.outgoing.empty()) {
-    iovec parts[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(data.data()), data.size()}};
+    iovec parts[2] = {{const_cast<char*>(head.data()), head.size()},
+                      {const_cast<char*>(data.data()), data.size()}};
     msghdr message{};
     message.msg_iov = parts;
     message.msg_iovlen = 2;
@@ -176,7 +183,8 @@ void Streams::flush(Client& client) {
 void Streams::on_client(ClientPosition client, std::uint32_t events) {
   if (events & EPOLLOUT) flush(*client);
   if (events & (EPOLLHUP | EPOLLERR)) {
-    for (int chunks = 0; chunks < 32 && !client->input_ended; ++chunks) receive_from(client);  // sent before it hung up
+    for (int chunks = 0; chunks < 32 && !client->input_ended; ++chunks)
+      receive_from(client);  // sent before it hung up
     client->closing = true;
     client->outgoing.clear();
   } else if (events & EPOLLIN) {
@@ -265,19 +273,23 @@ bool Streams::clogged() const {
 void Streams::refresh_watches() {
   auto set = [&](int descriptor, std::uint32_t& current, std::uint32_t wanted, EventLoop::Callback callback) {
     if (descriptor < 0 || wanted == current) return;
-    if (wanted == 0) loop_.forget(descriptor);
-    else if (current == 0) (void)loop_.watch(descriptor, wanted, std::move(callback));
-    else loop_.change(descriptor, wanted);
+    if (wanted == 0)
+      loop_.forget(descriptor);
+    else if (current == 0)
+      (void)loop_.watch(descriptor, wanted, std::move(callback));
+    else
+      loop_.change(descriptor, wanted);
     current = wanted;
   };
   const bool readable = adopted_ && !clogged();
   const bool input_waits = adopted_ && !pending_input_.empty();
   constexpr std::uint32_t nothing = 0, in = EPOLLIN, out = EPOLLOUT, gone = EPOLLERR;
   const std::uint32_t terminal_writable = ends_.terminal && input_waits ? out : nothing;
-  set(ends_.output.get(), watched_output_, (readable ? in : nothing) | terminal_writable, [this](std::uint32_t events) {
-    if (events & EPOLLOUT) write_input();
-    on_output(Stream::output, events);
-  });
+  set(ends_.output.get(), watched_output_, (readable ? in : nothing) | terminal_writable,
+      [this](std::uint32_t events) {
+        if (events & EPOLLOUT) write_input();
+        on_output(Stream::output, events);
+      });
   set(ends_.errors.get(), watched_errors_, readable ? in : nothing,
       [this](std::uint32_t events) { on_output(Stream::errors, events); });
   set(ends_.input.get(), watched_input_, input_waits ? out : nothing, [this](std::uint32_t) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The standard streams of one process (a container's first, or an exec's): what it writes goes to the log and to
-// every attached client, what clients send goes to its standard input.
+// The standard streams of one process (a container's first, or an exec's): what it writes goes to the log and
+// to every attached client, what clients send goes to its standard input.
 //
 // Lifecycle: construct, attach clients (also before the process exists, so that they miss nothing), adopt the
-// process's ends, and once it has exited drain() and release_clients(). The object may go when idle() is true.
+// process's ends, and once it has exited drain() and release_clients(). The object may go when idle() is
+// true.
 //
-// A client that does not read holds at most kClientBuffer bytes; past that the process's output waits, as it would
-// on a full pipe. Nothing is dropped and memory stays flat.
+// A client that does not read holds at most kClientBuffer bytes; past that the process's output waits, as it
+// would on a full pipe. Nothing is dropped and memory stays flat.
 #pragma once
 #include <functional>
 #include <list>
@@ -42,11 +43,11 @@ class Streams {
   Result<void> adopt(ProcessEnds ends);
   Result<void> resize(std::uint16_t rows, std::uint16_t columns);
 
-  // The process has exited: reads what it left in its pipes, without waiting for others that hold them open, and ends
-  // the log's last line.
+  // The process has exited: reads what it left in its pipes, without waiting for others that hold them open,
+  // and ends the log's last line.
   void drain();
-  // Lets every client go once it has everything. After the exit is made known, so that a client that sees the end of
-  // its stream and asks finds it.
+  // Lets every client go once it has everything. After the exit is made known, so that a client that sees the
+  // end of its stream and asks finds it.
   void release_clients();
   bool idle() const { return clients_.empty(); }
 
@@ -56,10 +57,10 @@ class Streams {
   struct Client {
     Fd socket;
     Attach options;
-    std::string outgoing;      // not yet taken by the client
-    std::size_t sent = 0;      // of `outgoing`
+    std::string outgoing;  // not yet taken by the client
+    std::size_t sent = 0;  // of `outgoing`
     bool input_ended = false;
-    bool closing = false;      // goes when `outgoing` is empty
+    bool closing = false;          // goes when `outgoing` is empty
     std::size_t matched_keys = 0;  // of the detach sequence, held back so far
     std::uint32_t watched = 0;
   };
@@ -89,7 +90,7 @@ class Streams {
   std::function<void()> changed_;
   ProcessEnds ends_;
   std::list<Client> clients_;
-  std::string pending_input_;     // taken from clients, not yet by the process
+  std::string pending_input_;  // taken from clients, not yet by the process
   bool input_end_requested_ = false;
   bool adopted_ = false;
   bool drained_ = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// berth-init -- PROGRAM [ARGUMENTS...]: the first process of a container that was run with --init. It starts the
-// program, passes every signal on to it, reaps whatever else ends, and exits as the program did.
+// berth-init -- PROGRAM [ARGUMENTS...]: the first process of a container that was run with --init. It starts
+// the program, passes every signal on to it, reaps whatever else ends, and exits as the program did.
 //
 // It lives inside the container, so it is static, allocates nothing and trusts nothing.
 #include <errno.h>
@@ -15,7 +15,8 @@
 namespace {
 
 void complain(const char* program, const char* why) {
-  for (const char* part : {"berth-init: ", program, ": ", why, "\n"}) (void)!write(STDERR_FILENO, part, strlen(part));
+  for (const char* part : {"berth-init: ", program, ": ", why, "\n"})
+    (void)!write(STDERR_FILENO, part, strlen(part));
 }
 
 // In the child: its own group on the terminal, signals as they were.

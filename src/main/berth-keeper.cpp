@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// berth-keeper RUN-DIRECTORY [--no-network-descriptor]: started by berthd, one a container. keeper/paths.h says what
-// it finds in its directory and which descriptors it is given.
+// berth-keeper RUN-DIRECTORY [--no-network-descriptor]: started by berthd, one a container. keeper/paths.h
+// says what it finds in its directory and which descriptors it is given.
 #include <cstring>
 
 #include "base/log.h"

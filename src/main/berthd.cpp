@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // berthd: the engine. Flags, wiring, signals; everything else is in the rooms below.
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <grp.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include <CLI/CLI.hpp>
 
 #include "api/api.h"
 #include "base/file.h"
@@ -64,8 +65,10 @@ Result<engine::DaemonOptions> configure(const CommandLine& line) {
   const auto& table = engine::daemon_options();
   for (std::size_t i = 0; i < table.size(); ++i) {
     if (line.values[i].empty()) continue;
-    if (!table[i].apply) log_warning("berthd", "--{} has no effect here", table[i].flag);
-    else TRY_AS("--" + std::string(table[i].flag), table[i].apply(options, line.values[i]));
+    if (!table[i].apply)
+      log_warning("berthd", "--{} has no effect here", table[i].flag);
+    else
+      TRY_AS("--" + std::string(table[i].flag), table[i].apply(options, line.values[i]));
   }
   Result<std::string> file = read_file(options.config_file);
   if (!file && options.config_file_given) return std::unexpected(std::move(file).error());
@@ -87,11 +90,14 @@ std::optional<gid_t> group_id(const std::string& name) {
 Result<http::Listener> listen_on_tcp(const engine::DaemonOptions& options, std::string_view address) {
   std::shared_ptr<http::TlsContext> tls;
   if (options.tls || options.tls_verify) {
-    tls = TRY(http::make_server_tls({options.tls_certificate, options.tls_key,
-                                     options.tls_verify ? options.tls_ca : std::string()}));
+    tls = TRY(http::make_server_tls(
+        {options.tls_certificate, options.tls_key, options.tls_verify ? options.tls_ca : std::string()}));
   } else if (!options.allow_plain_tcp) {
-    return fail(ErrorKind::denied, "refusing to listen on tcp://{} without TLS: whoever reaches it would be root here; give "
-                "--tlsverify with --tlscacert, --tlscert and --tlskey, or --allow-plain-tcp if that is wanted", address);
+    return fail(
+        ErrorKind::denied,
+        "refusing to listen on tcp://{} without TLS: whoever reaches it would be root here; give "
+        "--tlsverify with --tlscacert, --tlscert and --tlskey, or --allow-plain-tcp if that is wanted",
+        address);
   } else {
     log_warning("berthd", "listening on tcp://{} without TLS: whoever reaches it is root here", address);
   }
@@ -110,18 +116,22 @@ Result<std::vector<http::Listener>> listen(const engine::DaemonOptions& options,
     std::string_view text = host;
     if (text.starts_with("unix://")) {
       const std::string path(text.substr(7));
-      if (!path.starts_with('/')) return fail(ErrorKind::invalid, "'{}' is not a socket's absolute path", host);
+      if (!path.starts_with('/'))
+        return fail(ErrorKind::invalid, "'{}' is not a socket's absolute path", host);
       TRY(make_directories(path.substr(0, std::max<std::size_t>(1, path.rfind('/'))), 0755));
       std::optional<gid_t> group = group_id(options.group);
       listeners.push_back(TRY(http::listen_unix(path, group ? 0660 : 0600, group)));
     } else if (text.starts_with("tcp://")) {
       listeners.push_back(TRY(listen_on_tcp(options, text.substr(6))));
     } else if (text.starts_with("fd://")) {
-      if (inherited.empty()) return fail(ErrorKind::invalid, "no sockets were passed for fd://: is this started by a socket unit?");
+      if (inherited.empty())
+        return fail(ErrorKind::invalid,
+                    "no sockets were passed for fd://: is this started by a socket unit?");
       for (Fd& socket : inherited) listeners.push_back(TRY(http::adopt_listener(std::move(socket))));
       inherited.clear();
     } else {
-      return fail(ErrorKind::invalid, "cannot listen on '{}': use unix:///path, tcp://host:port or fd://", host);
+      return fail(ErrorKind::invalid, "cannot listen on '{}': use unix:///path, tcp://host:port or fd://",
+                  host);
     }
   }
   return listeners;
@@ -153,9 +163,12 @@ Result<void> serve(const CommandLine& line) {
 
   std::vector<Fd> inherited = http::take_systemd_sockets();
   engine::DaemonOptions options = TRY(configure(line));
-  if (options.settings.debug || options.log_level == "debug") set_log_level(LogLevel::debug);
-  else if (options.log_level == "warn") set_log_level(LogLevel::warning);
-  else if (options.log_level == "error" || options.log_level == "fatal") set_log_level(LogLevel::error);
+  if (options.settings.debug || options.log_level == "debug")
+    set_log_level(LogLevel::debug);
+  else if (options.log_level == "warn")
+    set_log_level(LogLevel::warning);
+  else if (options.log_level == "error" || options.log_level == "fatal")
+    set_log_level(LogLevel::error);
   if (geteuid() != 0) return fail(ErrorKind::denied, "the engine must be run as root");
 
   std::unique_ptr<engine::Engine> engine = TRY(engine::Engine::open(options.settings));

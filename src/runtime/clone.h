@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parent's side of starting a child: clone3, its ids, its cgroup, its words.
 #pragma once
-#include <span>
 #include <sys/types.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,9 +22,9 @@ class Child {
  public:
   // `body` is called in the child with its end of the channel and must not return.
   struct Request {
-    std::uint64_t namespaces = 0;  // CLONE_NEW*
-    int pid_namespace = -1;        // to be born into: a namespace's descriptor or a pidfd
-    int cgroup = -1;               // a v2 directory to be born into
+    std::uint64_t namespaces = 0;    // CLONE_NEW*
+    int pid_namespace = -1;          // to be born into: a namespace's descriptor or a pidfd
+    int cgroup = -1;                 // a v2 directory to be born into
     std::span<const Fd> tasks = {};  // of v1 groups, to be entered first of all: Cgroup::open_tasks_files
   };
   template <class Body>

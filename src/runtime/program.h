@@ -75,8 +75,8 @@ class Program {
   // Makes a terminal on the devpts whose root is `devpts` and returns the master; the other end becomes 0, 1
   // and 2.
   int take_terminal(const ChildChannel& channel, int devpts) const noexcept;
-  // Closes what was used on the way, but the channel and one more (-1: none): a working directory or a program
-  // named /proc/self/fd/<n> finds nothing.
+  // Closes what was used on the way, but the channel and one more (-1: none): a working directory or a
+  // program named /proc/self/fd/<n> finds nothing.
   void drop_descriptors(const ChildChannel& channel, int kept) const noexcept;
   // Everything up to exec that needs no filter.
   void become_user(const ChildChannel& channel) const noexcept;

@@ -315,7 +315,8 @@ Result<void> Cgroup::add(pid_t process) const {
     Result<void> written = write_existing(directory_in(hierarchy) + "/cgroup.procs", std::to_string(process));
     if (!written && written.error().code == ENOENT) continue;
     if (!written)
-      return fail_errno(written.error().code, "cannot move process {} into the control group {}", process, path_);
+      return fail_errno(written.error().code, "cannot move process {} into the control group {}", process,
+                        path_);
     anywhere = true;
   }
   if (!anywhere) return fail(ErrorKind::not_found, "there is no control group {}", path_);

@@ -102,9 +102,10 @@ class Cgroup {
   Result<void> add(pid_t process) const;
   // The v2 directory, for clone3's CLONE_INTO_CGROUP; an empty Fd when there is no v2 tree.
   Result<Fd> open_unified() const;
-  // The `tasks` files of the group in the v1 hierarchies, for a process of one thread that writes "0" to each and so
-  // enters the group by itself. That is much cheaper than add(): for another process, or for one of many threads, the
-  // kernel stops all forks on the machine first, which takes an RCU grace period (milliseconds).
+  // The `tasks` files of the group in the v1 hierarchies, for a process of one thread that writes "0" to each
+  // and so enters the group by itself. That is much cheaper than add(): for another process, or for one of
+  // many threads, the kernel stops all forks on the machine first, which takes an RCU grace period
+  // (milliseconds).
   Result<std::vector<Fd>> open_tasks_files() const;
 
   bool exists() const;

@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 # An emulated processor is 10 to 20 times slower than the one that the checks' time limits were made for. Stretch
 # those; what a check measures itself stays as it is.
 cat >"$work/timeout" <<'END'
-#!/bin/sh
+#!/bin/bash
 # timeout(1), ten times as patient: timeout -k 5 SECONDS COMMAND...
 if [ "$1" = -k ]; then shift 2; fi
 seconds=$1
