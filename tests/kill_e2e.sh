@@ -144,7 +144,7 @@ client_survives() { # an attached client has its own connection to the keeper
   after=$(wc -l <"$work/ticks")
   [ "$after" -gt "$before" ] || { echo "no output without an engine: $before lines, then $after"; cat "$work/ticks.err"; engine_start main; b rm -f talker; return 1; }
   engine_start main
-  wait $client || status=$?
+  wait $client || true # its exit code is checked by the container's
   is "$(seq 0 29 | sed 's/^/tick /')" "$(cat "$work/ticks")" "output"
   is "exited 5" "$(b inspect -f '{{.State.Status}} {{.State.ExitCode}}' talker)"
   b rm talker

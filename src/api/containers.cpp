@@ -126,9 +126,13 @@ Result<ListQuery> read_list_query(Call& call) {
                          {"id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume",
                           "network", "publish", "expose", "health", "is-task", "isolation"}));
   query.all = call.flag("all") || query.filters.contains("status") || query.filters.contains("exited");
-  if (auto limit = parse_integer<int>(call.parameter("limit")); limit && *limit > 0) {
-    query.limit = static_cast<std::size_t>(*limit);
-    query.all = true;
+  if (std::string_view text = call.parameter("limit"); !text.empty()) {
+    auto limit = parse_integer<int>(text);
+    if (!limit) return fail(ErrorKind::invalid, "invalid limit '{}': must be a number", text);
+    if (*limit > 0) {
+      query.limit = static_cast<std::size_t>(*limit);
+      query.all = true;
+    }
   }
   for (const std::string& status : query.filters["status"])
     if (std::string_view(" created restarting running removing paused exited dead ")

@@ -78,15 +78,25 @@ Result<void> check_unsupported(const HostConfig& host) {
   return {};
 }
 
+// The kernel ends a string at a NUL: what follows it would be dropped silently.
+Result<void> check_no_nul(std::string_view what, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts)
+    if (text.find('\0') != std::string::npos) return fail(ErrorKind::invalid, "{} holds a NUL byte", what);
+  return {};
+}
+
 Result<void> check_config(const oci::ContainerConfig& config) {
+  TRY(check_no_nul("the command", config.cmd.value_or(std::vector<std::string>())));
+  TRY(check_no_nul("the entrypoint", config.entrypoint.value_or(std::vector<std::string>())));
+  TRY(check_no_nul("an environment variable", config.env));
+  TRY(check_no_nul("the configuration",
+                   {config.working_dir, config.user, config.hostname, config.domainname}));
   if (!config.working_dir.empty() && config.working_dir.front() != '/')
     return fail(ErrorKind::invalid, "the working directory '{}' is invalid, it needs to be an absolute path",
                 config.working_dir);
   for (const std::string& entry : config.env) {
     if (entry.empty() || entry.front() == '=')
       return fail(ErrorKind::invalid, "invalid environment variable: {}", entry);
-    if (entry.find('\0') != std::string::npos)
-      return fail(ErrorKind::invalid, "an environment variable holds a NUL byte");
   }
   if (config.hostname.size() > 63 || config.hostname.find_first_of("/ \n\t") != std::string::npos)
     return fail(ErrorKind::invalid, "invalid hostname: '{}'", config.hostname);
