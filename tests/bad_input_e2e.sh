@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What is wrong is refused: with the right exit status or HTTP status, with one clear sentence, and leaving nothing.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
 
 traces() { # what may not have changed
@@ -10,7 +11,6 @@ traces() { # what may not have changed
 }
 same_traces() { [ "$(traces)" = "$(cat "$work/before")" ]; }
 nothing_changed() {
-  local said
   eventually 5 same_traces || { traces | diff "$work/before" -; return 1; }
 }
 # A group of cases, after which everything is as it was.

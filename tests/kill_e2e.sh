@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The engine and its keepers are killed at any moment. What was acknowledged is still there, what runs runs on, nothing
 # is left behind.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
 
 rounds=${ROUNDS:-20}
@@ -131,7 +132,7 @@ removed_by_itself_while_dead() {
 no_container() { ! b inspect "$1" >/dev/null 2>&1; }
 
 client_survives() { # an attached client has its own connection to the keeper
-  local client status=0
+  local client
   LIMIT=30 b run --name talker box sh -c 'n=0; while [ $n -lt 30 ]; do echo "tick $n"; n=$((n + 1)); sleep 0.1; done; exit 5' \
     >"$work/ticks" 2>"$work/ticks.err" &
   client=$!

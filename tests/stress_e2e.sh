@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Many containers at once: every one does what it was told, and afterwards nothing is left and nothing has grown.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
 
 runs=${RUNS:-200} at_once=${AT_ONCE:-30}
