@@ -10,10 +10,6 @@ rounds=${ROUNDS:-20}
 engine_kill() { kill -9 "$(engine_pid main)"; eventually 10 gone "$(engine_pid main)"; }
 engine_again() { engine_kill && engine_start main; }
 pid_of() { b inspect -f '{{.State.Pid}}' "$1"; }
-keeper_of() { # container
-  grep -lzs "^$work/main/run/containers/$(b inspect -f '{{.Id}}' "$1")\$" /proc/[0-9]*/cmdline | cut -d/ -f3
-}
-
 # --- the engine dies at random moments ---
 
 # Clients that do one thing after another until the engine is gone, and note what was acknowledged.

@@ -69,9 +69,14 @@ bridge_of() {
 # Keepers, and whatever else was started with a path of this engine. The engine itself is left out.
 processes_of() { # name
   {
-    grep -lzs "^$work/$1/run/" /proc/[0-9]*/cmdline | cut -d/ -f3
-    find /sys/fs/cgroup/*/"$groups/$1" "/sys/fs/cgroup/$groups/$1" -name cgroup.procs -exec cat {} + 2>/dev/null
-  } | grep -vx "$(engine_pid "$1")" | sort -nu
+    { grep -lzs "^$work/$1/run/" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3
+    find /sys/fs/cgroup/*/"$groups/$1" "/sys/fs/cgroup/$groups/$1" -name cgroup.procs -exec cat {} + 2>/dev/null || true
+  } | sed "/^$(engine_pid "$1")\$/d" | sort -nu
+}
+
+keeper_of() { # container of the engine "main"
+  # Processes come and go meanwhile, for which grep's exit status is an error.
+  { grep -lzs "^$work/main/run/containers/$(b inspect -f '{{.Id}}' "$1")\$" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3
 }
 
 interfaces_of() { # name
