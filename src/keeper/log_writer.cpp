@@ -137,8 +137,7 @@ void LogWriter::encode_line(Stream stream, std::string_view line) {
   if (settings_.maximum_size > 0 &&
       size_ + static_cast<std::int64_t>(encoded_.size()) >= settings_.maximum_size) {
     write_out();
-    if (size_ >= settings_.maximum_size && !rotate())
-      dropped_ += line.size();  // goes on in the file that is open
+    if (size_ >= settings_.maximum_size) (void)rotate();  // if that fails: goes on in the file that is open
   }
   encoded_ += R"({"log":")";
   append_json_text(encoded_, line);

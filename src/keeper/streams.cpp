@@ -288,7 +288,12 @@ void Streams::refresh_watches() {
   set(ends_.output.get(), watched_output_, (readable ? in : nothing) | terminal_writable,
       [this](std::uint32_t events) {
         if (events & EPOLLOUT) write_input();
-        on_output(Stream::output, events);
+        // Room for input says nothing about output: reading on would fill the buffers of clients that don't
+        // read.
+        if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
+          on_output(Stream::output, events);
+        else
+          refresh_watches();
       });
   set(ends_.errors.get(), watched_errors_, readable ? in : nothing,
       [this](std::uint32_t events) { on_output(Stream::errors, events); });
