@@ -13,7 +13,7 @@ terminal() {
   local out
   out=$(on_terminal "berth run --rm -t box sh -c 'test -t 0 && test -t 1 && tty; echo done'" </dev/null | tr -d '\r')
   contains "$out" /dev/pts/0
-  contains "$out" done
+  contains "$out" "done"
   out=$(b run --rm box sh -c 'test -t 1 || echo none')
   is none "$out"
 }
