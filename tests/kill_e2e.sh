@@ -229,7 +229,7 @@ case_of "a killed keeper: the container ends with 255 and can be started" keeper
 case_of "a keeper killed while the engine is dead" keeper_killed_while_dead
 case_of "a second engine on the same root is refused" second_on_same_root
 case_of "two engines side by side" two_engines
-for ((round = 1; round <= rounds && SECONDS < 80; round++)); do # on a busy machine, fewer
+for ((round = 1; round <= rounds && SECONDS < 60; round++)); do # on a busy machine, fewer
   case_of "kill -9 at a random moment, round $round" killed_at_random "$round"
 done
 engine_use main

@@ -217,11 +217,13 @@ ends_clean() { # name: after everything was removed and the engine was told to e
 
 clean_up() {
   local file pid name
+  # Found by the path in their arguments, since the directory itself may have been taken away.
+  for pid in $(grep -lzsF "$work/" /proc/[0-9]*/cmdline | cut -d/ -f3); do
+    case $(cat "/proc/$pid/comm" 2>/dev/null) in berthd | berth-keeper*) kill -9 "$pid" 2>/dev/null ;; esac
+  done
   for file in "$work"/*/engine.pid; do
     [ -f "$file" ] || continue
     name=$(basename "$(dirname "$file")")
-    pid=$(cat "$file")
-    [ "$(readlink "/proc/$pid/exe")" != "$BERTH_BIN/berthd" ] || kill -9 "$pid" 2>/dev/null
     engine_forget "$name" 2>/dev/null
   done
   if [ $failed = 0 ]; then rm -rf --one-file-system "$work"; else echo "(kept: $work)"; fi
@@ -236,7 +238,7 @@ finish() {
     name=$(basename "$(dirname "$file")")
     if engine_answers "$name"; then
       case_of "nothing of the engine \"$name\" is left" ends_clean "$name"
-    elif [ ! -f "$work/$name/ended" ]; then
+    else
       case_of "the engine \"$name\" is alive to the end" false
     fi
   done

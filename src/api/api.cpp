@@ -10,9 +10,6 @@
 #include "base/text.h"
 
 namespace berth::api {
-namespace {
-
-// Takes "/v1.44" off the path. No version means the newest.
 Result<int> take_version(std::string_view& path) {
   if (path.size() < 4 || !path.starts_with("/v") || path[2] < '0' || path[2] > '9') return kNewestVersion;
   const std::size_t end = std::min(path.find('/', 1), path.size());
@@ -31,6 +28,8 @@ Result<int> take_version(std::string_view& path) {
   path.remove_prefix(end);
   return *minor;
 }
+
+namespace {
 
 void answer(const Router& router, engine::Engine& engine, http::Exchange& exchange) {
   const http::Request& request = exchange.request();

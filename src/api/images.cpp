@@ -87,9 +87,18 @@ json::array removal_documents(const std::vector<image::Removal>& removals) {
 }
 
 Result<void> remove(Call& call) {
-  std::vector<image::Removal> removals = TRY(call.engine.images().remove(
-      call.path.at("name"), call.flag("force"), call.flag("noprune"), call.engine.image_users()));
-  return send_json(call, 200, removal_documents(removals));
+  auto attempt = [&] {
+    return call.engine.images().remove(call.path.at("name"), call.flag("force"), call.flag("noprune"),
+                                       call.engine.image_users());
+  };
+  Result<std::vector<image::Removal>> removals = attempt();
+  // Removing is the way out of a full disk.
+  if (!removals && removals.error().kind == ErrorKind::exhausted && call.engine.reserve().spend()) {
+    removals = attempt();
+    call.engine.reserve().replenish();
+  }
+  if (!removals) return std::unexpected(std::move(removals).error());
+  return send_json(call, 200, removal_documents(*removals));
 }
 
 Result<void> tag(Call& call) {

@@ -74,9 +74,10 @@ Result<json::value> read_json(Call& call, bool optional) {
   return document;
 }
 
-Result<Filters> read_filters(Call& call) {
+Result<Filters> read_filters(Call& call) { return parse_filters(call.parameter("filters")); }
+
+Result<Filters> parse_filters(std::string_view text) {
   Filters filters;
-  std::string_view text = call.parameter("filters");
   if (text.empty()) return filters;
   Result<json::value> parsed = parse_json(text, "filters");
   if (!parsed || !parsed->is_object())

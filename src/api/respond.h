@@ -25,6 +25,7 @@ Result<json::value> read_json(Call& call, bool optional = false);
 // {"label":["a=b"]} and {"label":{"a=b":true}}.
 using Filters = std::map<std::string, std::vector<std::string>>;
 Result<Filters> read_filters(Call& call);
+Result<Filters> parse_filters(std::string_view text);  // "" is none
 Result<void> check_filter_names(const Filters& filters, std::initializer_list<std::string_view> known);
 // Whether the labels have all of "name" and "name=value".
 bool labels_match(const std::map<std::string, std::string>& labels, const std::vector<std::string>& wanted);

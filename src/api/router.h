@@ -30,6 +30,9 @@ struct Call {
 // Answers through the exchange; a returned error becomes an error answer if nothing has been sent yet.
 using Handler = std::function<Result<void>(Call&)>;
 
+// Takes "/v1.44" off the path and gives 44. No version means the newest; one out of range is an error.
+Result<int> take_version(std::string_view& path);
+
 class Router {
  public:
   void add(std::string_view method, std::string_view pattern, Handler handler);

@@ -31,6 +31,8 @@ Result<std::string> parse_detach_keys(std::string_view text) {
     constexpr std::string_view control = "ctrl-";
     if (key.size() == 1) {
       keys += key;
+    } else if (key == "DEL") {
+      keys += '\x7f';
     } else if (key.starts_with(control) && key.size() == control.size() + 1) {
       char letter = key.back();
       if (letter >= 'a' && letter <= 'z')

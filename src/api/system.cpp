@@ -339,6 +339,14 @@ Result<void> inspect_network(Call& call) {
   return send_json(call, 200, network_document(call.engine, name));
 }
 
+Result<void> prune_networks(Call& call) {
+  return send_json(call, 200, json::object{{"NetworksDeleted", nullptr}});
+}
+
+Result<void> prune_build_cache(Call& call) {
+  return send_json(call, 200, json::object{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}});
+}
+
 Result<void> list_volumes(Call& call) {
   return send_json(call, 200, json::object{{"Volumes", json::array()}, {"Warnings", nullptr}});
 }
@@ -364,6 +372,8 @@ void add_unavailable_routes(Router& router) {
   router.add("GET", "/plugins", no_plugins);
   router.add("GET", "/networks", list_networks);
   router.add("GET", "/networks/{id}", inspect_network);
+  router.add("POST", "/networks/prune", prune_networks);
+  router.add("POST", "/build/prune", prune_build_cache);
   router.add("GET", "/volumes", list_volumes);
 }
 

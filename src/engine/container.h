@@ -39,9 +39,10 @@ struct MountPoint {
   std::string propagation;
   std::string subpath;
   bool read_only = false;
-  bool recursive = true;       // a bind takes what is mounted below along
-  bool create_source = false;  // -v makes a missing host directory, --mount does not
-  bool copy_up = false;        // a fresh volume is filled with what the image has there
+  bool read_only_below = true;  // read_only holds for what is mounted below as well
+  bool recursive = true;        // a bind takes what is mounted below along
+  bool create_source = false;   // -v makes a missing host directory, --mount does not
+  bool copy_up = false;         // a fresh volume is filled with what the image has there
 };
 
 // What is written to the database and survives everything.

@@ -94,7 +94,9 @@ Result<void> Engine::open_storage() {
     events_.publish(std::move(event));
   };
   images_ = TRY(image::ImageStore::open(std::move(options)));
-  registry_ = std::make_unique<Registry>(*database_);
+  reserve_ = std::make_unique<DiskReserve>(settings_.data_root + "/reserve");
+  reserve_->replenish();
+  registry_ = std::make_unique<Registry>(*database_, *reserve_);
   std::vector<std::string> damaged = TRY(registry_->load());
   for (const std::string& what : damaged) log_error("engine", "left out: {}", what);
   for (const ContainerPointer& container : registry_->all())
@@ -141,7 +143,8 @@ Result<void> Engine::start_services() {
   launcher_ =
       std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
                                  Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
-  lifecycle_ = std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, events_, work_);
+  lifecycle_ =
+      std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, *reserve_, events_, work_);
   execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);
   health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);
   creator_ = std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *lifecycle_);

@@ -51,6 +51,7 @@ class Engine {
   EventBus& events() { return events_; }
   network::BridgeNetwork* bridge() { return bridge_.get(); }
   db::Database& database() { return *database_; }
+  DiskReserve& reserve() { return *reserve_; }
 
   image::UsersOf image_users();
 
@@ -70,6 +71,7 @@ class Engine {
   std::unique_ptr<db::Database> database_;
   std::optional<layers::LayerStore> layers_;
   std::unique_ptr<image::ImageStore> images_;
+  std::unique_ptr<DiskReserve> reserve_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<RootFileSystems> roots_;
   std::unique_ptr<Volumes> volumes_;

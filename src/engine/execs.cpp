@@ -122,7 +122,8 @@ Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std
                        record.host_config.group_add));
   keeper::Exec message;
   message.id = id;
-  message.process = oci::to_text(make_exec_process(record, user, config.options, launcher_.capabilities()));
+  message.process = oci::to_text(
+      make_exec_process(launcher_.settings(), record, user, config.options, launcher_.capabilities()));
   message.open_stdin = config.attach_stdin;
   message.attach = std::move(attach);
   const int descriptor = client.get();

@@ -140,6 +140,7 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   for (const DeviceMapping& mapping : host.resources.devices) {
     std::vector<oci::Device> found = TRY(lookup_device(mapping));
     facts.devices.insert(facts.devices.end(), found.begin(), found.end());
+    facts.device_permissions.resize(facts.devices.size(), mapping.permissions);
   }
   if (host.privileged) facts.host_devices = all_host_devices();
   for (const auto* list : {&host.resources.blkio_device_read_bps, &host.resources.blkio_device_write_bps,
@@ -186,8 +187,9 @@ Result<void> Launcher::share_namespaces(const ContainerRecord& record, StartFact
 }
 
 Result<void> Launcher::choose_seccomp(const ContainerRecord& record, StartFacts& facts) const {
-  if (record.host_config.privileged) return {};
   SeccompChoice choice = TRY(check_security_options(record.host_config.security_options));
+  // A privileged container has no filter but the one that was asked for by name.
+  if (record.host_config.privileged && choice.kind != SeccompChoice::Kind::custom) return {};
   if (choice.kind == SeccompChoice::Kind::unconfined) return {};
   std::vector<std::string> capabilities = TRY(effective_capabilities(record.host_config, capabilities_));
   if (choice.kind == SeccompChoice::Kind::custom) {

@@ -37,6 +37,7 @@ class Launcher {
   void release_network(Container& container);
 
   const std::vector<std::string>& capabilities() const { return capabilities_; }
+  const Settings& settings() const { return settings_; }
 
  private:
   struct Network {

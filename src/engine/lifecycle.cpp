@@ -46,11 +46,12 @@ int exit_code_of_start_failure(std::string_view message) {
 }
 
 Lifecycle::Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
-                     EventBus& events, WorkQueue& work)
+                     DiskReserve& reserve, EventBus& events, WorkQueue& work)
     : settings_(settings),
       registry_(registry),
       launcher_(launcher),
       volumes_(volumes),
+      reserve_(reserve),
       events_(events),
       work_(work) {}
 
@@ -383,7 +384,10 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
   // Out of sight at once; the deleting, which takes as long as the container has files, goes on behind.
   const std::string aside = settings_.removed_directory() + "/" + id;
   if (std::rename(settings_.container_directory(id).c_str(), aside.c_str()) == 0)
-    work_.add([aside] { delete_tree(aside); });
+    work_.add([this, aside] {
+      delete_tree(aside);
+      reserve_.replenish();
+    });
   (void)remove_tree(settings_.run_directory(id));
   if (with_volumes) volumes_.remove_anonymous(container->record.mounts);
   image::Lease lease;

@@ -43,7 +43,7 @@ struct LifecycleListener {
 class Lifecycle {
  public:
   Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
-            EventBus& events, WorkQueue& work);
+            DiskReserve& reserve, EventBus& events, WorkQueue& work);
 
   void set_listener(LifecycleListener listener) { listener_ = std::move(listener); }
 
@@ -89,6 +89,7 @@ class Lifecycle {
   Registry& registry_;
   Launcher& launcher_;
   const Volumes& volumes_;
+  DiskReserve& reserve_;
   EventBus& events_;
   WorkQueue& work_;
   LifecycleListener listener_;

@@ -178,7 +178,17 @@ bool LogReader::open_next_file() {
     return static_cast<bool>(file_);
   }
   const int number = number_of_open_file();
-  if (number == 0) return false;  // still the current one
+  const off_t position = lseek(file_.get(), 0, SEEK_CUR);
+  struct stat info {};
+  if (fstat(file_.get(), &info) != 0) return false;
+  if (number == 0) {  // still the current one
+    if (info.st_size >= position) return false;
+    buffered_.clear();  // a log of one file has started over
+    return lseek(file_.get(), 0, SEEK_SET) == 0;
+  }
+  // Lines that came between the last read and the rotation. No more will come: it is not the current file any
+  // more.
+  if (info.st_size > position) return true;
   int successor = number - 1;
   if (number < 0)  // it was rotated out of existence: go on with the oldest that is left
     for (successor = 0; exists(numbered(successor + 1)) && successor < kMaximumFiles;) ++successor;
@@ -191,9 +201,9 @@ bool LogReader::open_next_file() {
 Result<bool> LogReader::refill() {
   buffered_.erase(0, consumed_);
   consumed_ = 0;
-  const std::size_t before = buffered_.size();
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (file_) {
+      const std::size_t before = buffered_.size();
       buffered_.resize(before + kChunk);
       Result<std::size_t> got = read_some(file_.get(), std::span(buffered_).subspan(before));
       buffered_.resize(before + (got ? *got : 0));

@@ -23,8 +23,8 @@ NetworkKind network_kind(std::string_view mode) {
   return NetworkKind::other;
 }
 
-bool wants_no_new_privileges(const std::vector<std::string>& security_options) {
-  bool wanted = false;
+bool wants_no_new_privileges(const std::vector<std::string>& security_options, bool by_default) {
+  bool wanted = by_default;
   for (const std::string& option : security_options) {
     if (option == "no-new-privileges" || option == "no-new-privileges:true" ||
         option == "no-new-privileges=true")
@@ -38,7 +38,8 @@ Result<SeccompChoice> check_security_options(const std::vector<std::string>& opt
   SeccompChoice choice;
   for (const std::string& option : options) {
     if (option.starts_with("no-new-privileges")) {
-      if (!wants_no_new_privileges({option}) && option.find("false") == std::string::npos)
+      // Anything but a clear yes or no would leave the protection out silently.
+      if (wants_no_new_privileges({option}, false) != wants_no_new_privileges({option}, true))
         return fail(ErrorKind::invalid, "invalid --security-opt: \"{}\"", option);
       continue;
     }

@@ -21,7 +21,8 @@ enum class NetworkKind { bridge, none, host, container, other };
 NetworkKind network_kind(std::string_view mode);
 
 // "no-new-privileges", "no-new-privileges:true"; ":false" is a plain no.
-bool wants_no_new_privileges(const std::vector<std::string>& security_options);
+// `by_default` holds when no option says either.
+bool wants_no_new_privileges(const std::vector<std::string>& security_options, bool by_default = false);
 
 struct SeccompChoice {
   enum class Kind { built_in, unconfined, custom } kind = Kind::built_in;

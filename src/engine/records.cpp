@@ -18,6 +18,7 @@ json::object to_json(const MountPoint& mount) {
           {"propagation", mount.propagation},
           {"subpath", mount.subpath},
           {"readOnly", mount.read_only},
+          {"readOnlyBelow", mount.read_only_below},
           {"recursive", mount.recursive},
           {"createSource", mount.create_source},
           {"copyUp", mount.copy_up}};
@@ -33,6 +34,7 @@ void read_mount(ObjectReader& in, MountPoint& mount) {
   in.read("propagation", mount.propagation);
   in.read("subpath", mount.subpath);
   in.read("readOnly", mount.read_only);
+  in.read("readOnlyBelow", mount.read_only_below);
   in.read("recursive", mount.recursive);
   in.read("createSource", mount.create_source);
   in.read("copyUp", mount.copy_up);

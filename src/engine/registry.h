@@ -10,12 +10,13 @@
 #include "base/error.h"
 #include "db/database.h"
 #include "engine/container.h"
+#include "engine/disk_reserve.h"
 
 namespace berth::engine {
 
 class Registry {
  public:
-  explicit Registry(db::Database& database) : database_(database) {}
+  Registry(db::Database& database, DiskReserve& reserve) : database_(database), reserve_(reserve) {}
 
   // From the database, at start. Returns what could not be read, a sentence each.
   Result<std::vector<std::string>> load();
@@ -41,6 +42,7 @@ class Registry {
   std::string made_up_name() const;
 
   db::Database& database_;
+  DiskReserve& reserve_;  // for save() and remove(), which must work on a full disk
   mutable std::mutex mutex_;
   std::map<std::string, ContainerPointer> by_id_;
   std::map<std::string, std::string> id_by_name_;

@@ -21,6 +21,8 @@ constexpr std::array kMaskedPaths{"/proc/asound",     "/proc/acpi",        "/pro
                                   "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
                                   "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
 
+constexpr const char* kInitPath = "/sbin/berth-init";
+
 constexpr std::array kReadonlyPaths{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 struct DefaultDevice {
@@ -104,7 +106,8 @@ std::vector<oci::Mount> kernel_mounts(const Settings& settings, const ContainerR
 oci::Mount bind_of(const MountPoint& point) {
   std::vector<std::string> options{point.recursive ? "rbind" : "bind",
                                    point.propagation.empty() ? "rprivate" : point.propagation};
-  if (point.read_only) options.push_back("ro");
+  // "ro" alone would leave the mounts below the source writable.
+  if (point.read_only) options.push_back(point.read_only_below ? "rro" : "ro");
   return mount(point.destination, "bind", point.source, std::move(options));
 }
 
@@ -135,8 +138,8 @@ Result<oci::Mount> tmpfs_of(const MountSetting& setting) {
   return mount(setting.target, "tmpfs", "tmpfs", std::move(options));
 }
 
-// Ours, then the kernel's file systems that something of the user's may lie on top of, then the user's from
-// the outermost destination inward.
+// The kernel's file systems but those that the user puts something else in the place of, then the user's and
+// our own files from the outermost destination inward: a volume on /etc does not hide /etc/resolv.conf.
 Result<std::vector<oci::Mount>> make_mounts(const Settings& settings, const ContainerRecord& record,
                                             const StartFacts& facts) {
   std::vector<oci::Mount> mounts = kernel_mounts(settings, record, facts);
@@ -150,16 +153,18 @@ Result<std::vector<oci::Mount>> make_mounts(const Settings& settings, const Cont
     return std::any_of(users.begin(), users.end(),
                        [&](const oci::Mount& other) { return other.destination == destination; });
   };
+  std::erase_if(mounts, [&](const oci::Mount& own) { return taken(own.destination); });
   if (facts.mount_network_files)
     for (auto [file, destination] : {std::pair{"resolv.conf", "/etc/resolv.conf"},
                                      {"hostname", "/etc/hostname"},
-                                     {"hosts", "/etc/hosts"}})
-      if (!taken(destination))
-        mounts.push_back(
-            mount(destination, "bind", facts.container_directory + "/" + file, {"bind", "rprivate"}));
+                                     {"hosts", "/etc/hosts"}}) {
+      if (taken(destination)) continue;
+      std::vector<std::string> options{"bind", "rprivate"};
+      if (record.host_config.readonly_rootfs) options.push_back("ro");
+      users.push_back(mount(destination, "bind", facts.container_directory + "/" + file, std::move(options)));
+    }
   if (!facts.init_program.empty())
-    mounts.push_back(mount("/sbin/berth-init", "bind", facts.init_program, {"bind", "ro", "rprivate"}));
-  std::erase_if(mounts, [&](const oci::Mount& own) { return taken(own.destination); });
+    users.push_back(mount(kInitPath, "bind", facts.init_program, {"bind", "ro", "rprivate"}));
   auto depth = [](const oci::Mount& entry) {
     return std::count(entry.destination.begin(), entry.destination.end(), '/');
   };
@@ -218,8 +223,8 @@ Result<std::vector<oci::DeviceRule>> device_rules(const HostConfig& config, cons
                      .minor = device.minor,
                      .access = "rwm"});
   rules.push_back({.allow = true, .type = "c", .major = 136, .access = "rwm"});  // pseudo-terminals
-  for (std::size_t i = 0; i < facts.devices.size() && i < config.resources.devices.size(); ++i) {
-    const std::string& permissions = config.resources.devices[i].permissions;
+  for (std::size_t i = 0; i < facts.devices.size() && i < facts.device_permissions.size(); ++i) {
+    const std::string& permissions = facts.device_permissions[i];
     rules.push_back({.allow = true,
                      .type = facts.devices[i].type,
                      .major = facts.devices[i].major,
@@ -283,7 +288,7 @@ oci::Resources make_resources(const ResourceLimits& limits, const StartFacts& fa
   if (limits.memory_swap != 0)
     memory.swap = limits.memory_swap;
   else if (limits.memory > 0)
-    memory.swap = limits.memory * 2;
+    memory.swap = limits.memory > INT64_MAX / 2 ? -1 : limits.memory * 2;
   if (limits.memory_swappiness && *limits.memory_swappiness >= 0)
     memory.swappiness = static_cast<std::uint64_t>(*limits.memory_swappiness);
   if (limits.oom_kill_disable && *limits.oom_kill_disable) memory.disable_oom_killer = true;
@@ -363,13 +368,13 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   process.user = facts.user.user;
   process.args = record.arguments;
   if (!facts.init_program.empty()) {
-    process.args.insert(process.args.begin(), {"/sbin/berth-init", "--"});
+    process.args.insert(process.args.begin(), {kInitPath, "--"});
   }
   process.env = make_environment(record, facts.resolved_hostname, facts.user);
   process.cwd = record.config.working_dir.empty() ? "/" : record.config.working_dir;
   process.capabilities = capability_sets(capabilities);
   process.rlimits = resource_limits(settings, config);
-  process.no_new_privileges = settings.no_new_privileges || wants_no_new_privileges(config.security_options);
+  process.no_new_privileges = wants_no_new_privileges(config.security_options, settings.no_new_privileges);
   process.oom_score_adj = config.oom_score_adj;
 
   spec.root.readonly = config.readonly_rootfs;
@@ -382,7 +387,11 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
 
   oci::Linux& linux_part = spec.linux_;
   linux_part.namespaces = make_namespaces(record, facts);
-  linux_part.devices = config.privileged ? facts.host_devices : facts.devices;
+  if (config.privileged) linux_part.devices = facts.host_devices;
+  for (const oci::Device& device : facts.devices)
+    if (std::none_of(linux_part.devices.begin(), linux_part.devices.end(),
+                     [&](const oci::Device& other) { return other.path == device.path; }))
+      linux_part.devices.push_back(device);
   linux_part.cgroups_path = cgroup_path(settings, record);
   linux_part.resources = make_resources(config.resources, facts);
   linux_part.resources.devices = TRY(device_rules(config, facts));
@@ -391,13 +400,14 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   if (!config.privileged) {
     linux_part.masked_paths = config.masked_paths.value_or(to_strings(kMaskedPaths));
     linux_part.readonly_paths = config.readonly_paths.value_or(to_strings(kReadonlyPaths));
-    linux_part.seccomp = facts.seccomp;
   }
+  linux_part.seccomp = facts.seccomp;
   return spec;
 }
 
-oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser& user,
-                               const ExecOptions& options, const std::vector<std::string>& all_capabilities) {
+oci::Process make_exec_process(const Settings& settings, const ContainerRecord& record,
+                               const ResolvedUser& user, const ExecOptions& options,
+                               const std::vector<std::string>& all_capabilities) {
   oci::Process process;
   process.terminal = options.terminal;
   process.console_size = options.console_size;
@@ -414,7 +424,9 @@ oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser
     process.capabilities = capability_sets(all_capabilities);
   else if (capabilities)
     process.capabilities = capability_sets(*capabilities);
-  process.no_new_privileges = wants_no_new_privileges(record.host_config.security_options);
+  process.rlimits = resource_limits(settings, record.host_config);
+  process.no_new_privileges =
+      wants_no_new_privileges(record.host_config.security_options, settings.no_new_privileges);
   process.oom_score_adj = record.host_config.oom_score_adj;
   return process;
 }

@@ -23,10 +23,11 @@ struct StartFacts {
   bool network_by_descriptor = false;  // the keeper joins a namespace it is handed
   // Of another container whose namespaces are shared, by OCI type: "/proc/<pid>/ns/ipc".
   std::map<std::string, std::string> shared_namespaces;
-  std::string shared_shm;                     // of that container: bound to /dev/shm
-  std::vector<std::string> all_capabilities;  // of this machine: what "ALL" means
-  std::vector<oci::Device> devices;           // --device, looked up on the host
-  std::vector<oci::Device> host_devices;      // all of the host's, for privileged containers
+  std::string shared_shm;                       // of that container: bound to /dev/shm
+  std::vector<std::string> all_capabilities;    // of this machine: what "ALL" means
+  std::vector<oci::Device> devices;             // --device, looked up on the host
+  std::vector<std::string> device_permissions;  // of each of them, of "rwm"; one --device may be many devices
+  std::vector<oci::Device> host_devices;        // all of the host's, for privileged containers
   std::map<std::string, std::pair<std::int64_t, std::int64_t>>
       block_devices;  // path -> major, minor, for blkio
   std::optional<oci::LinuxSeccomp> seccomp;
@@ -46,8 +47,9 @@ struct ExecOptions {
   bool privileged = false;
   std::optional<oci::ConsoleSize> console_size;
 };
-oci::Process make_exec_process(const ContainerRecord& record, const ResolvedUser& user,
-                               const ExecOptions& options, const std::vector<std::string>& all_capabilities);
+oci::Process make_exec_process(const Settings& settings, const ContainerRecord& record,
+                               const ResolvedUser& user, const ExecOptions& options,
+                               const std::vector<std::string>& all_capabilities);
 
 // The capabilities a container has: Docker's default set, changed by --cap-add and --cap-drop. Unknown names
 // are an error. Names come with or without "CAP_", in any case.

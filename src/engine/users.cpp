@@ -72,12 +72,11 @@ std::optional<GroupEntry> find_group(std::string_view group, Matches matches) {
 }
 
 Result<std::uint32_t> resolve_group(const AccountFiles& files, std::string_view text) {
-  // A name wins over a number, as in the shadow suite's tools.
-  if (auto named = find_group(files.group, [&](const GroupEntry& entry) { return entry.name == text; }))
-    return named->gid;
   if (auto gid = parse_id(text)) return *gid;
   if (all_digits(text))
     return fail(ErrorKind::invalid, "the group id {} is out of range (0 to {})", text, kMaximumId);
+  if (auto named = find_group(files.group, [&](const GroupEntry& entry) { return entry.name == text; }))
+    return named->gid;
   return fail(ErrorKind::invalid, "unable to find group {}: no matching entries in group file", text);
 }
 
@@ -86,6 +85,7 @@ void add_group(std::vector<std::uint32_t>& groups, std::uint32_t gid) {
 }
 
 bool lists(const GroupEntry& entry, std::string_view user) {
+  if (user.empty()) return false;  // or a user without a name would be in every group without members
   for (std::string_view member : split(entry.members, ','))
     if (member == user) return true;
   return false;
@@ -105,17 +105,18 @@ Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view te
   auto [user_text, group_text] = split_once(text, ':');
   if (user_text.empty()) user_text = "0";
   ResolvedUser resolved;
-  std::optional<PasswdEntry> entry =
-      find_user(files.passwd, [&](const PasswdEntry& candidate) { return candidate.name == user_text; });
-  if (!entry) {
-    auto uid = parse_id(user_text);
-    if (!uid && all_digits(user_text))
-      return fail(ErrorKind::invalid, "the user id {} is out of range (0 to {})", user_text, kMaximumId);
-    if (!uid)
-      return fail(ErrorKind::invalid, "unable to find user {}: no matching entries in passwd file",
-                  user_text);
+  std::optional<PasswdEntry> entry;
+  if (auto uid = parse_id(user_text)) {
     resolved.user.uid = *uid;
     entry = find_user(files.passwd, [&](const PasswdEntry& candidate) { return candidate.uid == *uid; });
+  } else if (all_digits(user_text)) {
+    return fail(ErrorKind::invalid, "the user id {} is out of range (0 to {})", user_text, kMaximumId);
+  } else {
+    entry =
+        find_user(files.passwd, [&](const PasswdEntry& candidate) { return candidate.name == user_text; });
+    if (!entry)
+      return fail(ErrorKind::invalid, "unable to find user {}: no matching entries in passwd file",
+                  user_text);
   }
   if (entry) {
     resolved.user.uid = entry->uid;

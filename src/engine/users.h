@@ -26,8 +26,9 @@ struct ResolvedUser {
 };
 
 // `text` is Docker's "[user|uid][:[group|gid]]", empty for root. Names must be in the files, numbers need not
-// be; a number is at most 2^31 - 1, so that nothing wraps. Supplementary groups are those that list the user,
-// unless a group was named, and `extra_groups` (--group-add) in any case.
+// be. What is written as a number is a number: a file with an account called "1000" does not decide who
+// --user 1000 is. A number is at most 2^31 - 1, so that nothing wraps. Supplementary groups are those that
+// list the user, unless a group was named, and `extra_groups` (--group-add) in any case.
 Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view text,
                                   const std::vector<std::string>& extra_groups);
 

@@ -218,6 +218,9 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
         return refused(fmt::format("invalid propagation mode: {}", setting.bind->propagation));
       point.propagation = setting.bind->propagation;
       point.recursive = !setting.bind->non_recursive;
+      point.read_only_below = !setting.bind->read_only_non_recursive;
+      if (setting.bind->read_only_force_recursive && (!point.read_only || !point.read_only_below))
+        return refused("ReadOnlyForceRecursive needs a mount that is read-only with what lies below it");
       point.create_source = setting.bind->create_mountpoint;
     }
     return std::optional(point);
