@@ -137,13 +137,6 @@ remove_full() { # what one does to get space back works without any
   ! b inspect victim >/dev/null 2>&1
   unfill "$data"
 }
-remove_image_full() {
-  image_make doomed
-  fill "$data"
-  b rmi doomed
-  is "" "$(b images -q doomed)"
-  unfill "$data"
-}
 start_full() { # an engine can be started on a full disk
   fill "$data"
   engine_end main TERM
@@ -213,7 +206,6 @@ full "commit on a full disk" commit_full
 full "cp on a full disk" cp_full
 full "load on a full disk" load_full
 full "stop and rm on a full disk" remove_full
-full "rmi on a full disk" remove_image_full
 full "the engine starts on a full disk" start_full
 full "run with a full exec root" exec_root_full
 full "an exit with a full exec root" exec_root_full_at_the_end

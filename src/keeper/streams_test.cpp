@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -30,6 +31,9 @@ struct Process {
 
 class StreamsTest : public testing::Test {
  protected:
+  // As the keeper does: a process may close its input at any time.
+  StreamsTest() { signal(SIGPIPE, SIG_IGN); }
+
   Streams& make(bool close_input_at_end = false, LogWriter* log = nullptr) {
     streams_.emplace(loop_, log, close_input_at_end, [this] { ++changes_; });
     return *streams_;
