@@ -317,7 +317,7 @@ Result<void> validate_limits(const ResourceLimits& limits, unsigned processors) 
   for (const UlimitSetting& limit : limits.ulimits) {
     if (!contains(kLimitNames, limit.name))
       return fail(ErrorKind::invalid, "invalid ulimit type: {}", limit.name);
-    if (limit.hard != -1 && limit.soft > limit.hard)
+    if (limit.hard != -1 && (limit.soft > limit.hard || limit.soft == -1))
       return fail(ErrorKind::invalid, "ulimit soft limit must be less than or equal to hard limit: {} > {}",
                   limit.soft, limit.hard);
   }
