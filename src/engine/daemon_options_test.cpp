@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/daemon_options.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+namespace berth::engine {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct Applied {
+  DaemonOptions options;
+  std::vector<std::string> warnings;
+  std::string error;
+};
+
+Applied apply(std::string_view text, const std::vector<std::string>& given = {}) {
+  Applied applied;
+  if (Result<void> done = apply_daemon_json(applied.options, text, given, applied.warnings); !done)
+    applied.error = done.error().message;
+  return applied;
+}
+
+TEST(DaemonJson, SetsWhatDockerdsWould) {
+  Applied applied = apply(R"({
+    "data-root": "/srv/berth/", "exec-root": "/run/b", "pidfile": "/run/b.pid", "hosts": ["unix:///a", "tcp://127.0.0.1:1"],
+    "group": "staff", "debug": true, "log-level": "warn", "tlsverify": true, "tlscacert": "/ca", "tlscert": "/cert",
+    "tlskey": "/key", "log-driver": "local", "log-opts": {"max-size": "10m", "max-file": "3"},
+    "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1000, "Hard": 2000}}, "default-shm-size": "128M",
+    "cgroup-parent": "/x", "dns": ["1.1.1.1"], "dns-opts": ["ndots:1"], "dns-search": ["example.com"], "bridge": "none",
+    "bip": "10.9.0.1/24", "mtu": 1400, "init": true, "init-path": "/init", "no-new-privileges": true,
+    "seccomp-profile": "/p.json", "labels": ["a=b"]})");
+  ASSERT_EQ(applied.error, "");
+  EXPECT_TRUE(applied.warnings.empty());
+  const DaemonOptions& o = applied.options;
+  EXPECT_EQ(o.settings.data_root, "/srv/berth");
+  EXPECT_EQ(o.settings.exec_root, "/run/b");
+  EXPECT_EQ(o.pid_file, "/run/b.pid");
+  EXPECT_THAT(o.hosts, ElementsAre("unix:///a", "tcp://127.0.0.1:1"));
+  EXPECT_EQ(o.group, "staff");
+  EXPECT_TRUE(o.settings.debug && o.tls_verify && o.settings.init_by_default && o.settings.no_new_privileges);
+  EXPECT_EQ(o.log_level, "warn");
+  EXPECT_EQ(o.tls_ca + o.tls_certificate + o.tls_key, "/ca/cert/key");
+  EXPECT_EQ(o.settings.log_driver, "local");
+  EXPECT_EQ(o.settings.log_options.at("max-size"), "10m");
+  ASSERT_EQ(o.settings.default_ulimits.size(), 1u);
+  EXPECT_EQ(o.settings.default_ulimits[0].soft, 1000);
+  EXPECT_EQ(o.settings.default_ulimits[0].hard, 2000);
+  EXPECT_EQ(o.settings.default_shm_size, 128 << 20);
+  EXPECT_EQ(o.settings.cgroup_parent, "/x");
+  EXPECT_THAT(o.settings.dns, ElementsAre("1.1.1.1"));
+  EXPECT_EQ(o.settings.bridge, "none");
+  EXPECT_EQ(o.settings.bridge_address, "10.9.0.1/24");
+  EXPECT_EQ(o.settings.mtu, 1400);
+  EXPECT_EQ(o.settings.init_program, "/init");
+  EXPECT_EQ(o.settings.seccomp_profile, "/p.json");
+  EXPECT_THAT(o.settings.labels, ElementsAre("a=b"));
+}
+
+TEST(DaemonJson, AnUnknownKeyIsNamed) {
+  EXPECT_EQ(apply(R"({"debug": true, "graphh": "/x"})").error,
+            "the following directives don't match any configuration option: graphh");
+  EXPECT_THAT(apply(R"({"config-file": "/x"})").error, HasSubstr("config-file")) << "only a flag";
+  EXPECT_THAT(apply(R"({"": "/x"})").error, HasSubstr("don't match any configuration option"));
+}
+
+TEST(DaemonJson, ADirectiveInBothPlacesIsNamed) {
+  EXPECT_EQ(apply(R"({"hosts": ["unix:///a"]})", {"debug", "host"}).error,
+            "the following directives are specified both as a flag and in the configuration file: hosts");
+  EXPECT_EQ(apply(R"({"hosts": ["unix:///a"]})", {"debug"}).error, "");
+}
+
+TEST(DaemonJson, WhatHasNoMeaningHereIsTakenWithAWarning) {
+  Applied applied =
+      apply(R"({"storage-driver": "overlay2", "runtimes": {"kata": {"path": "/x", "runtimeArgs": []}},
+                              "live-restore": true, "proxies": {"http-proxy": "x"}, "features": {"a": {"b": [1]}}})");
+  EXPECT_EQ(applied.error, "");
+  EXPECT_THAT(applied.warnings, ElementsAre(HasSubstr("\"storage-driver\""), HasSubstr("\"runtimes\""),
+                                            HasSubstr("\"live-restore\""), HasSubstr("\"proxies\""),
+                                            HasSubstr("\"features\"")));
+}
+
+TEST(DaemonJson, AWrongValueIsAnErrorThatNamesItsKey) {
+  struct Case {
+    std::string_view text, words;
+  };
+  for (const Case& c :
+       {Case{R"({"debug": "maybe"})", "debug"}, Case{R"({"mtu": "wide"})", "mtu"},
+        Case{R"({"mtu": 70000})", "mtu"}, Case{R"({"data-root": "srv"})", "data-root"},
+        Case{R"({"data-root": {"a": 1}})", "data-root"}, Case{R"({"log-level": "loud"})", "log-level"},
+        Case{R"({"log-opts": {"max-file": "0"}})", "log-opts"},
+        Case{R"({"default-ulimits": {"nofile": {"Soft": 2, "Hard": 1}}})", "default-ulimits"},
+        Case{R"({"default-ulimits": {"files": {"Soft": 1, "Hard": 1}}})", "files"},
+        Case{R"({"default-shm-size": "big"})", "default-shm-size"}, Case{R"({"dns": [1.5]})", "dns"},
+        Case{"[]", "must hold an object"}, Case{"{", "configuration file"},
+        Case{"{} {}", "configuration file"}})
+    EXPECT_THAT(apply(c.text).error, HasSubstr(c.words)) << c.text;
+}
+
+TEST(DaemonJson, AnEmptyFileSaysNothing) {
+  for (const char* text : {"", " \n", "{}"}) {
+    Applied applied = apply(text);
+    EXPECT_EQ(applied.error, "");
+    EXPECT_EQ(applied.options.settings.data_root, "/var/lib/berth");
+  }
+}
+
+TEST(DaemonOptionTable, NoNameStandsForTwoOptions) {
+  std::set<std::string_view> flags, keys;
+  std::set<char> letters;
+  for (const DaemonOption& option : daemon_options()) {
+    EXPECT_FALSE(option.flag.empty() && option.key.empty());
+    EXPECT_TRUE(option.flag.empty() || flags.insert(option.flag).second) << option.flag;
+    EXPECT_TRUE(option.key.empty() || keys.insert(option.key).second) << option.key;
+    EXPECT_TRUE(option.letter == 0 || letters.insert(option.letter).second) << option.letter;
+    EXPECT_FALSE(option.help.empty()) << option.flag;
+  }
+}
+
+TEST(LogSettings, TheEnginesDefaultsHoldForItsOwnDriver) {
+  Settings settings;
+  settings.log_options = {{"max-size", "1m"}, {"max-file", "7"}};
+  HostConfig host;
+  keeper::LogSettings log = resolve_log_settings(settings, host, "/l").value();
+  EXPECT_EQ(log.path, "/l");
+  EXPECT_EQ(log.maximum_size, 1 << 20);
+  EXPECT_EQ(log.maximum_files, 7);
+  host.log_options = {{"max-file", "2"}, {"tag", "x"}};
+  log = resolve_log_settings(settings, host, "/l").value();
+  EXPECT_EQ(log.maximum_size, 1 << 20);
+  EXPECT_EQ(log.maximum_files, 2);
+  host.log_driver = "local";
+  host.log_options.clear();
+  EXPECT_EQ(resolve_log_settings(settings, host, "/l").value().maximum_size, 20'000'000);
+  host.log_options = {{"max-size", "-1"}};
+  EXPECT_EQ(resolve_log_settings(settings, host, "/l").value().maximum_size, 0) << "no limit";
+  host.log_driver = "none";
+  EXPECT_EQ(resolve_log_settings(settings, host, "/l").value().path, "");
+}
+
+}  // namespace
+}  // namespace berth::engine
