@@ -244,6 +244,11 @@ TEST(OwnExecutable, CannotBeWrittenThroughProcOnceProtected) {
     SpawnRequest request;
     request.arguments = {copy, "--gtest_filter=OwnExecutable.*", "--gtest_also_run_disabled_tests"};
     request.environment = {std::string("BERTH_PROBE=") + how};
+    Fd safe;
+    if (how == std::string("by descriptor")) {
+      safe = std::move(*protected_executable(copy));
+      request.arguments[0] = "/proc/self/fd/" + std::to_string(safe.get());
+    }
     request.standard_input = hold->read.get();
     request.standard_error = ready->write.get();
     Result<Process> process = Process::spawn(request);
@@ -259,6 +264,7 @@ TEST(OwnExecutable, CannotBeWrittenThroughProcOnceProtected) {
   };
   EXPECT_EQ(attack("plain"), 0) << "the attack itself no longer works: it shows nothing";
   EXPECT_EQ(attack("protected"), EROFS);
+  EXPECT_EQ(attack("by descriptor"), EROFS);
 }
 
 // While it waits, the child is a copy of the keeper. An unprivileged process with the same user id must not

@@ -82,6 +82,7 @@ class Launcher {
     options.unified_cgroups = group_ && group_->layout().pure_unified();
     options.no_pivot = request_.no_pivot;
     options.create_cwd = request_.create_cwd;
+    options.change_attached_mounts = !sys::can_change_detached_mounts();
     options.warnings = &warnings_;
     plan_ = TRY(make_plan(spec_, options));
     return {};
@@ -115,7 +116,17 @@ class Launcher {
     struct stat info {};
     if (fstat(root_.get(), &info) != 0 || !S_ISDIR(info.st_mode))
       return fail(ErrorKind::invalid, "the root file system {} is not a directory", root_path());
+    if (plan_.change_attached_mounts) return {};
     return sys::set_mount_attributes(root_.get(), 0, 0, MS_PRIVATE, true);
+  }
+
+  static Result<void> change_bind(int tree, const PlannedBind& bind) {
+    const unsigned long kind = bind.propagation & ~static_cast<unsigned long>(MS_REC);
+    if (kind) TRY(sys::set_mount_attributes(tree, 0, 0, kind, (bind.propagation & MS_REC) != 0));
+    if (bind.set || bind.clear) TRY(sys::set_mount_attributes(tree, bind.set, bind.clear, 0, false));
+    if (bind.recursive_set || bind.recursive_clear)
+      TRY(sys::set_mount_attributes(tree, bind.recursive_set, bind.recursive_clear, 0, true));
+    return {};
   }
 
   Result<void> prepare_binds() {
@@ -125,15 +136,7 @@ class Launcher {
       struct stat info {};
       if (fstat(tree.get(), &info) != 0) return fail_errno(errno, "{}", task);
       child_.bind_is_directory.push_back(S_ISDIR(info.st_mode));
-      if (bind.propagation) {
-        const unsigned long kind = bind.propagation & ~static_cast<unsigned long>(MS_REC);
-        TRY_AS(task, sys::set_mount_attributes(tree.get(), 0, 0, kind, (bind.propagation & MS_REC) != 0));
-      }
-      if (bind.set || bind.clear)
-        TRY_AS(task, sys::set_mount_attributes(tree.get(), bind.set, bind.clear, 0, false));
-      if (bind.recursive_set || bind.recursive_clear)
-        TRY_AS(task,
-               sys::set_mount_attributes(tree.get(), bind.recursive_set, bind.recursive_clear, 0, true));
+      if (!plan_.change_attached_mounts) TRY_AS(task, change_bind(tree.get(), bind));
       binds_.push_back(std::move(tree));
     }
     return {};
@@ -176,7 +179,8 @@ class Launcher {
 
   Result<void> add_cgroup_view(const std::string& directory, CgroupView view, std::uint64_t attributes) {
     Fd tree = TRY(sys::clone_mount(directory, false));
-    TRY(sys::set_mount_attributes(tree.get(), attributes, 0, MS_PRIVATE, false));
+    if (!plan_.change_attached_mounts)
+      TRY(sys::set_mount_attributes(tree.get(), attributes, 0, MS_PRIVATE, false));
     cgroup_trees_.push_back(std::move(tree));
     child_.cgroups.push_back(std::move(view));
     return {};

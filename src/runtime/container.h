@@ -124,4 +124,9 @@ Result<ExecProcess> exec(const ExecRequest& request);
 // safe already. Call it first in main, before any thread; `arguments` and `environment` are passed on.
 Result<void> protect_own_executable(char** arguments, char** environment);
 
+// A file of ours as such a read-only copy, for a parent that starts it many times: executed by the path
+// "/proc/self/fd/<number>" it is safe from its start, and saves protect_own_executable a second exec. Lives
+// as long as the descriptor.
+Result<Fd> protected_executable(const std::string& path);
+
 }  // namespace berth::runtime

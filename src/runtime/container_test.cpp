@@ -310,6 +310,40 @@ TEST_F(ContainerTest, AUserNamespaceMapsItsRoot) {
   EXPECT_TRUE(contains(out.output, "100000")) << out.output;
 }
 
+// Linux 5.10 has no mount_setattr(2): a filter makes this kernel one without it.
+TEST_F(ContainerTest, KernelsThatCannotChangeDetachedMountsAreServed) {
+  ASSERT_EQ(mkdir(path("volume").c_str(), 0755), 0);
+  spec_.mounts.push_back({"/readonly", "bind", path("volume"), {"rbind", "ro", "nosuid"}, {}, {}});
+  spec_.mounts.push_back({"/writable", "bind", path("volume"), {"rbind", "rslave"}, {}, {}});
+  spec_.root.readonly = true;
+  oci::LinuxSeccomp old_kernel;
+  old_kernel.default_action = "SCMP_ACT_ALLOW";
+  old_kernel.syscalls.push_back({{"mount_setattr"}, "SCMP_ACT_ERRNO", ENOSYS, {}});
+  sys::SeccompProgram filter = *sys::compile_seccomp(old_kernel);
+  Result<Pipe> pipe = make_pipe();
+  pid_t child = fork();
+  if (child == 0) {
+    if (sys::load_seccomp(filter) != 0) _exit(1);
+    Outcome out = run_script(
+        "touch /readonly/x; touch /writable/y && echo yes; touch /z; echo a > /proc/sys/kernel/hostname;"
+        "touch /sys/fs/cgroup/pids/x; grep -E ' /(readonly|writable)? ' /proc/self/mountinfo; wc -c < "
+        "/proc/keys");
+    (void)write_all(pipe->write.get(), out.error + out.output);
+    _exit(out.exit_code);
+  }
+  pipe->write.reset();
+  std::string output = *read_to_end(pipe->read.get(), 1 << 20);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(exit_code_of(status), 0) << output;
+  for (const char* refused : {"/readonly/x: Read-only", "/z: Read-only", "hostname: Read-only"})
+    EXPECT_TRUE(contains(output, refused)) << output;
+  EXPECT_TRUE(contains(output, "yes\n")) << output;
+  EXPECT_TRUE(contains(output, "/readonly ro,nosuid")) << output;
+  EXPECT_FALSE(contains(output, "shared:")) << output;
+  EXPECT_TRUE(output.ends_with("\n0\n")) << output;
+}
+
 class RunningTest : public ContainerTest {
  protected:
   void begin(const std::string& script) {

@@ -41,6 +41,7 @@ class Planner {
   Planner(const oci::RuntimeSpec& spec, const PlanOptions& options) : spec_(spec), options_(options) {}
 
   Result<Plan> run() {
+    plan_.change_attached_mounts = options_.change_attached_mounts;
     TRY(check());
     TRY(namespaces());
     begin_root();
@@ -112,12 +113,15 @@ class Planner {
   bool hooks_before_pivot() const { return !spec_.hooks.create_container.empty() || early_hooks(); }
   // In a user namespace the kernel lets a procfs or sysfs be mounted only where one is to be seen already:
   // the host's, as long as the host's tree is there.
-  bool enters_late() const { return hooks_before_pivot() || plan_.user_namespace; }
+  bool enters_late() const {
+    return hooks_before_pivot() || plan_.user_namespace || plan_.change_attached_mounts;
+  }
   bool early_hooks() const { return !spec_.hooks.prestart.empty() || !spec_.hooks.create_runtime.empty(); }
 
   void begin_root() {
     add(IsolateMounts{kPrivate});
     add(AttachRoot{});
+    if (plan_.change_attached_mounts) add(IsolateMounts{kPrivate});  // the root as well
     // As early as can be: from then on no path leads to the host, whatever the root has in it.
     if (!enters_late()) add(EnterRoot{!options_.no_pivot});
   }
@@ -155,6 +159,12 @@ class Planner {
     // Without a word about it nothing that the container mounts or unmounts there may reach the host.
     bind.propagation =
         options.propagation ? options.propagation | (options.propagation_recursive ? MS_REC : 0) : kPrivate;
+    if (plan_.change_attached_mounts && (bind.recursive_set || bind.recursive_clear)) {
+      warn("the options of " + mount.destination +
+           " do not reach the mounts below it: that needs Linux 5.12");
+      bind.set |= std::exchange(bind.recursive_set, 0);
+      bind.clear |= std::exchange(bind.recursive_clear, 0);
+    }
     if (clean(mount.destination) == "/dev") dev_is_bound_ = true;
     plan_.binds.push_back(std::move(bind));
     add(AttachBind{mount.destination, plan_.binds.size() - 1});
@@ -290,7 +300,6 @@ class Planner {
   void finish_root() {
     if (early_hooks()) add(AskForHooks{false});
     if (!spec_.hooks.create_container.empty()) add(AskForHooks{true});
-    if (enters_late()) add(EnterRoot{!options_.no_pivot});
     if (options_.create_cwd && clean(spec_.process->cwd) != "/") add(MakeDirectory{spec_.process->cwd});
     for (const std::string& path : spec_.linux_.readonly_paths) add(ProtectPath{path});
     for (const std::string& path : spec_.linux_.masked_paths) add(MaskPath{path});
@@ -298,6 +307,7 @@ class Planner {
         propagation && *propagation != kPrivate && *propagation != MS_PRIVATE)
       add(SetRootPropagation{*propagation});
     if (spec_.root.readonly) add(ProtectRoot{});
+    if (enters_late()) add(EnterRoot{!options_.no_pivot});
   }
 
   // Lexical, for comparing with well-known places only.

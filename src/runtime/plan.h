@@ -113,6 +113,9 @@ struct Plan {
   std::vector<PlannedBind> binds;
   std::vector<Step> steps;
   bool user_namespace = false;  // a new one
+  // Mounts are changed only once they are attached, by the child, while the host's /proc is there (Linux
+  // < 5.12).
+  bool change_attached_mounts = false;
 };
 
 struct PlanOptions {
@@ -121,6 +124,7 @@ struct PlanOptions {
   bool unified_cgroups = true;                    // the host has cgroup v2 alone
   bool no_pivot = false;
   bool create_cwd = false;
+  bool change_attached_mounts = false;  // sys::can_change_detached_mounts says no
   std::vector<std::string>* warnings = nullptr;
 };
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/file.h"
 #include "runtime/container.h"
@@ -59,17 +60,30 @@ Result<Fd> sealed_copy(int self) {
   return copy;
 }
 
+Result<Fd> safe_copy(int file) {
+  Fd copy = read_only_copy(file);
+  if (copy) return copy;
+  return sealed_copy(file);
+}
+
 }  // namespace
+
+Result<Fd> protected_executable(const std::string& path) {
+  Fd file = TRY(open_file(path, O_RDONLY));
+  return safe_copy(file.get());
+}
 
 Result<void> protect_own_executable(char** arguments, char** environment) {
   Fd self = TRY(open_file("/proc/self/exe", O_RDONLY));
   if (is_safe(self.get())) {
     // Children are born with this; only a root needs it, and for others it would hide their own /proc files.
     if (geteuid() == 0) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    // Executed by descriptor, a program is named after its number in lists of processes.
+    const char* slash = arguments[0] ? std::strrchr(arguments[0], '/') : nullptr;
+    if (arguments[0]) prctl(PR_SET_NAME, slash ? slash + 1 : arguments[0], 0, 0, 0);
     return {};
   }
-  Fd copy = read_only_copy(self.get());
-  if (!copy) copy = TRY(sealed_copy(self.get()));
+  Fd copy = TRY(safe_copy(self.get()));
   syscall(SYS_execveat, copy.get(), "", arguments, environment, AT_EMPTY_PATH);
   return fail_errno(errno, "cannot execute the protected copy of this program");
 }

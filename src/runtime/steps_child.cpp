@@ -193,14 +193,29 @@ void StepRunner::operator()(const AttachBind& step) noexcept {
   struct stat info {};
   if (!wants_directory && (fstat(target, &info) != 0 || S_ISDIR(info.st_mode)))
     fail(ENOTDIR, StepPart::find_target);
-  check(sys::raw_attach(child_.bind(step.bind), target), StepPart::attach);
+  attach_bind(step.bind, target);
   close(target);
+}
+
+void StepRunner::attach_bind(std::size_t index, int target) noexcept {
+  const int tree = child_.bind(index);
+  check(sys::raw_attach(tree, target), StepPart::attach);
+  if (!child_.plan->change_attached_mounts) return;  // the parent did it
+  const PlannedBind& bind = child_.plan->binds[index];
+  const unsigned long kind = bind.propagation & ~static_cast<unsigned long>(MS_REC);
+  check(sys::raw_set_attributes(tree, bind.set, bind.clear, kind, (bind.propagation & MS_REC) != 0));
+}
+
+void StepRunner::attach_cgroup(std::size_t index, int target, std::uint64_t attributes) noexcept {
+  check(sys::raw_attach(child_.cgroup(index), target), StepPart::attach);
+  if (child_.plan->change_attached_mounts)
+    check(sys::raw_set_attributes(child_.cgroup(index), attributes, 0, MS_PRIVATE, false));
 }
 
 void StepRunner::operator()(const AttachCgroups& step) noexcept {
   int target = directory(step.destination.c_str());
   if (child_.cgroups.size() == 1 && child_.cgroups[0].name.empty()) {  // v2 as the host has it
-    check(sys::raw_attach(child_.cgroup(0), target), StepPart::attach);
+    attach_cgroup(0, target, step.attributes);
     close(target);
     return;
   }
@@ -216,7 +231,7 @@ void StepRunner::operator()(const AttachCgroups& step) noexcept {
     check(result_of(mkdirat(top, view.name.c_str(), 0755)));
     int place = openat(top, view.name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (place < 0) fail(errno);
-    check(sys::raw_attach(child_.cgroup(i), place), StepPart::attach);
+    attach_cgroup(i, place, step.attributes);
     close(place);
     for (const std::string& link : view.links)
       check(result_of(symlinkat(view.name.c_str(), top, link.c_str())));
@@ -228,7 +243,7 @@ void StepRunner::operator()(const AttachCgroups& step) noexcept {
 void StepRunner::operator()(const MakeDevice& step) noexcept {
   if (step.bind >= 0) {
     int target = file(step.path.c_str());
-    check(sys::raw_attach(child_.bind(static_cast<std::size_t>(step.bind)), target), StepPart::attach);
+    attach_bind(static_cast<std::size_t>(step.bind), target);
     close(target);
     return;
   }
@@ -322,8 +337,11 @@ void StepRunner::operator()(const ProtectPath& step) noexcept {
   if (target == -ENOENT || target == -ENOTDIR) return;
   check(target, StepPart::find_target);
   int cover = check(sys::raw_clone_mount(target, "", true));
-  check(sys::raw_set_attributes(cover, MOUNT_ATTR_RDONLY, 0, 0, true));
+  // Before it is attached, so that it is never to be seen writable, where the kernel can do that.
+  const bool late = child_.plan->change_attached_mounts;
+  if (!late) check(sys::raw_set_attributes(cover, MOUNT_ATTR_RDONLY, 0, 0, true));
   check(sys::raw_attach(cover, target), StepPart::attach);
+  if (late) check(sys::raw_set_attributes(cover, MOUNT_ATTR_RDONLY, 0, 0, true));
   close(cover);
   close(target);
 }

@@ -51,6 +51,8 @@ class StepRunner {
   int directory_without_links(const char* path) const noexcept;
   int file(const char* path) noexcept;                          // found or made, O_PATH
   int parent_of(const char* path, const char*& name) noexcept;  // cached: the next step is mostly a neighbour
+  void attach_bind(std::size_t index, int target) noexcept;
+  void attach_cgroup(std::size_t index, int target, std::uint64_t attributes) noexcept;
   int null_device() noexcept;
   int empty_directory() noexcept;
 

@@ -3,12 +3,20 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <span>
 
 #include "base/file.h"
 
@@ -61,36 +69,101 @@ Result<void> check_path_of_ours(const std::string& path) {
   return {};
 }
 
-// Before 6.5 all lower directories are one option, whose value the kernel limits to a page, with colons
-// between: so colons, commas and backslashes in a name need a backslash in front.
-std::string joined_lower(const std::vector<std::string>& lower) {
-  std::string value;
-  for (const std::string& directory : lower) {
-    if (!value.empty()) value += ':';
-    for (char c : directory) {
-      if (c == ':' || c == '\\') value += '\\';
-      value += c;
+// What layers say about redirects and metadata copies is not to be believed: they came from an image. The
+// index would tie the layers to this machine.
+constexpr std::array<std::pair<const char*, const char*>, 3> kOverlaySafety = {
+    {{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}}};
+
+// Kernels before 6.5 have one option for all layers, and fsconfig takes no more than 255 bytes of it: there
+// it is mount(2) with a page of options, in which directories are named by descriptors to be short. That call
+// attaches what it makes, so a child does it in a mount namespace of its own, and hands over a copy that is
+// attached nowhere through the descriptors that it shares.
+struct NamedDirectory {
+  std::string path;
+  Fd descriptor;
+};
+
+struct OverlayChild {
+  const std::vector<NamedDirectory>& directories;
+  const char* place = nullptr;
+  const char* options = nullptr;
+  int report = -1;
+
+  // An overlay takes directories of its maker's mount namespace alone, so each is opened again in the new
+  // one, under the number that the options name.
+  bool open_again() const noexcept {
+    for (const NamedDirectory& directory : directories) {
+      int opened = open(directory.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+      if (opened < 0 || dup3(opened, directory.descriptor.get(), O_CLOEXEC) < 0) return false;
+      close(opened);
     }
+    return true;
   }
-  return value;
+
+  [[noreturn]] void run() const noexcept {
+    int result = -1;
+    if (mount(nullptr, "/", nullptr, MS_PRIVATE | MS_REC, nullptr) == 0 && open_again() &&
+        mount("overlay", place, "overlay", 0, options) == 0)
+      result = open_tree(AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (result < 0) result = -errno;
+    (void)!write(report, &result, sizeof result);
+    _exit(0);
+  }
+};
+
+Result<Fd> mount_overlay_with_options(const std::vector<NamedDirectory>& directories,
+                                      const std::string& options) {
+  const std::string& place = directories.front().path;  // any directory does, nobody else will see it
+  Pipe report = TRY(make_pipe());
+  const OverlayChild body{directories, place.c_str(), options.c_str(), report.write.get()};
+  // No signal at its end: whoever watches for children that end did not start this one.
+  long child = syscall(SYS_clone, CLONE_NEWNS | CLONE_FILES, nullptr, nullptr, nullptr, 0);
+  if (child == 0) body.run();
+  if (child < 0) return fail_errno(errno, "cannot start a process to mount an overlay");
+  int result = -EIO;
+  Result<void> heard = [&]() -> Result<void> {
+    int status = 0;
+    while (waitpid(static_cast<pid_t>(child), &status, __WALL) < 0 && errno == EINTR) {
+    }
+    if (!WIFEXITED(status)) return fail(ErrorKind::system, "the process that mounts an overlay was killed");
+    return read_exactly(report.read.get(), std::span(reinterpret_cast<char*>(&result), sizeof result));
+  }();
+  if (!heard) return std::unexpected(heard.error());
+  if (result < 0) return fail_errno(-result, "cannot mount an overlay on {}", place);
+  return Fd(result);
 }
 
-Result<void> set_lower(int context, const std::vector<std::string>& lower) {
-  bool one_by_one = true;
-  for (const std::string& directory : lower) {
-    int code = raw_set_parameter(context, "lowerdir+", directory.c_str());
-    if (code == 0) continue;
-    if (code != -EINVAL || &directory != &lower.front())
-      return fail_errno(-code, "cannot use {} as a layer of an overlay", directory);
-    one_by_one = false;
-    break;
+// Nothing when this kernel does not know how to take layers one by one: kernels before 6.5 notice that only
+// when the mount is made.
+Result<std::optional<Fd>> mount_overlay_by_context(const std::vector<std::string>& lower,
+                                                   const std::string& upper, const std::string& work,
+                                                   bool volatile_upper) {
+  Fd context(fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!context) return fail_errno(errno, "this kernel has no overlay file system");
+  int code = 0;
+  std::string what = "lowerdir";
+  auto option = [&](const char* key, const char* value) {
+    if (code < 0) return;
+    what = value ? value : key;
+    code = raw_set_parameter(context.get(), key, value);
+  };
+  option("source", "overlay");
+  for (const std::string& directory : lower) option("lowerdir+", directory.c_str());
+  if (!upper.empty()) {
+    option("upperdir", upper.c_str());
+    option("workdir", work.c_str());
+    if (volatile_upper) option("volatile", nullptr);
   }
-  if (one_by_one) return {};
-  std::string value = joined_lower(lower);
-  int code = raw_set_parameter(context, "lowerdir", value.c_str());
-  if (code < 0)
-    return fail_errno(-code, "cannot use {} directories as the layers of an overlay", lower.size());
-  return {};
+  for (const auto& [key, value] : kOverlaySafety) option(key, value);
+  if (code == 0) {
+    what = upper.empty() ? lower.front() : upper;
+    code = raw_create_mount(context.get(), 0);
+  }
+  if (code >= 0) return Fd(code);
+  std::string words = context_messages(context.get());
+  // The old parser refuses the word itself, or says nothing at all.
+  if (code == -EINVAL && (words.empty() || words.find("lowerdir+") != std::string::npos)) return std::nullopt;
+  return fail_errno(-code, "cannot mount an overlay: {}{}{}", what, words.empty() ? "" : ": ", words);
 }
 
 }  // namespace
@@ -148,38 +221,40 @@ std::string context_messages(int context) {
   return all;
 }
 
+Result<Fd> mount_overlay_before_6_5(const std::vector<std::string>& lower, const std::string& upper,
+                                    const std::string& work, bool volatile_upper) {
+  std::vector<NamedDirectory> directories;
+  auto name = [&](const std::string& directory) -> Result<std::string> {
+    directories.push_back({directory, TRY(open_file(directory, O_PATH | O_DIRECTORY))});
+    return "/proc/self/fd/" + std::to_string(directories.back().descriptor.get());
+  };
+  std::string options = "lowerdir=";
+  for (const std::string& directory : lower) {
+    if (&directory != &lower.front()) options += ':';
+    options += TRY(name(directory));
+  }
+  if (!upper.empty()) {
+    options += ",upperdir=" + TRY(name(upper));
+    options += ",workdir=" + TRY(name(work));
+    if (volatile_upper) options += ",volatile";
+  }
+  for (const auto& [key, value] : kOverlaySafety) options.append(",").append(key).append("=").append(value);
+  if (options.size() >= 4096)
+    return fail(ErrorKind::unsupported, "{} layers are more than this kernel can mount", lower.size());
+  return mount_overlay_with_options(directories, options);
+}
+
 Result<Fd> mount_overlay(const std::vector<std::string>& lower, const std::string& upper,
                          const std::string& work, bool volatile_upper) {
   if (lower.empty()) return fail(ErrorKind::invalid, "an overlay needs at least one layer");
   for (const std::string& directory : lower) TRY(check_path_of_ours(directory));
-  Fd context(raw_new_context("overlay"));
-  if (!context) return fail_errno(errno, "this kernel has no overlay file system");
-  auto explain = [&](int code, std::string_view what) {
-    std::string words = context_messages(context.get());
-    return fail_errno(-code, "cannot {}{}{}", what, words.empty() ? "" : ": ", words);
-  };
-  TRY(set_lower(context.get(), lower));
-  int code = 0;
-  auto option = [&](const char* key, const std::string& value) {
-    if (code == 0) code = raw_set_parameter(context.get(), key, value.c_str());
-  };
-  raw_set_parameter(context.get(), "source", "overlay");
   if (!upper.empty()) {
     TRY(check_path_of_ours(upper));
     TRY(check_path_of_ours(work));
-    option("upperdir", upper);
-    option("workdir", work);
-    if (volatile_upper && code == 0) code = raw_set_parameter(context.get(), "volatile", nullptr);
   }
-  if (code < 0) return explain(code, "set up an overlay on " + (upper.empty() ? lower.front() : upper));
-  // What layers say about redirects and metadata copies is not to be believed: they came from an image.
-  // Kernels built without these options refuse the words, and then have nothing to switch off.
-  raw_set_parameter(context.get(), "redirect_dir", "nofollow");
-  raw_set_parameter(context.get(), "metacopy", "off");
-  raw_set_parameter(context.get(), "index", "off");
-  int mount = raw_create_mount(context.get(), 0);
-  if (mount < 0) return explain(mount, "mount an overlay on " + (upper.empty() ? lower.front() : upper));
-  return Fd(mount);
+  std::optional<Fd> made = TRY(mount_overlay_by_context(lower, upper, work, volatile_upper));
+  if (made) return std::move(*made);
+  return mount_overlay_before_6_5(lower, upper, work, volatile_upper);
 }
 
 Result<Fd> clone_mount(const std::string& path, bool recursive) {
@@ -225,6 +300,50 @@ int raw_attach(int mount, int target) noexcept {
                                                                                                    : -errno;
 }
 
+bool can_change_detached_mounts() noexcept {
+  return mount_setattr(-1, "", AT_EMPTY_PATH, nullptr, 0) == 0 || errno != ENOSYS;
+}
+
+namespace {
+
+struct SameFlag {
+  std::uint64_t attribute;  // mount_setattr's
+  unsigned long status;     // statfs'
+  unsigned long mount;      // mount(2)'s
+};
+constexpr std::array<SameFlag, 7> kSameFlags = {{
+    {MOUNT_ATTR_RDONLY, ST_RDONLY, MS_RDONLY},
+    {MOUNT_ATTR_NOSUID, ST_NOSUID, MS_NOSUID},
+    {MOUNT_ATTR_NODEV, ST_NODEV, MS_NODEV},
+    {MOUNT_ATTR_NOEXEC, ST_NOEXEC, MS_NOEXEC},
+    {MOUNT_ATTR_NODIRATIME, ST_NODIRATIME, MS_NODIRATIME},
+    {MOUNT_ATTR_NOATIME, ST_NOATIME, MS_NOATIME},
+    {0, ST_RELATIME, MS_RELATIME},
+}};
+
+constexpr unsigned long kRecursive = MS_REC;
+
+int remount(int mounted, std::uint64_t set, std::uint64_t clear, unsigned long propagation,
+            bool recursive) noexcept {
+  char path[32] = "/proc/self/fd/";
+  *std::to_chars(path + std::strlen(path), path + sizeof path - 1, mounted).ptr = 0;
+  if (propagation && mount(nullptr, path, nullptr, propagation | (recursive ? kRecursive : 0), nullptr) != 0)
+    return -errno;
+  if (!set && !clear) return 0;
+  struct statfs info {};
+  if (fstatfs(mounted, &info) != 0) return -errno;
+  unsigned long flags = MS_REMOUNT | MS_BIND;
+  for (const SameFlag& one : kSameFlags) {
+    bool on = (static_cast<unsigned long>(info.f_flags) & one.status) != 0;
+    if (one.attribute && (clear & one.attribute)) on = false;
+    if (one.attribute && (set & one.attribute)) on = true;
+    if (on) flags |= one.mount;
+  }
+  return mount(nullptr, path, nullptr, flags, nullptr) == 0 ? 0 : -errno;
+}
+
+}  // namespace
+
 int raw_set_attributes(int mount, std::uint64_t set, std::uint64_t clear, unsigned long propagation,
                        bool recursive) noexcept {
   mount_attr attributes{};
@@ -232,7 +351,9 @@ int raw_set_attributes(int mount, std::uint64_t set, std::uint64_t clear, unsign
   attributes.attr_clr = clear;
   attributes.propagation = propagation;
   unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u);
-  return mount_setattr(mount, "", flags, &attributes, sizeof attributes) == 0 ? 0 : -errno;
+  if (mount_setattr(mount, "", flags, &attributes, sizeof attributes) == 0) return 0;
+  if (errno != ENOSYS) return -errno;
+  return remount(mount, set, clear, propagation, recursive);
 }
 
 namespace {

@@ -50,8 +50,18 @@ std::string context_messages(int context);
 Result<Fd> mount_overlay(const std::vector<std::string>& lower, const std::string& upper,
                          const std::string& work, bool volatile_upper);
 
+// The same in the way of kernels that take all layers as one option; mount_overlay uses it where it must.
+// Public so that tests hold both to the same meaning.
+Result<Fd> mount_overlay_before_6_5(const std::vector<std::string>& lower, const std::string& upper,
+                                    const std::string& work, bool volatile_upper);
+
 // A copy of the mount at `path` of the host, attached nowhere: what a bind mount is made of.
 Result<Fd> clone_mount(const std::string& path, bool recursive);
+
+// Whether a mount that is attached nowhere can be changed: mount_setattr(2), since Linux 5.12. Without it
+// raw_set_attributes remounts by name, which works on attached mounts alone, needs /proc to be the kernel's,
+// and for attributes reaches one mount, not those below it.
+bool can_change_detached_mounts() noexcept;
 
 // Attributes and propagation (MS_*; 0: leave) of the mount behind a descriptor.
 Result<void> set_mount_attributes(int mount, std::uint64_t set, std::uint64_t clear,
