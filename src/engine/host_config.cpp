@@ -51,6 +51,13 @@ struct Writing {
   template <class T>
   requires std::is_integral_v<T>
   void operator()(std::string_view name, T member) { out[name] = member; }
+  // A list that may be missing: empty means something else then, and is kept apart.
+  void operator()(std::string_view name, const std::optional<std::vector<std::string>>& member) {
+    if (member)
+      out[name] = berth::to_json(*member);
+    else
+      out[name] = nullptr;
+  }
   template <class T>
   void operator()(std::string_view name, const std::optional<T>& member) {
     if (member)

@@ -397,6 +397,12 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   linux_part.resources.devices = TRY(device_rules(config, facts));
   linux_part.rootfs_propagation = rootfs_propagation_for(record.mounts);
   linux_part.sysctl = config.sysctls;
+  if (const NetworkKind kind = network_kind(config.network_mode);
+      kind != NetworkKind::host && kind != NetworkKind::container) {
+    // As with Docker: in a network of its own nobody needs to be root for port 80, or for ping.
+    linux_part.sysctl.insert(
+        {{"net.ipv4.ip_unprivileged_port_start", "0"}, {"net.ipv4.ping_group_range", "0 2147483647"}});
+  }
   if (!config.privileged) {
     linux_part.masked_paths = config.masked_paths.value_or(to_strings(kMaskedPaths));
     linux_part.readonly_paths = config.readonly_paths.value_or(to_strings(kReadonlyPaths));
