@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "base/buffer.h"
 #include "base/text.h"
 #include "http/body_reader.h"
 #include "http/head.h"
@@ -123,7 +124,7 @@ struct BodySender {
   Result<void> operator()(std::string_view) const { return {}; }  // went with the head
   // Errors of the source come back marked, for they are not the connection's.
   Result<void> operator()(const BodySource& source) const {
-    std::vector<char> buffer(kSourceBuffer);
+    Buffer buffer(kSourceBuffer);
     for (;;) {
       Result<std::size_t> got = source(buffer);
       if (!got) return source_failure = true, std::unexpected(std::move(got).error());

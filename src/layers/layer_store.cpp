@@ -14,6 +14,7 @@
 #include "archive/tree_walk.h"
 #include "archive/unpack.h"
 #include "archive/xattr.h"
+#include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -250,7 +251,7 @@ Result<std::unique_ptr<archive::Source>> LayerStore::open_tar(const Digest& diff
 
 Result<void> LayerStore::verify(const Digest& diff_id) const {
   std::unique_ptr<archive::Source> tar = TRY(open_tar(diff_id));
-  std::vector<char> buffer(256u << 10);
+  Buffer buffer(256u << 10);
   for (;;) {
     const std::size_t size = TRY_AS("verify layer " + diff_id.text(), tar->read(buffer));
     if (size == 0) return {};

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -79,7 +80,7 @@ bool flag_of(const json::value& object, std::string_view member) {
 
 Result<void> read_json_lines(http::Response& response,
                              const std::function<Result<bool>(const json::value&)>& each) {
-  std::vector<char> buffer(kBuffer);
+  Buffer buffer(kBuffer);
   std::string pending;
   for (;;) {
     std::size_t got = TRY(response.read(buffer));
@@ -125,7 +126,7 @@ Result<void> save_body(http::Response& response, const std::string& path) {
     file = std::move(*opened);
   }
   int target = path.empty() ? STDOUT_FILENO : file.get();
-  std::vector<char> buffer(kBuffer);
+  Buffer buffer(kBuffer);
   Result<void> done;
   while (done) {
     Result<std::size_t> got = response.read(buffer);

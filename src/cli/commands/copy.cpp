@@ -5,6 +5,7 @@
 
 #include "archive/pack.h"
 #include "archive/unpack.h"
+#include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -89,7 +90,7 @@ Result<void> unpack_here(http::Response& response, const CopyPlan& plan) {
 }
 
 Result<void> stream_out(http::Response& response) {
-  std::vector<char> buffer(256u << 10);
+  Buffer buffer(256u << 10);
   for (;;) {
     std::size_t got = TRY(response.read(buffer));
     if (got == 0) return {};

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "base/buffer.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands/attached.h"
@@ -197,7 +198,7 @@ Result<int> logs(Invocation& invocation) {
   http::Response response = TRY(engine->call("GET", path + "/logs", query));
   bool terminal = flag_of(member_of(container, "Config"), "Tty");
   Demultiplexer frames(STDOUT_FILENO, STDERR_FILENO);
-  std::vector<char> buffer(kBuffer);
+  Buffer buffer(kBuffer);
   for (;;) {
     std::size_t got = TRY(response.read(buffer));
     if (got == 0) break;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/buffer.h"
 #include "cli/stream/demultiplex.h"
 
 namespace berth::cli {
@@ -86,7 +87,7 @@ class InputPump {
 
  private:
   void run() {
-    std::vector<char> buffer(kBuffer);
+    Buffer buffer(kBuffer);
     for (;;) {
       pollfd wait[2] = {{STDIN_FILENO, POLLIN, 0}, {stop_.get(), POLLIN, 0}};
       if (::poll(wait, 2, -1) < 0 && errno != EINTR) break;
@@ -132,7 +133,7 @@ Result<void> pump_output(http::Upgraded& connection, const SessionOptions& optio
     return write_everything(STDOUT_FILENO, parts);
   };
   if (!connection.leftover.empty()) TRY(take(connection.leftover));
-  std::vector<char> buffer(kBuffer);
+  Buffer buffer(kBuffer);
   for (;;) {
     Result<std::size_t> got = read_some(connection.socket.get(), buffer);
     if (!got && got.error().code == ECONNRESET) return {};  // closed with input of ours unread
