@@ -263,6 +263,7 @@ class Launcher {
     out.pidfd_ = child.take_pidfd();
     out.control_ = child.take_channel();
     out.terminal_ = std::move(terminal);
+    out.cgroup_ = std::move(group_);
     out.warnings_ = std::move(warnings_);
     out.process_ = *spec_.process;
     child.release();

@@ -8,7 +8,7 @@
 //   ... attach a network to container.pid()'s namespace ...
 //   TRY(container.start());                               // the program runs, or this says why not
 //   waitpid(container.pid(), &status, 0);
-//   remove_cgroup...                                      // Cgroup::at(spec.linux_.cgroups_path)->remove()
+//   container.take_cgroup()->remove();
 //
 // Errors of start() and exec() that concern the program itself have messages that clients take exit codes
 // from: `exec: "NAME": executable file not found in $PATH`, `exec: "/x": stat /x: no such file or directory`
@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "oci/runtime_spec.h"
+#include "sys/cgroup.h"
 
 namespace berth::runtime {
 
@@ -76,6 +77,8 @@ class CreatedContainer {
   Fd take_pidfd() { return std::move(pidfd_); }
   // The master of a pseudo-terminal on the container's own devpts; empty without process.terminal.
   Fd take_terminal() { return std::move(terminal_); }
+  // Its control group, which whoever reaps the container removes; none without linux.cgroupsPath.
+  std::optional<sys::Cgroup> take_cgroup() { return std::move(cgroup_); }
   // Things that were asked for and could be left out, one sentence each.
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
@@ -90,6 +93,7 @@ class CreatedContainer {
   Fd pidfd_;
   Fd terminal_;
   Fd control_;
+  std::optional<sys::Cgroup> cgroup_;
   std::vector<std::string> warnings_;
   oci::Process process_;  // for messages
 };

@@ -166,17 +166,26 @@ Result<void> apply_writes(const CgroupLayout& layout, const std::string& path,
   return {};
 }
 
+// One rule a write, that is how the kernel takes them.
+Result<void> write_device_rules(const std::string& directory,
+                                const std::vector<DevicePermission>& permissions) {
+  const std::string allow_path = directory + "/devices.allow", deny_path = directory + "/devices.deny";
+  Fd allow = TRY(open_file(allow_path, O_WRONLY)), deny = TRY(open_file(deny_path, O_WRONLY));
+  for (const DevicePermission& permission : permissions) {
+    const std::string rule = to_v1_rule(permission);
+    if (::write((permission.allow ? allow : deny).get(), rule.data(), rule.size()) < 0)
+      return fail_errno(errno, "cannot write \"{}\" to {}", rule, permission.allow ? allow_path : deny_path);
+  }
+  return {};
+}
+
 Result<void> apply_devices(const CgroupLayout& layout, const std::string& path,
                            const std::vector<DevicePermission>& permissions, bool fresh,
                            std::vector<std::string>* warnings) {
   const bool all = permissions.size() == 1 && permissions[0].allow;
   if (const CgroupHierarchy* devices = layout.of("devices"); devices && !devices->unified) {
     if (all && fresh) return {};
-    std::string directory = devices->mount + path;
-    for (const DevicePermission& permission : permissions)
-      TRY(write_control(directory, permission.allow ? "devices.allow" : "devices.deny",
-                        to_v1_rule(permission)));
-    return {};
+    return write_device_rules(devices->mount + path, permissions);
   }
   if (all) return {};
   if (const CgroupHierarchy* unified = layout.unified(); unified && layout.pure_unified()) {

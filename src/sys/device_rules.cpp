@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 
@@ -119,6 +120,11 @@ Result<std::vector<DevicePermission>> effective_device_permissions(
     out.push_back(permission);
   }
   if (out.size() == 1 && out[0].allow) return out;
+  // Each rule is a write on v1 and a few instructions in the v2 program: what is allowed last is not also
+  // allowed before.
+  std::erase_if(out, [](const DevicePermission& one) {
+    return std::find(std::begin(kAlways), std::end(kAlways), one) != std::end(kAlways);
+  });
   out.insert(out.end(), std::begin(kAlways), std::end(kAlways));
   return out;
 }
