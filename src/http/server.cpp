@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <condition_variable>
+#include <deque>
 #include <list>
 #include <mutex>
 
@@ -29,6 +30,9 @@ namespace berth::http {
 namespace {
 
 constexpr int kAcceptBackoffMilliseconds = 50;
+// A client's next connection is often close behind its last: so many threads wait for it, so long.
+constexpr std::size_t kSpareThreads = 4;
+constexpr auto kSpareTime = std::chrono::seconds(5);
 
 // New threads inherit the mask of the one that makes them: ours must not run the program's signal handlers.
 class BlockedSignals {
@@ -95,6 +99,10 @@ struct Server::State {
   };
   using TaskPlace = std::list<Task>::iterator;
   using Work = std::function<void(TaskPlace)>;
+  struct Job {
+    TaskPlace task;
+    Work work;
+  };
 
   Handler handler;
   Limits limits;
@@ -107,11 +115,17 @@ struct Server::State {
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::list<Task> tasks;
+  std::deque<Job> jobs;  // never more than there are spare threads, each of which takes one
+  std::condition_variable job_came;
+  std::size_t threads = 0;  // that run or are about to
+  std::size_t spare = 0;    // that wait for a job
   bool stopping = false;
   std::optional<pthread_t> finished;  // ended or about to, and not joined yet
 
   Result<void> start_task(int descriptor, Work work);
-  void end_task(TaskPlace task);
+  void work_off(Job job);
+  std::optional<Job> wait_for_job();
+  void end_thread();
   void accept_until_stopped();
   void accept_from(const Listener& listener);
   void serve(Fd socket, Peer peer, const std::shared_ptr<TlsContext>& tls, TaskPlace task);
@@ -144,37 +158,65 @@ Result<pthread_t> start_thread(std::size_t stack_bytes, ThreadBody body) {
 
 }  // namespace
 
-// Each thread that ends joins the one that ended before it, and stop() joins the last: no thread is detached,
-// and at most one that has ended is kept.
 Result<void> Server::State::start_task(int descriptor, Work work) {
   std::unique_lock lock(mutex);
   if (stopping) return fail(ErrorKind::cancelled, "the server stops");
   TaskPlace task = tasks.insert(tasks.end(), Task{descriptor});
+  if (jobs.size() < spare) {
+    jobs.push_back({task, std::move(work)});
+    job_came.notify_one();
+    return {};
+  }
+  ++threads;
   lock.unlock();
   Result<pthread_t> thread = start_thread(limits.stack_bytes, [this, task, work = std::move(work)]() mutable {
+    work_off({task, std::move(work)});
+  });
+  if (thread) return {};
+  lock.lock();
+  tasks.erase(task);
+  --threads;
+  changed.notify_all();
+  return std::unexpected(std::move(thread).error());
+}
+
+void Server::State::work_off(Job first) {
+  for (std::optional<Job> job = std::move(first); job; job = wait_for_job()) {
     try {
-      work(task);
-      work = nullptr;  // what it holds goes before the task is said to have ended
+      job->work(job->task);
+      job->work = nullptr;  // what it holds goes before the task is said to have ended
     } catch (const std::exception& exception) {
       log_error("http", "a connection ended by an exception: {}", exception.what());
     } catch (...) {
       log_error("http", "a connection ended by an unknown exception");
     }
-    end_task(task);
-  });
-  if (thread) return {};
-  lock.lock();
-  tasks.erase(task);
-  changed.notify_all();
-  return std::unexpected(std::move(thread).error());
+    std::lock_guard lock(mutex);
+    tasks.erase(job->task);
+    changed.notify_all();
+  }
+  end_thread();
 }
 
-void Server::State::end_task(TaskPlace task) {
+std::optional<Server::State::Job> Server::State::wait_for_job() {
+  std::unique_lock lock(mutex);
+  if (stopping || spare >= kSpareThreads) return std::nullopt;
+  ++spare;
+  job_came.wait_for(lock, kSpareTime, [this] { return stopping || !jobs.empty(); });
+  --spare;
+  if (jobs.empty()) return std::nullopt;
+  Job job = std::move(jobs.front());
+  jobs.pop_front();
+  return job;
+}
+
+// Each thread that ends joins the one that ended before it, and stop() joins the last: no thread is detached,
+// and at most one that has ended is kept.
+void Server::State::end_thread() {
   std::optional<pthread_t> earlier;
   {
     std::lock_guard lock(mutex);
     earlier = std::exchange(finished, pthread_self());
-    tasks.erase(task);
+    --threads;
     changed.notify_all();
   }
   if (earlier) pthread_join(*earlier, nullptr);
@@ -347,8 +389,9 @@ void Server::stop() {
 
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
+  state_->job_came.notify_all();
   state_->hang_up(true);
-  auto none_left = [&] { return state_->tasks.empty(); };
+  auto none_left = [&] { return state_->threads == 0; };
   if (!state_->changed.wait_for(lock, state_->limits.stop_grace, none_left)) {
     state_->hang_up(false);
     state_->changed.wait(lock, none_left);

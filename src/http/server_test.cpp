@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
+#include <filesystem>
 #include <latch>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "http/http_test.h"
@@ -320,6 +324,39 @@ TEST(Server, ClosesIdleAndSlowConnections) {
     while (!stop.stop_requested()) dripping.say("y"), usleep(5000);
   });
   EXPECT_THAT(dripping.rest(), StartsWith("HTTP/1.1 408 "));
+}
+
+TEST(Server, ThreadsAreUsedAgainAndFewAreSpare) {
+  auto threads = [] {
+    std::size_t count = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) count += task.exists();
+    return count;
+  };
+  std::mutex mutex;
+  std::set<std::thread::id> used;
+  RunningServer running([&](Exchange& exchange) {
+    std::lock_guard lock(mutex);
+    used.insert(std::this_thread::get_id());
+    (void)exchange.respond(200, {}, "x");
+  });
+  const std::size_t before = threads();
+  auto ask = [](RawClient& client) {
+    client.say("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(client.rest(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  };
+  for (int i = 0; i < 50; ++i) {
+    RawClient client(running);
+    ask(client);
+  }
+  EXPECT_LT(used.size(), 25u);
+  {
+    std::deque<RawClient> together;
+    for (int i = 0; i < 30; ++i) together.emplace_back(running);
+    for (RawClient& client : together) ask(client);
+  }
+  for (int i = 0; i < 500 && threads() > before + 5; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_LE(threads(), before + 5);
 }
 
 TEST(Server, StopEndsIdleConnectionsAtOnceAndLetsRequestsFinish) {
