@@ -192,6 +192,40 @@ keeper_killed_while_dead() {
   b rm -f orphan phoenix
 }
 
+# --- keepers that wait for a container ---
+
+waiting_keepers() { # of the engine "main"
+  local child
+  for child in $(cat /proc/"$(engine_pid main)"/task/*/children); do
+    grep -qz '^(waits for a container)' "/proc/$child/cmdline" && echo "$child"
+  done
+  return 0
+}
+some_wait() { [ -n "$(waiting_keepers)" ]; }
+
+waiting_keepers_killed() {
+  local keeper
+  b run --rm box true
+  eventually 5 some_wait
+  for keeper in $(waiting_keepers); do kill -9 "$keeper"; done
+  is out "$(b run --rm box echo out)"
+}
+waiting_keepers_go_with_the_engine() {
+  local keeper waiting
+  b run --rm box true
+  eventually 5 some_wait
+  waiting=$(waiting_keepers)
+  engine_kill
+  for keeper in $waiting; do eventually 5 gone "$keeper"; done
+  engine_start main
+  b run --rm box true
+  eventually 5 some_wait
+  waiting=$(waiting_keepers)
+  engine_end main TERM
+  for keeper in $waiting; do eventually 5 gone "$keeper"; done
+  engine_start main
+}
+
 # --- engines beside each other ---
 
 second_on_same_root() {
@@ -227,6 +261,8 @@ case_of "an attached client gets output while the engine is dead" client_survive
 case_of "stop, start and exec work after the engine died" stop_after_restart
 case_of "a killed keeper: the container ends with 255 and can be started" keeper_killed
 case_of "a keeper killed while the engine is dead" keeper_killed_while_dead
+case_of "keepers that were killed while they waited are no loss" waiting_keepers_killed
+case_of "keepers that wait go with their engine" waiting_keepers_go_with_the_engine
 case_of "a second engine on the same root is refused" second_on_same_root
 case_of "two engines side by side" two_engines
 for ((round = 1; round <= rounds && SECONDS < 60; round++)); do # on a busy machine, fewer

@@ -71,7 +71,8 @@ Result<Process> Process::spawn(const SpawnRequest& request) {
   std::vector<char*> arguments = pointers_to(request.arguments);
   std::vector<char*> environment = pointers_to(request.environment);
   pid_t pid = -1;
-  int error = posix_spawnp(&pid, arguments[0], &settings.actions, &settings.attributes, arguments.data(),
+  const char* executable = request.executable.empty() ? arguments[0] : request.executable.c_str();
+  int error = posix_spawnp(&pid, executable, &settings.actions, &settings.attributes, arguments.data(),
                            environment.data());
   if (error != 0) return fail_errno(error, "start {}", request.arguments[0]);
   return Process(pid);

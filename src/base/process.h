@@ -14,6 +14,7 @@ namespace berth {
 
 struct SpawnRequest {
   std::vector<std::string> arguments;  // arguments[0] is the program; looked up in PATH when it has no slash
+  std::string executable;  // what is executed, where that is not arguments[0]: a path with a slash
   std::vector<std::string> environment;  // "KEY=value"; exactly what the program gets
   int standard_input = -1;               // -1: /dev/null
   int standard_output = -1;              // -1: /dev/null

@@ -13,7 +13,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "keeper/paths.h"
 
 namespace berth::engine {
@@ -163,26 +162,6 @@ void KeeperWatch::remove(const std::shared_ptr<KeeperLink>& link) {
     }
   }
   callbacks_.on_gone(link);
-}
-
-Result<std::shared_ptr<KeeperLink>> spawn_keeper(const std::string& program, const std::string& container_id,
-                                                 const std::string& run_directory, int network) {
-  auto ends = TRY(make_socket_pair(SOCK_STREAM));
-  Fd errors =
-      TRY(open_file(run_directory + "/" + keeper::kErrorLogFile, O_WRONLY | O_CREAT | O_APPEND, 0600));
-  SpawnRequest request;
-  request.arguments = {program, run_directory};
-  if (network < 0) request.arguments.emplace_back("--no-network-descriptor");
-  request.standard_error = errors.get();
-  // Away from the numbers that the keeper expects, so that none is overwritten before it is duplicated.
-  Fd control(fcntl(ends.second.get(), F_DUPFD_CLOEXEC, 16));
-  if (!control) return fail_errno(errno, "duplicate the control socket");
-  Fd network_copy(network < 0 ? -1 : fcntl(network, F_DUPFD_CLOEXEC, 16));
-  request.descriptors[keeper::kControlDescriptor] = control.get();
-  if (network_copy) request.descriptors[keeper::kNetworkDescriptor] = network_copy.get();
-  request.new_session = true;
-  Process process = TRY(Process::spawn(request));
-  return std::make_shared<KeeperLink>(container_id, std::move(ends.first), process.release());
 }
 
 Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id,

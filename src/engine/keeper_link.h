@@ -87,10 +87,6 @@ class KeeperWatch {
   std::thread thread_;
 };
 
-// Starts a keeper for the container whose run directory is prepared. `network` may be -1.
-Result<std::shared_ptr<KeeperLink>> spawn_keeper(const std::string& program, const std::string& container_id,
-                                                 const std::string& run_directory, int network);
-
 // Connects to one that an earlier engine started.
 Result<std::shared_ptr<KeeperLink>> connect_keeper(const std::string& container_id,
                                                    const std::string& run_directory);

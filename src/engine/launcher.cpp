@@ -73,6 +73,7 @@ Launcher::Launcher(const Settings& settings, const Registry& registry, const Roo
       watch_(watch),
       sandboxes_(sandboxes),
       bridge_(bridge),
+      keepers_(settings.keeper_program, settings.run_directory(random_identifier()).size()),
       capabilities_(machine_capabilities()) {}
 
 Result<void> Launcher::launch(const ContainerPointer& container) {
@@ -285,8 +286,7 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
 
 Result<void> Launcher::start_keeper(const ContainerPointer& container, int network) {
   const std::string& id = container->record.id;
-  std::shared_ptr<KeeperLink> link =
-      TRY(spawn_keeper(settings_.keeper_program, id, settings_.run_directory(id), network));
+  std::shared_ptr<KeeperLink> link = TRY(keepers_.take(id, settings_.run_directory(id), network));
   std::vector<WaitingClient> clients;
   {
     std::lock_guard lock(container->mutex);

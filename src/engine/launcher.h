@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/container.h"
 #include "engine/keeper_link.h"
+#include "engine/keeper_pool.h"
 #include "engine/registry.h"
 #include "engine/root_file_system.h"
 #include "engine/runtime_config.h"
@@ -61,6 +62,7 @@ class Launcher {
   KeeperWatch& watch_;
   Sandboxes sandboxes_;
   network::BridgeNetwork* bridge_;
+  KeeperPool keepers_;
   std::vector<std::string> capabilities_;  // of this machine
 };
 

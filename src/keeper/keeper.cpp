@@ -18,7 +18,6 @@
 #include "base/process.h"
 #include "keeper/paths.h"
 #include "oci/runtime_spec.h"
-#include "sys/cgroup.h"
 
 namespace berth::keeper {
 namespace {
@@ -187,7 +186,6 @@ Result<Reply> Keeper::start() {
 Result<void> Keeper::launch() {
   oci::RuntimeSpec spec = TRY(read_spec(run_directory_.get()));
   if (!spec.process) return fail(ErrorKind::invalid, "the configuration has no process");
-  cgroup_path_ = spec.linux_.cgroups_path;
   StreamPairs pairs = TRY(make_streams(*spec.process, settings_.open_stdin));
 
   runtime::CreateRequest request;
@@ -199,6 +197,7 @@ Result<void> Keeper::launch() {
   if (network_) request.namespace_descriptors["network"] = network_.get();
   runtime::CreatedContainer container = TRY(runtime::create(request));
   state_.pid = container.pid();
+  cgroup_ = container.take_cgroup();
   if (spec.process->terminal) {
     pairs.kept.output = container.take_terminal();
     pairs.kept.terminal = true;
@@ -215,6 +214,7 @@ Result<void> Keeper::launch() {
   state_.oom_killed = false;
   state_.error.clear();
   publish_state();
+  trim_memory_later();
   for (const std::string& warning : container.warnings()) log_warning("keeper", "{}", warning);
   return {};
 }
@@ -345,8 +345,7 @@ void Keeper::relaunch() {
 
 // What is left in the group are processes that the container shares no namespace with; they go with it.
 void Keeper::clean_up_cgroup() {
-  if (cgroup_path_.empty()) return;
-  Result<sys::Cgroup> group = sys::Cgroup::at(cgroup_path_);
+  const std::optional<sys::Cgroup> group = std::exchange(cgroup_, std::nullopt);
   if (!group) return;
   Result<std::uint64_t> kills = group->out_of_memory_kills();
   state_.oom_killed = kills && *kills > 0;
@@ -371,8 +370,12 @@ void Keeper::publish_state() {
       !written)
     log_error("keeper", "{}", written.error().message);
   control_.broadcast(MessageKind::state, text);
-  // Configuration and launch have left garbage on the heap that an idle keeper should not hold.
-  malloc_trim(0);
+}
+
+// Configuration and launch have left garbage on the heap that an idle keeper should not hold. Giving it back
+// takes a millisecond that neither a start nor a short container should wait for.
+void Keeper::trim_memory_later() {
+  loop_.after(std::chrono::seconds(1), [] { malloc_trim(0); });
 }
 
 // Called after whatever may have been the last thing to wait for. Execs that ended and whose clients have

@@ -61,6 +61,7 @@ class Keeper {
   void end_container();
   void clean_up_cgroup();
   void publish_state();
+  void trim_memory_later();
   void finish_if_done();
 
   EventLoop loop_;
@@ -71,7 +72,7 @@ class Keeper {
   Fd signals_;
   State state_;
   RestartTracker restarts_;
-  std::string cgroup_path_;
+  std::optional<sys::Cgroup> cgroup_;  // of the container that runs
   ControlServer control_;
   std::unique_ptr<Streams> streams_;
   std::map<pid_t, RunningExec> execs_;

@@ -20,9 +20,7 @@ inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kSocketFile = "keeper.sock";
 inline constexpr const char* kErrorLogFile = "keeper.log";
 
-// Descriptors that a keeper is started with.
-inline constexpr int kControlDescriptor = 3;  // connected to the engine that started it
-inline constexpr int kNetworkDescriptor =
-    4;  // the network namespace to join; absent with --no-network-descriptor
+// The descriptor that a keeper is started with: connected to the engine that started it.
+inline constexpr int kControlDescriptor = 3;
 
 }  // namespace berth::keeper

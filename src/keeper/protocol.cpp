@@ -63,11 +63,11 @@ Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, s
   return {};
 }
 
-Result<bool> MessageReader::receive(int socket, int flags) {
+Result<bool> MessageReader::receive(int socket, int flags, std::size_t limit) {
   std::array<char, 16384> buffer;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaximumDescriptors)];
   for (;;) {
-    iovec part{buffer.data(), buffer.size()};
+    iovec part{buffer.data(), std::min(buffer.size(), limit)};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
@@ -116,6 +116,23 @@ Result<std::optional<Message>> MessageReader::next() {
   std::move(descriptors_.begin(), end, std::back_inserter(message.descriptors));
   descriptors_.erase(descriptors_.begin(), end);
   return message;
+}
+
+std::size_t MessageReader::missing() const {
+  Header header;
+  if (buffered_.size() < sizeof header) return sizeof header - buffered_.size();
+  std::memcpy(&header, buffered_.data(), sizeof header);
+  return sizeof header + header.length - std::min(buffered_.size(), sizeof header + header.length);
+}
+
+Result<std::optional<Message>> receive_message(int socket) {
+  MessageReader reader;
+  for (;;) {
+    std::optional<Message> message = TRY(reader.next());
+    if (message) return message;
+    const bool open = TRY(reader.receive(socket, 0, reader.missing()));
+    if (!open) return std::nullopt;
+  }
 }
 
 namespace {

@@ -4,6 +4,7 @@
 // reply, so an engine may be older or newer than the keepers it finds.
 //
 //   engine                                keeper
+//   ------ serve  {..} + network  ----->         (to one that was started ahead, see assignment.h)
 //   ------ attach {..} + client fd ----->         (any time; before start, so that no output is missed)
 //   ------ start  {}               ----->
 //   <----- reply  {"pid": n}       ------         or {"error": ".."}
@@ -35,6 +36,7 @@ enum class MessageKind : std::uint32_t {
   set_restart = 5,    // {"condition", "maximumRetries"} -> reply {}
   exec = 6,           // Exec (+ client descriptor) -> reply {"pid"}
   ping = 7,           // {}                         -> reply {}; what was said before it has been heard then
+  serve = 8,          // Assignment (+ network)     -> nothing; the first message to a keeper that waits
   reply = 100,        // the answer to the request of the same number
   state = 101,        // State
   exec_exited = 102,  // {"id", "exitCode"}
@@ -57,14 +59,19 @@ Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, s
 // Collects messages from a socket that may deliver them in pieces.
 class MessageReader {
  public:
-  // Reads what is there; false at the peer's end. Call next() until it gives nothing.
-  Result<bool> receive(int socket, int flags);
+  // Reads what is there, `limit` bytes at most; false at the peer's end. Call next() until it gives nothing.
+  Result<bool> receive(int socket, int flags, std::size_t limit = SIZE_MAX);
   Result<std::optional<Message>> next();
+  // How many bytes the message that has begun lacks at least.
+  std::size_t missing() const;
 
  private:
   std::string buffered_;
   std::vector<Fd> descriptors_;
 };
+
+// One message and no byte more, blocking; nothing at the peer's end.
+Result<std::optional<Message>> receive_message(int socket);
 
 struct Attach {
   std::string exec_id;  // empty: the container's own process

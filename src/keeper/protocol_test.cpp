@@ -46,6 +46,27 @@ TEST_F(MessageTest, CarriesKindNumberAndBody) {
   EXPECT_TRUE(messages[0].descriptors.empty());
 }
 
+TEST_F(MessageTest, OneIsReceivedWithoutAByteOfTheNext) {
+  Pipe pipe = make_pipe().value();
+  const int number = pipe.read.get();
+  ASSERT_TRUE(send_message(sender(), MessageKind::serve, 0, R"({"runDirectory":"/x"})", {&number, 1}));
+  ASSERT_TRUE(send_message(sender(), MessageKind::start, 7, "{}"));
+  std::optional<Message> first = receive_message(pair_.second.get()).value();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->kind, MessageKind::serve);
+  EXPECT_EQ(first->body, R"({"runDirectory":"/x"})");
+  EXPECT_EQ(first->descriptors.size(), 1u);
+  std::vector<Message> rest = receive_all();
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].request, 7u);
+}
+
+TEST_F(MessageTest, NoneIsReceivedFromAPeerThatHasGone) {
+  pair_.first.reset();
+  std::optional<Message> none = receive_message(pair_.second.get()).value();
+  EXPECT_FALSE(none);
+}
+
 TEST_F(MessageTest, SeveralAtOnceComeOutInOrder) {
   for (int i = 1; i <= 20; ++i)
     ASSERT_TRUE(

@@ -1,29 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// berth-keeper RUN-DIRECTORY [--no-network-descriptor]: started by berthd, one a container. keeper/paths.h
-// says what it finds in its directory and which descriptors it is given.
-#include <cstring>
-
+// berth-keeper TITLE: started by berthd, one a container. It is told its container over its control
+// descriptor (keeper/assignment.h), whose run directory then takes the place of TITLE in lists of processes.
 #include "base/log.h"
+#include "keeper/assignment.h"
 #include "keeper/keeper.h"
 #include "keeper/paths.h"
 #include "runtime/container.h"
 
+namespace berth {
+namespace {
+
+Result<void> run(char** arguments, char** environment) {
+  TRY(runtime::protect_own_executable(arguments, environment));
+  Fd control(keeper::kControlDescriptor);
+  std::optional<keeper::Assignment> assignment = TRY(keeper::wait_for_assignment(control.get()));
+  if (!assignment) return {};
+  keeper::show_in_process_list(arguments[1], assignment->run_directory);
+  TRY(keeper::open_error_log(assignment->run_directory));
+  auto keeper = TRY(
+      keeper::Keeper::open(assignment->run_directory, std::move(control), std::move(assignment->network)));
+  return keeper->run();
+}
+
+}  // namespace
+}  // namespace berth
+
 int main(int argc, char** argv, char** environment) {
-  using namespace berth;
-  if (argc < 2) {
-    log_error("keeper", "usage: berth-keeper RUN-DIRECTORY; it is started by berthd");
+  if (argc != 2) {
+    berth::log_error("keeper", "usage: berth-keeper TITLE; it is started by berthd");
     return 2;
   }
-  if (Result<void> safe = runtime::protect_own_executable(argv, environment); !safe) {
-    log_error("keeper", "{}", safe.error().message);
-    return 1;
-  }
-  const bool has_network = argc < 3 || std::strcmp(argv[2], "--no-network-descriptor") != 0;
-  auto keeper = keeper::Keeper::open(argv[1], Fd(keeper::kControlDescriptor),
-                                     Fd(has_network ? keeper::kNetworkDescriptor : -1));
-  Result<void> end = keeper ? (*keeper)->run() : std::unexpected(keeper.error());
-  if (!end) {
-    log_error("keeper", "{}", end.error().message);
+  if (berth::Result<void> end = berth::run(argv, environment); !end) {
+    berth::log_error("keeper", "{}", end.error().message);
     return 1;
   }
   return 0;

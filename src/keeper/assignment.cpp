@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keeper/assignment.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "keeper/paths.h"
+#include "keeper/protocol.h"
+
+namespace berth::keeper {
+
+std::string encode(const Assignment& assignment) {
+  return json::serialize(json::object{{"runDirectory", assignment.run_directory}});
+}
+
+Result<std::optional<Assignment>> wait_for_assignment(int control) {
+  std::optional<Message> message = TRY(receive_message(control));
+  if (!message) return std::nullopt;
+  if (message->kind != MessageKind::serve)
+    return fail(ErrorKind::invalid, "the keeper was told message {} before it had a container",
+                static_cast<int>(message->kind));
+  Assignment assignment;
+  json::value document = TRY(parse_json(message->body, "the assignment"));
+  ObjectReader in(document, "assignment");
+  in.read("runDirectory", assignment.run_directory);
+  TRY(in.finish());
+  if (!message->descriptors.empty()) assignment.network = std::move(message->descriptors.front());
+  return assignment;
+}
+
+void show_in_process_list(char* argument, const std::string& run_directory) {
+  if (std::strlen(argument) == run_directory.size())
+    std::memcpy(argument, run_directory.data(), run_directory.size());
+}
+
+Result<void> open_error_log(const std::string& run_directory) {
+  Fd log = TRY(open_file(run_directory + "/" + kErrorLogFile, O_WRONLY | O_CREAT | O_APPEND, 0600));
+  if (dup2(log.get(), STDERR_FILENO) < 0) return fail_errno(errno, "use {} as standard error", kErrorLogFile);
+  return {};
+}
+
+}  // namespace berth::keeper
