@@ -27,6 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(os.environ.get("PEERS", "/tmp/peers"))
+PAUSE = 0.3  # seconds before each sample
 LABEL = f"berth-bench={os.getpid()}"
 IMAGE = f"berth-bench-{os.getpid()}:latest"
 
@@ -177,10 +178,13 @@ class Bench:
                   flush=True)
 
     def interleaved(self, actions, rounds):
-        """actions: name -> function that returns a value. One of each in turn; the first round warms up and is dropped."""
+        """actions: name -> function that returns a value. One of each in turn; the first round warms up and is dropped.
+
+        Before each is a pause: what the one before it still cleans up in the background is not to be on its bill."""
         samples = {name: [] for name in actions}
         for turn in range(rounds + 1):
             for name, action in actions.items():
+                time.sleep(PAUSE)
                 value = action()
                 if turn:
                     samples[name].append(value)
@@ -255,7 +259,8 @@ class Bench:
         self.line("memory an idle container (200, MemAvailable)", "MiB", {"Docker": 10}, samples, 2)
 
     def engine_memory(self):
-        samples = {side.name: [sum(resident(pid) for pid in side.processes)] for side in self.sides if side.processes}
+        samples = {side.name: [sum(resident(one) for pid in side.processes for one in (pid, *children(pid)))]
+                   for side in self.sides if side.processes}
         self.line("engine at rest, resident", "MiB", {"Docker": 10}, samples, 1)
 
     def remove_all(self):
@@ -308,6 +313,10 @@ def available():
 
 def resident(pid):
     return int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+
+
+def children(pid):
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
 
 
 def main():
