@@ -126,6 +126,21 @@ load_full() {
   alive
   unfill "$data"
 }
+remove_images_full() { # the same, with what was kept for it and when that is used up
+  local image
+  for image in small1 small2 small3; do b import "$work/$image.tar" $image; done
+  fill "$data"
+  b rmi small1
+  fill "$data"
+  rm -f "$data/reserve"
+  fill "$data"
+  b rmi small2
+  fill "$data"
+  b rmi small3
+  for image in small1 small2 small3; do is "" "$(b images -q $image)"; done
+  alive
+  unfill "$data"
+}
 remove_full() { # what one does to get space back works without any
   b run -d --name victim box sleep 1000
   b create --name victim2 box true
@@ -192,6 +207,10 @@ head -c 8000000 /dev/urandom >"$work/big"
 tar -C "$work" -cf "$work/big.tar" big
 head -c 60000000 /dev/urandom >"$work/big"
 tar -C "$work" -cf "$work/huge.tar" big
+for image in small1 small2 small3; do
+  head -c 500000 /dev/urandom >"$work/big"
+  tar -C "$work" -cf "$work/$image.tar" big
+done
 rm "$work/big"
 
 engine_start main || exit 1
@@ -205,6 +224,7 @@ full "logs on a full disk" log_full
 full "commit on a full disk" commit_full
 full "cp on a full disk" cp_full
 full "load on a full disk" load_full
+full "rmi on a full disk" remove_images_full
 full "stop and rm on a full disk" remove_full
 full "the engine starts on a full disk" start_full
 full "run with a full exec root" exec_root_full

@@ -87,18 +87,12 @@ json::array removal_documents(const std::vector<image::Removal>& removals) {
 }
 
 Result<void> remove(Call& call) {
-  auto attempt = [&] {
+  std::vector<image::Removal> removals = TRY(call.engine.reserve().even_on_a_full_disk([&] {
     return call.engine.images().remove(call.path.at("name"), call.flag("force"), call.flag("noprune"),
                                        call.engine.image_users());
-  };
-  Result<std::vector<image::Removal>> removals = attempt();
-  // Removing is the way out of a full disk.
-  if (!removals && removals.error().kind == ErrorKind::exhausted && call.engine.reserve().spend()) {
-    removals = attempt();
-    call.engine.reserve().replenish();
-  }
-  if (!removals) return std::unexpected(std::move(removals).error());
-  return send_json(call, 200, removal_documents(*removals));
+  }));
+  call.engine.reserve().replenish();
+  return send_json(call, 200, removal_documents(removals));
 }
 
 Result<void> tag(Call& call) {
@@ -116,7 +110,9 @@ Result<void> prune(Call& call) {
   const bool all = dangling != filters.end() && !dangling->second.empty() &&
                    (dangling->second[0] == "false" || dangling->second[0] == "0");
   filters.erase("dangling");
-  image::PruneResult pruned = TRY(call.engine.images().prune(all, filters, call.engine.image_users()));
+  image::PruneResult pruned = TRY(call.engine.reserve().even_on_a_full_disk(
+      [&] { return call.engine.images().prune(all, filters, call.engine.image_users()); }));
+  call.engine.reserve().replenish();
   return send_json(call, 200,
                    json::object{{"ImagesDeleted", removal_documents(pruned.removals)},
                                 {"SpaceReclaimed", pruned.reclaimed}});

@@ -55,7 +55,7 @@ Result<std::unique_ptr<Database::Connection>> Database::Connection::open(const s
   // Made by us first, so that it is nobody else's to read from its first moment on; SQLite gives its log the
   // same mode.
   { Fd file = TRY(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)); }
-  auto connection = std::make_unique<Connection>();
+  auto connection = std::make_unique<Connection>(path);
   sqlite3* handle = nullptr;
   int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   connection->handle.reset(handle);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "db/database.h"
+#include "db/log_room.h"
 
 namespace berth::db {
 
@@ -29,7 +30,7 @@ std::unexpected<Error> sqlite_failure(sqlite3* handle, int code, std::string_vie
 struct Database::Connection {
   // Opens the file, checks that it is sound and sets the connection up. ErrorKind::corrupt: set it aside.
   static Result<std::unique_ptr<Connection>> open(const std::string& path);
-  ~Connection() = default;
+  explicit Connection(const std::string& path) : log_room(path + "-wal") {}
 
   Result<void> execute(const char* sql);            // statements without results
   Result<std::string> first_text(const char* sql);  // the first column of the first row
@@ -43,6 +44,7 @@ struct Database::Connection {
   int live_statements = 0;
   Durability durability = Durability::durable;
   bool durability_known = false;
+  LogRoom log_room;
 };
 
 // Brings the schema up to date, or says why it must not be touched.

@@ -126,6 +126,7 @@ Result<void> Transaction::commit() {
     return result;
   }
   open_ = false;
+  if (writable_) connection.log_room.keep_ahead();
   // Statements that are still there give themselves back later, and need the connection for that.
   if (connection.live_statements == 0) {
     connection.owner.store({}, std::memory_order_relaxed);

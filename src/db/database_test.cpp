@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -276,6 +277,39 @@ class SyncCounter {
   std::map<const sqlite3_io_methods*, sqlite3_io_methods> methods_;
   int (*real_sync_)(sqlite3_file*, int) = nullptr;
 };
+
+// A small file system of its own.
+struct SmallDisk {
+  explicit SmallDisk(std::string where) : path(std::move(where)) {
+    mkdir(path.c_str(), 0700);
+    mounted = mount("tmpfs", path.c_str(), "tmpfs", MS_NODEV, "size=8m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted) umount2(path.c_str(), MNT_DETACH);
+  }
+  void fill() const {
+    Fd file = open_file(path + "/filler", O_WRONLY | O_CREAT | O_APPEND, 0600).value();
+    while (write_all(file.get(), std::string(4096, 'x'))) continue;
+  }
+  std::string path;
+  bool mounted = false;
+};
+
+TEST_F(DatabaseTest, WritesALittleOnAFullDisk) {
+  SmallDisk disk(directory_.path() + "/disk");
+  ASSERT_TRUE(disk.mounted) << "needs root";
+  path_ = disk.path + "/meta.db";
+  std::unique_ptr<Database> database = open();
+  ASSERT_TRUE(add(*database, "first"));
+  disk.fill();
+  for (int i = 0; i < 10; ++i) {
+    Result<void> added = add(*database, "pet " + std::to_string(i));
+    ASSERT_TRUE(added) << i << ": " << added.error().message;
+  }
+  EXPECT_EQ(count(*database).value(), 11);
+  database.reset();
+  EXPECT_EQ(count(*open()).value(), 11);
+}
 
 TEST_F(DatabaseTest, DurableCommitsSyncAndVisibleOnesDoNot) {
   SyncCounter counter;

@@ -28,13 +28,6 @@ constexpr std::string_view kNameBeginnings = "abcdefghijklmnopqrstuvwxyzABCDEFGH
 constexpr std::string_view kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
-template <class Function>
-Result<void> even_on_a_full_disk(DiskReserve& reserve, Function write) {
-  Result<void> written = write();
-  if (!written && written.error().kind == ErrorKind::exhausted && reserve.spend()) return write();
-  return written;
-}
-
 }  // namespace
 
 bool valid_container_name(std::string_view name) {
@@ -159,7 +152,7 @@ Result<void> Registry::rename(const ContainerPointer& container, const std::stri
 }
 
 Result<void> Registry::remove(const ContainerPointer& container) {
-  TRY(even_on_a_full_disk(reserve_, [&] { return delete_container(database_, container->record); }));
+  TRY(reserve_.even_on_a_full_disk([&] { return delete_container(database_, container->record); }));
   std::lock_guard lock(mutex_);
   id_by_name_.erase(container->record.name);
   by_id_.erase(container->record.id);
@@ -174,8 +167,7 @@ Result<void> Registry::save(const ContainerPointer& container, Durability durabi
     record = container->record;
     state = container->state;
   }
-  return even_on_a_full_disk(reserve_,
-                             [&] { return update_container(database_, record, state, durability); });
+  return reserve_.even_on_a_full_disk([&] { return update_container(database_, record, state, durability); });
 }
 
 }  // namespace berth::engine
