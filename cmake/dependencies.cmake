@@ -26,9 +26,11 @@ target_link_libraries(dependency::sqlite INTERFACE m ${CMAKE_DL_LIBS} Threads::T
 berth_archive(dependency::seccomp seccomp seccomp.h)
 berth_archive(dependency::zlib z zlib.h)
 berth_archive(dependency::zstd zstd zstd.h)
-find_library(ISAL_LIBRARY isal REQUIRED) # shared: Debian ships no archive
+# Shared: Debian ships no archive. A static program (BERTH_STATIC) cannot have it, and does not compress.
+find_library(ISAL_LIBRARY isal REQUIRED)
 add_library(dependency::isal INTERFACE IMPORTED GLOBAL)
-target_link_libraries(dependency::isal INTERFACE ${ISAL_LIBRARY})
+target_link_libraries(dependency::isal
+                      INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:BERTH_STATIC>>>:${ISAL_LIBRARY}>)
 berth_archive(dependency::lzma lzma lzma.h)
 berth_archive(dependency::bzip2 bz2 bzlib.h)
 find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)

@@ -37,11 +37,8 @@ void answer(const Router& router, engine::Engine& engine, http::Exchange& exchan
   Result<int> version = take_version(path);
   if (!version) return send_error(exchange, 400, version.error().message);
   Call call{exchange, engine, {}, *version};
-  bool known = false;
-  const Handler* handler = router.find(request.method, path, call.path, known);
-  if (!handler)
-    return send_error(exchange, known ? 405 : 404,
-                      known ? "method not allowed: " + request.method : "page not found");
+  const Handler* handler = router.find(request.method, path, call.path);
+  if (!handler) return send_error(exchange, 404, "page not found");
   Result<void> done = (*handler)(call);
   if (!done && !exchange.responded())
     send_error(exchange, status_of(done.error().kind), done.error().message);

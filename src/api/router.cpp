@@ -53,20 +53,17 @@ void Router::add(std::string_view method, std::string_view pattern, Handler hand
   routes_.push_back({std::string(method), parts_of(pattern), std::move(handler)});
 }
 
-const Handler* Router::find(std::string_view method, std::string_view path, Captured& captured,
-                            bool& known_path) const {
+const Handler* Router::find(std::string_view method, std::string_view path, Captured& captured) const {
   std::vector<std::string> parts;
-  known_path = false;
   for (std::string& part : parts_of(path)) {
     std::optional<std::string> decoded = percent_decode(part, false);
     if (!decoded) return nullptr;
     parts.push_back(std::move(*decoded));
   }
   for (const Route& route : routes_) {
+    if (route.method != method && !(method == "HEAD" && route.method == "GET")) continue;
     Captured found;
     if (!match(route.pattern, parts, found)) continue;
-    known_path = true;
-    if (route.method != method && !(method == "HEAD" && route.method == "GET")) continue;
     captured = std::move(found);
     return &route.handler;
   }

@@ -37,9 +37,10 @@ class Router {
  public:
   void add(std::string_view method, std::string_view pattern, Handler handler);
 
-  // The route for a path without its version. Null and `known_path` false: 404; null and true: 405.
+  // The route for a path without its version. Null when there is none, or none for this method: Docker does
+  // not tell the two apart.
   const Handler* find(std::string_view method, std::string_view path,
-                      std::map<std::string, std::string>& captured, bool& known_path) const;
+                      std::map<std::string, std::string>& captured) const;
 
  private:
   struct Route {
