@@ -70,7 +70,7 @@ Result<std::vector<Option>> common_options(const OverlaySpec& spec, ShortPaths& 
   return options;
 }
 
-// Errors of this carry the errno: EINVAL of "lowerdir+" on a kernel that does not know it is told apart.
+// `old_kernel`: it failed because this kernel does not know these calls or options, and older ones may do.
 Result<Fd> mount_newest(std::span<const std::string> lower, const OverlaySpec& spec, MountCalls calls,
                         bool& old_kernel) {
   Fd context(fsopen("overlay", FSOPEN_CLOEXEC));
@@ -105,6 +105,8 @@ Result<Fd> mount_newest(std::span<const std::string> lower, const OverlaySpec& s
   }
   if (fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     const int code = errno;
+    // Before Linux 6.5 an option that overlay does not know is refused only here, and nothing says which.
+    old_kernel = calls == MountCalls::newest && code == EINVAL;
     return fail_errno(code, "mount an overlay of {} layers{}", lower.size(), kernel_log(context.get()));
   }
   Fd mount(fsmount(context.get(), FSMOUNT_CLOEXEC, spec.read_only || !spec.upper ? MOUNT_ATTR_RDONLY : 0));
