@@ -85,7 +85,8 @@ Result<Fd> mount_newest(std::span<const std::string> lower, const OverlaySpec& s
       const std::string path = TRY(paths.of(directory, kValueLimit));
       Result<void> added = set(context.get(), FSCONFIG_SET_STRING, "lowerdir+", path.c_str());
       if (added) continue;
-      old_kernel = &directory == &lower.front() && added.error().code == EINVAL;
+      // Old ones may refuse the first, or any later: what they do not know fills their page of options.
+      old_kernel = added.error().code == EINVAL;
       return std::unexpected(std::move(added).error().within("mount" + kernel_log(context.get())));
     }
   } else {

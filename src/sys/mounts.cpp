@@ -161,8 +161,11 @@ Result<std::optional<Fd>> mount_overlay_by_context(const std::vector<std::string
   }
   if (code >= 0) return Fd(code);
   std::string words = context_messages(context.get());
-  // The old parser refuses the word itself, or says nothing at all.
-  if (code == -EINVAL && (words.empty() || words.find("lowerdir+") != std::string::npos)) return std::nullopt;
+  // The old parser refuses the word itself, or says nothing at all, or that many layers overflow its page:
+  // "VFS: Legacy: Cumulative options too large".
+  if (code == -EINVAL && (words.empty() || words.find("lowerdir+") != std::string::npos ||
+                          words.find("Legacy") != std::string::npos))
+    return std::nullopt;
   return fail_errno(-code, "cannot mount an overlay: {}{}{}", what, words.empty() ? "" : ": ", words);
 }
 
