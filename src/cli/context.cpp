@@ -100,6 +100,7 @@ const UserConfiguration& Context::configuration() {
   if (configuration_) return *configuration_;
   configuration_ = std::make_unique<UserConfiguration>();
   std::string path = configuration_directory(options_) + "/config.json";
+  if (!exists(path)) return *configuration_;  // the usual case, and cheaper than an error that nobody reads
   Result<std::string> text = read_file(path);
   if (!text || text->empty()) return *configuration_;
   Result<json::value> document = parse_json(*text, path);

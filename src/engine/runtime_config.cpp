@@ -6,15 +6,10 @@
 
 #include "base/text.h"
 #include "engine/modes.h"
+#include "sys/capabilities.h"
 
 namespace berth::engine {
 namespace {
-
-constexpr std::array kDefaultCapabilities{
-    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
-    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
-    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
-    "CAP_KILL",    "CAP_AUDIT_WRITE"};
 
 constexpr std::array kMaskedPaths{"/proc/asound",     "/proc/acpi",        "/proc/interrupts",
                                   "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
@@ -340,9 +335,7 @@ Result<std::vector<std::string>> effective_capabilities(const HostConfig& config
   const bool add_all = contains(added, "ALL"), drop_all = contains(dropped, "ALL");
   std::vector<std::string> result;
   for (const std::string& name : all) {
-    const bool by_default =
-        add_all || (!drop_all && std::find(kDefaultCapabilities.begin(), kDefaultCapabilities.end(), name) !=
-                                     kDefaultCapabilities.end());
+    const bool by_default = add_all || (!drop_all && contains(sys::default_capability_names(), name));
     if ((by_default && !contains(dropped, name)) || contains(added, name)) result.push_back(name);
   }
   return result;

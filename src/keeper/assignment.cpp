@@ -2,6 +2,7 @@
 #include "keeper/assignment.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,11 @@ namespace berth::keeper {
 
 std::string encode(const Assignment& assignment) {
   return json::serialize(json::object{{"runDirectory", assignment.run_directory}});
+}
+
+bool is_assigned(int control) {
+  pollfd polled{control, POLLIN, 0};
+  return poll(&polled, 1, 0) > 0;
 }
 
 Result<std::optional<Assignment>> wait_for_assignment(int control) {

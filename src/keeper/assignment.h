@@ -18,6 +18,9 @@ struct Assignment {
 std::string encode(
     const Assignment& assignment);  // without the descriptor, which goes along with the message
 
+// Whether one is there already.
+bool is_assigned(int control);
+
 // Blocks. Nothing when the engine has gone, or has no use for another keeper.
 Result<std::optional<Assignment>> wait_for_assignment(int control);
 

@@ -84,24 +84,27 @@ std::optional<runtime::OverlayRoot> overlay_of(const Settings& settings) {
 
 }  // namespace
 
-Result<std::unique_ptr<Keeper>> Keeper::open(const std::string& run_directory, Fd control, Fd network) {
+Result<std::unique_ptr<Keeper>> Keeper::open(const std::string& run_directory, Fd control, Fd network,
+                                             sys::SeccompCache filters) {
   Fd directory = TRY(open_file(run_directory, O_RDONLY | O_DIRECTORY));
   std::string text = TRY(read_file_at(directory.get(), kSettingsFile));
   Settings settings = TRY(decode_settings(text));
   LogWriter log = TRY(LogWriter::open(settings.log));
   EventLoop loop = TRY(EventLoop::create());
   std::unique_ptr<Keeper> keeper(new Keeper(std::move(loop), std::move(directory), std::move(settings),
-                                            std::move(network), std::move(log)));
+                                            std::move(network), std::move(log), std::move(filters)));
   TRY(keeper->begin(std::move(control)));
   return keeper;
 }
 
-Keeper::Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log)
+Keeper::Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log,
+               sys::SeccompCache filters)
     : loop_(std::move(loop)),
       run_directory_(std::move(run_directory)),
       settings_(std::move(settings)),
       network_(std::move(network)),
       log_(std::move(log)),
+      filters_(std::move(filters)),
       restarts_(settings_.restart, settings_.restart_count),
       control_(
           loop_,
@@ -194,6 +197,7 @@ Result<void> Keeper::launch() {
   request.overlay = overlay_of(settings_);
   request.streams = pairs.given;
   request.create_cwd = true;
+  if (spec.linux_.seccomp) request.filter = TRY(filters_.get(*spec.linux_.seccomp));
   if (network_) request.namespace_descriptors["network"] = network_.get();
   runtime::CreatedContainer container = TRY(runtime::create(request));
   state_.pid = container.pid();
@@ -263,6 +267,7 @@ Result<Reply> Keeper::exec(Message& message) {
   request.spec = &spec;
   request.process = &process;
   request.streams = pairs.given;
+  if (spec.linux_.seccomp) request.filter = TRY(filters_.get(*spec.linux_.seccomp));
   runtime::ExecProcess started = TRY(runtime::exec(request));
   if (process.terminal) {
     pairs.kept.output = std::move(started.terminal);

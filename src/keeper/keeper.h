@@ -22,13 +22,16 @@
 #include "keeper/state.h"
 #include "keeper/streams.h"
 #include "runtime/container.h"
+#include "sys/seccomp_cache.h"
 
 namespace berth::keeper {
 
 class Keeper {
  public:
   // `network` may be empty: then the container joins or makes what its configuration says.
-  static Result<std::unique_ptr<Keeper>> open(const std::string& run_directory, Fd control, Fd network);
+  // `filters` may have what was compiled before there was a container.
+  static Result<std::unique_ptr<Keeper>> open(const std::string& run_directory, Fd control, Fd network,
+                                              sys::SeccompCache filters);
 
   // Until the container has ended for good and every attached client has everything.
   Result<void> run();
@@ -40,7 +43,8 @@ class Keeper {
     bool exited = false;
   };
 
-  Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log);
+  Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log,
+         sys::SeccompCache filters);
   Result<void> begin(Fd control);
 
   void on_message(ControlServer::ConnectionId connection, Message message);
@@ -69,6 +73,7 @@ class Keeper {
   Settings settings_;
   Fd network_;
   LogWriter log_;
+  sys::SeccompCache filters_;
   Fd signals_;
   State state_;
   RestartTracker restarts_;

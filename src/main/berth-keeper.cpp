@@ -5,6 +5,7 @@
 #include "keeper/assignment.h"
 #include "keeper/keeper.h"
 #include "keeper/paths.h"
+#include "keeper/warm_up.h"
 #include "runtime/container.h"
 
 namespace berth {
@@ -13,12 +14,14 @@ namespace {
 Result<void> run(char** arguments, char** environment) {
   TRY(runtime::protect_own_executable(arguments, environment));
   Fd control(keeper::kControlDescriptor);
+  sys::SeccompCache filters;
+  if (!keeper::is_assigned(control.get())) keeper::warm_up(filters);
   std::optional<keeper::Assignment> assignment = TRY(keeper::wait_for_assignment(control.get()));
   if (!assignment) return {};
   keeper::show_in_process_list(arguments[1], assignment->run_directory);
   TRY(keeper::open_error_log(assignment->run_directory));
-  auto keeper = TRY(
-      keeper::Keeper::open(assignment->run_directory, std::move(control), std::move(assignment->network)));
+  auto keeper = TRY(keeper::Keeper::open(assignment->run_directory, std::move(control),
+                                         std::move(assignment->network), std::move(filters)));
   return keeper->run();
 }
 

@@ -203,6 +203,7 @@ struct SeccompArgument {
   std::uint64_t value = 0;
   std::uint64_t value_two = 0;
   std::string op;  // "SCMP_CMP_EQ"
+  bool operator==(const SeccompArgument&) const = default;
 };
 
 struct SeccompRule {
@@ -210,6 +211,7 @@ struct SeccompRule {
   std::string action;  // "SCMP_ACT_ALLOW"
   std::optional<std::uint32_t> errno_return;
   std::vector<SeccompArgument> args;
+  bool operator==(const SeccompRule&) const = default;
 };
 
 struct LinuxSeccomp {
@@ -220,6 +222,7 @@ struct LinuxSeccomp {
   std::string listener_path;
   std::string listener_metadata;
   std::vector<SeccompRule> syscalls;
+  bool operator==(const LinuxSeccomp&) const = default;
 };
 
 struct Linux {

@@ -260,7 +260,8 @@ Result<int> command_exec(const Store& store, std::vector<std::string> words) {
     return fail(ErrorKind::conflict, "cannot exec in a paused container");
   oci::Process process = TRY(process_to_execute(arguments, spec));
   TRY(check_terminal(process, arguments, arguments.has("detach")));
-  ExecRequest request{record.pid, &spec, &process, {0, 1, 2}, false, TRY(preserved_descriptors(arguments))};
+  ExecRequest request{.target = record.pid, .spec = &spec, .process = &process, .streams = {0, 1, 2}};
+  request.preserved_descriptors = TRY(preserved_descriptors(arguments));
   ExecProcess started = TRY(exec(request));
   if (arguments.has("pid-file")) TRY(write_pid_file(arguments.value("pid-file"), started.pid));
   if (started.terminal && arguments.has("console-socket"))

@@ -93,6 +93,7 @@ class Launcher {
     options.streams = request_.streams;
     options.preserved_descriptors = request_.preserved_descriptors;
     options.new_keyring = request_.new_keyring;
+    options.filter = request_.filter;
     const oci::LinuxSeccomp* seccomp = spec_.linux_.seccomp ? &*spec_.linux_.seccomp : nullptr;
     program_ = TRY(Program::prepare(*spec_.process, seccomp, options, &warnings_));
     return {};

@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "oci/runtime_spec.h"
 #include "sys/cgroup.h"
+#include "sys/seccomp.h"
 
 namespace berth::runtime {
 
@@ -60,6 +61,8 @@ struct CreateRequest {
   StandardStreams streams;
   // Namespaces to join by descriptor, by OCI type ("network"); they take the place of the spec's entry.
   std::map<std::string, int> namespace_descriptors;
+  // Compiled from the spec's linux.seccomp already; null: compiled here.
+  const sys::SeccompProgram* filter = nullptr;
   bool create_cwd = false;        // makes process.cwd when it is missing, owned by the process's user
   bool new_keyring = true;        // a session keyring of its own
   bool no_pivot = false;          // for roots on initramfs, which pivot_root(2) refuses
@@ -110,6 +113,7 @@ struct ExecRequest {
   const oci::RuntimeSpec* spec = nullptr;  // the container's: namespaces, seccomp, cgroup path
   const oci::Process* process = nullptr;   // what to execute
   StandardStreams streams;
+  const sys::SeccompProgram* filter = nullptr;  // as in CreateRequest
   bool create_cwd = false;
   int preserved_descriptors = 0;
 };

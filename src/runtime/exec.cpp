@@ -89,6 +89,7 @@ Result<ExecProcess> exec(const ExecRequest& request) {
   Program::Options options;
   options.streams = request.streams;
   options.preserved_descriptors = request.preserved_descriptors;
+  options.filter = request.filter;
   const oci::LinuxSeccomp* seccomp = spec.linux_.seccomp ? &*spec.linux_.seccomp : nullptr;
   Program program = TRY(Program::prepare(*request.process, seccomp, options, nullptr));
 

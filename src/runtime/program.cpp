@@ -156,7 +156,7 @@ Result<Program> Program::prepare(const oci::Process& process, const oci::LinuxSe
     out.scheduler_flags_ = TRY(scheduler_flags(process.scheduler->flags));
   }
   if (process.io_priority) out.io_priority_ = TRY(io_priority(*process.io_priority));
-  if (seccomp) out.seccomp_ = TRY(sys::compile_seccomp(*seccomp));
+  if (seccomp) out.seccomp_ = options.filter ? *options.filter : TRY(sys::compile_seccomp(*seccomp));
   if (!process.terminal &&
       (options.streams.input < 0 || options.streams.output < 0 || options.streams.error < 0))
     out.null_ = TRY(open_file("/dev/null", O_RDWR));

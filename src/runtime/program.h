@@ -60,6 +60,7 @@ class Program {
     StandardStreams streams;
     int preserved_descriptors = 0;
     bool new_keyring = true;
+    const sys::SeccompProgram* filter = nullptr;  // `seccomp`, compiled already
   };
   // `seccomp` may be null. Names what was left out in `warnings`. The Program refers to `process`, which must
   // outlive it.

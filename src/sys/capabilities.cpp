@@ -75,6 +75,15 @@ int last_capability() {
   return number;
 }
 
+const std::vector<std::string>& default_capability_names() {
+  static const std::vector<std::string> names = {
+      "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+      "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+      "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+      "CAP_KILL",    "CAP_AUDIT_WRITE"};
+  return names;
+}
+
 CapabilityMask current_bounding_set() noexcept {
   CapabilityMask mask = 0;
   for (int number = 0; number < 64; ++number) {

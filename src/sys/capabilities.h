@@ -33,6 +33,9 @@ Result<CapabilityMask> capability_mask(const std::vector<std::string>& names, Ca
                                        std::vector<std::string>* left_out = nullptr);
 std::vector<std::string> capability_names(CapabilityMask mask);
 
+// What containers have unless they are told otherwise: Docker's fourteen.
+const std::vector<std::string>& default_capability_names();
+
 CapabilityMask current_bounding_set() noexcept;
 CapabilitySets current_capabilities() noexcept;
 
