@@ -184,12 +184,12 @@ void Server::State::work_off(Job first) {
   for (std::optional<Job> job = std::move(first); job; job = wait_for_job()) {
     try {
       job->work(job->task);
-      job->work = nullptr;  // what it holds goes before the task is said to have ended
     } catch (const std::exception& exception) {
       log_error("http", "a connection ended by an exception: {}", exception.what());
     } catch (...) {
       log_error("http", "a connection ended by an unknown exception");
     }
+    job->work = nullptr;  // what it holds goes before the task is said to have ended
     std::lock_guard lock(mutex);
     tasks.erase(job->task);
     changed.notify_all();
