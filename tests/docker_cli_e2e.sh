@@ -5,7 +5,7 @@
 source "$(dirname "$0")/lib.sh"
 command -v docker >/dev/null || { echo "SKIP: docker's command line is not installed"; exit 77; }
 
-d() { timeout -k 5 "${LIMIT:-40}" docker "$@"; }
+d() { timeout -k 5 $((${LIMIT:-40} * slowness)) docker "$@"; }
 
 version() {
   contains "$(d version)" "API version"

@@ -49,7 +49,7 @@ killed_at_random() { # round
     $worker "$notes" &
     workers+=($!)
   done
-  sleep "0.$((RANDOM % 500 + 100))"
+  sleep "$(((RANDOM % 500 + 100) * slowness))e-3"
   engine_kill
   wait "${workers[@]}" || true
   engine_start main
@@ -74,7 +74,7 @@ killed_at_random() { # round
   while read -r name id; do
     is "$id" "$(b wait "$name")" "exit code of $name"
   done <"$notes/codes"
-  cut -d' ' -f1 "$notes/all" | grep -v '^steady$' | xargs -r timeout 60 berth rm -f >/dev/null
+  cut -d' ' -f1 "$notes/all" | grep -v '^steady$' | xargs -r timeout $((60 * slowness)) berth rm -f >/dev/null
   is steady "$(b ps -a --format '{{.Names}}')" "containers after rm -f of all others"
   [ -s "$notes/all" ] && [ -s "$notes/created" ] || { echo "the clients did nothing"; wc -l "$notes"/*; return 1; }
   eventually 10 only_steady_is_left || { leftovers_of main | grep -v "$(b ps -q --no-trunc)"; return 1; }
@@ -265,7 +265,7 @@ case_of "keepers that were killed while they waited are no loss" waiting_keepers
 case_of "keepers that wait go with their engine" waiting_keepers_go_with_the_engine
 case_of "a second engine on the same root is refused" second_on_same_root
 case_of "two engines side by side" two_engines
-for ((round = 1; round <= rounds && SECONDS < 60; round++)); do # on a busy machine, fewer
+for ((round = 1; round <= rounds && SECONDS < 60 * slowness; round++)); do # on a busy machine, fewer
   case_of "kill -9 at a random moment, round $round" killed_at_random "$round"
 done
 engine_use main

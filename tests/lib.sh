@@ -18,6 +18,9 @@ export PATH=$BERTH_BIN:$PATH
 work=$(mktemp -d /tmp/berth-e2e.XXXXXX)
 export BERTH_CONFIG=$work/config DOCKER_CONFIG=$work/config DOCKER_CLI_HINTS=false
 mkdir "$work/config"
+# Limits guard against what hangs, so they follow the programs' speed: sanitizers make them some eight times slower.
+slowness=1
+! grep -q -e __asan_init -e __tsan_init "$BERTH_BIN/berthd" || slowness=8
 passed=0 failed=0 skipped=0
 groups=berth-e2e-${work##*.} # control groups of all engines of this run lie below it
 
@@ -36,8 +39,8 @@ engine_start() { # name [flag...]: data and exec roots may be there already, as 
     -H "unix://$home/berth.sock" "$@" >>"$home/engine.log" 2>&1 </dev/null &
   echo $! >"$home/engine.pid"
   disown $!
-  local _
-  for _ in {1..300}; do
+  local attempt
+  for ((attempt = 0; attempt < 300 * slowness; attempt++)); do
     if engine_answers "$name"; then
       bridge_of "$name" >"$home/bridge"
       return 0
@@ -155,7 +158,7 @@ case_of() { # title function [argument...]
 skip() { echo "$*"; exit 77; }
 
 # The command line, with a limit: a test that hangs is a test that fails.
-b() { timeout -k 5 "${LIMIT:-40}" berth "$@"; }
+b() { timeout -k 5 $((${LIMIT:-40} * slowness)) berth "$@"; }
 
 is() { # wanted got [what]
   [ "$1" = "$2" ] || { echo "${3:-value}: wanted <$1>, got <${2:0:400}>"; return 1; }
@@ -184,7 +187,7 @@ refused() { # status regex command...
   at_most 6 "$(wc -l <<<"$said")" "lines of the message of: $*: ${said:0:800}"
 }
 eventually() { # seconds command...
-  local end=$((SECONDS + $1 + 1))
+  local end=$((SECONDS + $1 * slowness + 1))
   shift
   while ! "$@"; do
     [ $SECONDS -lt $end ] || { echo "never true: $*"; return 1; }
@@ -197,14 +200,14 @@ state_is() { [ "$(b inspect -f '{{.State.Status}}' "$1" 2>/dev/null)" = "$2" ]; 
 http() { # method path [curl argument...]
   local method=$1 path=$2
   shift 2
-  curl -s --max-time 30 -o "$work/answer" -w '%{http_code}' -X "$method" \
+  curl -s --max-time $((30 * slowness)) -o "$work/answer" -w '%{http_code}' -X "$method" \
     --unix-socket "${BERTH_HOST#unix://}" "$@" "http://engine$path"
 }
 http_json() { http "$1" "$2" -H 'Content-Type: application/json' --data-binary "$3"; }
 
 # --- the end -------------------------------------------------------------------------------------------------------
 
-remove_all() { b ps -aq | xargs -r timeout 60 berth rm -f >/dev/null; }
+remove_all() { b ps -aq | xargs -r timeout $((60 * slowness)) berth rm -f >/dev/null; }
 
 ends_clean() { # name: after everything was removed and the engine was told to end
   engine_use "$1"
