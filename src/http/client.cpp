@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "base/buffer.h"
@@ -21,12 +22,19 @@ constexpr std::size_t kFieldLimit = 1000;
 constexpr std::size_t kSourceBuffer = 64u << 10;
 constexpr std::chrono::seconds kHandshakeTimeout(30);
 
+bool is_resendable(const RequestBody& body) {
+  return std::holds_alternative<std::monostate>(body) || std::holds_alternative<std::string_view>(body);
+}
+
 bool is_repeatable(std::string_view method) { return method == "GET" || method == "HEAD"; }
 
 std::string host_header(const Endpoint& endpoint) {
   if (!endpoint.unix_path.empty()) return "localhost";
   const bool v6 = endpoint.host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}", v6 ? "[" : "", endpoint.host, v6 ? "]" : "", endpoint.port);
+  const std::string host = v6 ? "[" + endpoint.host + "]" : endpoint.host;
+  // A default port is left out: signed addresses of object stores count the header's bytes.
+  if (endpoint.port == (endpoint.tls ? 443 : 80)) return host;
+  return fmt::format("{}:{}", host, endpoint.port);
 }
 
 }  // namespace
@@ -70,9 +78,10 @@ void Response::let_go_at_end() noexcept {
   if (connection_->body.at_end()) connection_.reset();
 }
 
-Result<std::size_t> Response::read(std::span<char> buffer) {
+Result<std::size_t> Response::read(std::span<char> buffer, std::chrono::milliseconds patience) {
   if (!connection_) return 0;
-  std::size_t got = TRY(connection_->body.read(connection_->input, buffer));
+  const Deadline deadline = patience.count() > 0 ? deadline_in(patience) : Deadline();
+  std::size_t got = TRY(connection_->body.read(connection_->input, buffer, deadline));
   let_go_at_end();
   return got;
 }
@@ -95,6 +104,45 @@ Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
+namespace {
+
+// Through the proxy to the server behind it (RFC 9110, section 9.3.6).
+Result<Fd> open_tunnel(const Endpoint& endpoint) {
+  const Proxy& proxy = *endpoint.proxy;
+  Fd socket = TRY_AS("the proxy", connect_tcp(proxy.host, proxy.port));
+  std::unique_ptr<Stream> stream = make_plain_stream(std::move(socket));
+  const bool v6 = endpoint.host.find(':') != std::string::npos;
+  const std::string server =
+      fmt::format("{}{}{}:{}", v6 ? "[" : "", endpoint.host, v6 ? "]" : "", endpoint.port);
+  Headers headers{{"Host", server}};
+  if (!proxy.authorization.empty()) headers.add("Proxy-Authorization", proxy.authorization);
+  const std::string request = TRY(format_head("CONNECT " + server + " HTTP/1.1", headers));
+  TRY(stream->write(request));
+  Input input(*stream);
+  std::size_t searched = 0, size;
+  while ((size = find_head_end(input.view(), searched)) == std::string_view::npos) {
+    searched = input.view().size();
+    if (searched > kHeadLimit || TRY(input.fill(deadline_in(kHandshakeTimeout))) == 0)
+      return fail(ErrorKind::unavailable, "the proxy {}:{} gave no answer", proxy.host, proxy.port);
+  }
+  ResponseHead head = TRY(parse_response_head(input.view().substr(0, size), kFieldLimit));
+  if (head.status / 100 != 2)
+    return fail(ErrorKind::unavailable, "the proxy {}:{} refuses to connect to {}: {}", proxy.host,
+                proxy.port, server, head.status);
+  if (input.view().size() > size)
+    return fail(ErrorKind::invalid, "the proxy {}:{} speaks before {} is asked", proxy.host, proxy.port,
+                server);
+  return stream->take_descriptor();
+}
+
+Result<Fd> connect_to(const Endpoint& endpoint) {
+  if (!endpoint.proxy) return connect_tcp(endpoint.host, endpoint.port);
+  if (endpoint.tls) return open_tunnel(endpoint);
+  return connect_tcp(endpoint.proxy->host, endpoint.proxy->port);
+}
+
+}  // namespace
+
 Result<void> Client::ensure_connected() {
   if (connection_ && connection_->fit_for_another()) return {};
   connection_.reset();
@@ -103,7 +151,12 @@ Result<void> Client::ensure_connected() {
     connection_ = std::make_shared<ClientConnection>(make_plain_stream(std::move(socket)), nullptr);
     return {};
   }
-  Fd socket = TRY(connect_tcp(endpoint_.host, endpoint_.port));
+  Fd socket = TRY(connect_to(endpoint_));
+  if (head_timeout_.count() > 0) {
+    // A server that takes no more of a body is as silent as one that does not answer.
+    const timeval patience{head_timeout_.count() / 1000, head_timeout_.count() % 1000 * 1000};
+    setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  }
   if (!endpoint_.tls) {
     connection_ = std::make_shared<ClientConnection>(make_plain_stream(std::move(socket)), nullptr);
     return {};
@@ -132,6 +185,18 @@ struct BodySender {
       TRY(stream.write(fmt::format("{:x}\r\n", *got), std::string_view(buffer.data(), *got), "\r\n"));
     }
   }
+  Result<void> operator()(const SizedBody& body) const {
+    Buffer buffer(kSourceBuffer);
+    for (std::uint64_t left = body.size; left > 0;) {
+      const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), left));
+      Result<std::size_t> got = body.source({buffer.data(), wanted});
+      if (got && *got == 0) got = fail(ErrorKind::corrupt, "the body ends {} bytes too early", left);
+      if (!got) return source_failure = true, std::unexpected(std::move(got).error());
+      TRY(stream.write(std::string_view(buffer.data(), *got)));
+      left -= *got;
+    }
+    return {};
+  }
   bool& source_failure;
 };
 
@@ -144,9 +209,17 @@ Result<std::string> format_request(const Endpoint& endpoint, std::string_view me
     headers.set("Content-Length", std::to_string(text->size()));
   else if (std::holds_alternative<BodySource>(body))
     headers.set("Transfer-Encoding", "chunked");
+  else if (auto* sized = std::get_if<SizedBody>(&body))
+    headers.set("Content-Length", std::to_string(sized->size));
   else if (method == "POST" || method == "PUT")
     headers.set("Content-Length", "0");
-  return format_head(fmt::format("{} {}{} HTTP/1.1", method, endpoint.base_path, target), headers);
+  std::string origin;
+  if (endpoint.proxy && !endpoint.tls) {
+    origin = "http://" + host_header(endpoint);
+    if (!endpoint.proxy->authorization.empty())
+      headers.set("Proxy-Authorization", endpoint.proxy->authorization);
+  }
+  return format_head(fmt::format("{} {}{}{} HTTP/1.1", method, origin, endpoint.base_path, target), headers);
 }
 
 // The next head that is not an interim one. `silent`: the server closed without a byte.
@@ -216,7 +289,7 @@ Result<Response> Client::request(std::string_view method, std::string_view targe
     Result<ResponseHead> answer = exchange_once(*connection_, method, head, body, head_timeout_, silent);
     if (!answer) {
       connection_.reset();
-      if (kept && silent && is_repeatable(method) && !std::holds_alternative<BodySource>(body)) continue;
+      if (kept && silent && is_repeatable(method) && is_resendable(body)) continue;
       return std::unexpected(std::move(answer).error().within(endpoint_.text));
     }
     Response response;

@@ -23,6 +23,13 @@
 
 namespace berth::http {
 
+// A proxy that requests go through: TLS by CONNECT, plain HTTP by absolute targets (RFC 9110, section 7.1).
+struct Proxy {
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+  std::string authorization;  // the value of Proxy-Authorization; may be empty
+};
+
 // Where a server is, as DOCKER_HOST names it.
 struct Endpoint {
   // "unix:///run/x.sock", "tcp://host:port", "http://host:port", "https://host:port". tcp:// speaks TLS when
@@ -35,6 +42,7 @@ struct Endpoint {
   std::uint16_t port = 0;
   std::string base_path;  // goes before every target; "" or "/prefix"
   std::optional<TlsClientSettings> tls;
+  std::optional<Proxy> proxy;  // of TCP
 };
 
 // A connected socket, for protocols other than HTTP as well. Unix paths may be longer than 108 bytes.
@@ -43,8 +51,13 @@ Result<Fd> connect_tcp(const std::string& host, std::uint16_t port);
 
 // Fills the buffer with the next part of a request's body and returns how much; 0 ends it.
 using BodySource = std::function<Result<std::size_t>(std::span<char>)>;
-// Nothing, bytes (sent with Content-Length), or a source (sent chunked as it produces).
-using RequestBody = std::variant<std::monostate, std::string_view, BodySource>;
+// A source that gives exactly `size` bytes: a different number is an error, and breaks the connection.
+struct SizedBody {
+  BodySource source;
+  std::uint64_t size = 0;
+};
+// Nothing, bytes or a sized source (sent with Content-Length), or a source (sent chunked as it produces).
+using RequestBody = std::variant<std::monostate, std::string_view, BodySource, SizedBody>;
 
 class ClientConnection;
 
@@ -59,7 +72,9 @@ class Response {
   int status = 0;
   Headers headers;
 
-  Result<std::size_t> read(std::span<char> buffer);  // 0 is the end; a cut stream is an error
+  // 0 is the end; a cut stream is an error, and so is (timeout) a peer that is silent for longer than
+  // `patience`; zero is for ever.
+  Result<std::size_t> read(std::span<char> buffer, std::chrono::milliseconds patience = {});
   Result<std::string> read_whole(std::size_t limit);
   // For poll(2) beside other things, and for shutdown(2) from another thread; -1 when there is no more to
   // read.

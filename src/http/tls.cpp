@@ -363,6 +363,7 @@ Result<std::shared_ptr<TlsContext>> make_client_tls(const TlsClientSettings& set
     TRY(trust(context->get(), settings.authority));
   else
     SSL_CTX_set_default_verify_paths(context->get());
+  for (const std::string& authority : settings.authorities) TRY(trust(context->get(), authority));
   return context;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -20,10 +21,11 @@ struct TlsServerSettings {
 Result<std::shared_ptr<TlsContext>> make_server_tls(const TlsServerSettings& settings);
 
 struct TlsClientSettings {
-  std::string authority;    // PEM file of the CAs to trust; empty: the system's
-  std::string certificate;  // PEM file, may be empty
-  std::string key;          // PEM file, may be empty
-  bool verify = true;       // false: any certificate of any name will do
+  std::string authority;                      // PEM file of the CAs to trust; empty: the system's
+  std::vector<std::string> authorities = {};  // PEM files of more CAs to trust
+  std::string certificate;                    // PEM file, may be empty
+  std::string key;                            // PEM file, may be empty
+  bool verify = true;                         // false: any certificate of any name will do
 };
 Result<std::shared_ptr<TlsContext>> make_client_tls(const TlsClientSettings& settings);
 
