@@ -100,7 +100,8 @@ Result<ProcessTable> list_processes(const Settings& settings, const ContainerPoi
   sys::Cgroup group = TRY(sys::Cgroup::at(cgroup_path(settings, container->record)));
   std::vector<pid_t> members = TRY(group.members());
   std::vector<std::string> command{"ps"};
-  for (std::string_view word : words_of(arguments.empty() ? "-ef" : arguments)) command.emplace_back(word);
+  const std::string options = arguments.empty() ? "-ef" : arguments;  // the words are views into it
+  for (std::string_view word : words_of(options)) command.emplace_back(word);
   Result<Output> output = run_program(command);
   if (!output)
     return fail(ErrorKind::unavailable, "cannot run ps on the host: {}; install procps",
