@@ -284,7 +284,8 @@ TEST_F(BlobStoreTest, KilledWritersLeaveWholeBlobsOrPartials) {
     ASSERT_TRUE(WIFSIGNALED(status)) << status;
     auto store = BlobStore::open(path());
     ASSERT_TRUE(store) << store.error().message;
-    for (const BlobInfo& blob : (*store)->list().value()) EXPECT_TRUE((*store)->verify(blob.digest));
+    const std::vector<BlobInfo> blobs = (*store)->list().value();
+    for (const BlobInfo& blob : blobs) EXPECT_TRUE((*store)->verify(blob.digest));
     for (const std::string& name : partial()) EXPECT_TRUE(name.ends_with(".part")) << name;
   }
 }
