@@ -91,13 +91,13 @@ Result<void> BodyReader::read_trailers(Input& input, const Deadline& deadline) {
   return {};
 }
 
-Result<std::string> BodyReader::read_whole(Input& input, std::size_t limit) {
+Result<std::string> BodyReader::read_whole(Input& input, std::size_t limit, const Deadline& deadline) {
   if (known_left() > limit)
     return fail(ErrorKind::invalid, "a body of {} bytes; at most {} are allowed", known_left(), limit);
   std::string body;
   char buffer[16384];
   for (;;) {
-    std::size_t got = TRY(read(input, buffer));
+    std::size_t got = TRY(read(input, buffer, deadline));
     if (got == 0) return body;
     if (body.size() + got > limit) return fail(ErrorKind::invalid, "a body of more than {} bytes", limit);
     body.append(buffer, got);

@@ -17,7 +17,7 @@ class BodyReader {
 
   // 0 is the end of a whole body; a cut or malformed one is an error, and stays one.
   Result<std::size_t> read(Input& input, std::span<char> buffer, const Deadline& deadline = {});
-  Result<std::string> read_whole(Input& input, std::size_t limit);
+  Result<std::string> read_whole(Input& input, std::size_t limit, const Deadline& deadline = {});
 
   bool at_end() const noexcept { return state_ == State::end; }
   bool broken() const noexcept { return state_ == State::broken; }

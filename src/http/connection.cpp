@@ -220,7 +220,11 @@ Result<void> Connection::allow_body() {
 
 Result<std::size_t> Connection::read_body(std::span<char> buffer) {
   TRY(allow_body());
-  return body_.read(input_, buffer);
+  return body_.read(input_, buffer, body_deadline());
+}
+
+Deadline Connection::body_deadline() const {
+  return limits_.body_timeout.count() > 0 ? deadline_in(limits_.body_timeout) : Deadline();
 }
 
 Result<void> Connection::send_head(int status, Headers& headers, std::string_view body) {
@@ -276,6 +280,16 @@ Result<void> Connection::write(std::string_view data) {
   return stream_->write(fmt::format("{:x}\r\n", data.size()), data, "\r\n");
 }
 
+Result<void> Connection::write_file(int file, std::uint64_t offset, std::uint64_t length) {
+  if (answer_ != Answer::streaming) return fail(ErrorKind::conflict, "no answer is being streamed");
+  if (!promised_bytes_) return fail(ErrorKind::invalid, "a file is sent with a Content-Length");
+  if (length > *promised_bytes_)
+    return fail(ErrorKind::invalid, "more is written than the answer's Content-Length says");
+  if (bodiless_answer_) return {};
+  *promised_bytes_ -= length;
+  return stream_->write_file(file, offset, length);
+}
+
 Result<void> Connection::finish() {
   if (answer_ == Answer::done) return {};
   if (answer_ != Answer::streaming) return fail(ErrorKind::conflict, "no answer is being streamed");
@@ -322,7 +336,7 @@ Result<std::size_t> Exchange::read_body(std::span<char> buffer) { return connect
 
 Result<std::string> Exchange::read_body_whole(std::size_t limit) {
   if (connection_.body_.known_left() <= limit) TRY(connection_.allow_body());
-  return connection_.body_.read_whole(connection_.input_, limit);
+  return connection_.body_.read_whole(connection_.input_, limit, connection_.body_deadline());
 }
 
 Result<void> Exchange::respond(int status, Headers headers, std::string_view body) {
@@ -334,6 +348,10 @@ Result<void> Exchange::begin(int status, Headers headers) {
 }
 
 Result<void> Exchange::write(std::string_view data) { return connection_.write(data); }
+
+Result<void> Exchange::write_file(int file, std::uint64_t offset, std::uint64_t length) {
+  return connection_.write_file(file, offset, length);
+}
 
 Result<void> Exchange::finish() { return connection_.finish(); }
 

@@ -55,10 +55,12 @@ class Connection {
   Result<void> respond(int status, Headers headers, std::string_view body);
   Result<void> begin(int status, Headers headers);
   Result<void> write(std::string_view data);
+  Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
   Result<void> finish();
   Result<HijackedConnection> hijack(int status, Headers headers);
   Result<void> send_head(int status, Headers& headers, std::string_view body);
   bool body_is_too_long_to_drain() const;
+  Deadline body_deadline() const;
 
   std::unique_ptr<Stream> stream_;
   TlsStream* tls_ = nullptr;  // stream_, when it is one

@@ -82,6 +82,13 @@ void tune_tcp(int socket) {
   setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
+// What a blocked write returns after is EAGAIN.
+void limit_writes(int socket, std::chrono::milliseconds timeout) {
+  if (timeout.count() <= 0) return;
+  const timeval time{timeout.count() / 1000, timeout.count() % 1000 * 1000};
+  setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
 void turn_away(Fd socket, bool tls) {
   static constexpr std::string_view kAnswer =
       "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -322,6 +329,7 @@ void Server::State::accept_from(const Listener& listener) {
       continue;
     }
     if (address.ss_family != AF_UNIX) tune_tcp(socket.get());
+    limit_writes(socket.get(), limits.write_timeout);
     Peer peer = describe_peer(socket.get(), address);
     const int descriptor = socket.get();
     auto owned = std::make_shared<Fd>(std::move(socket));

@@ -14,6 +14,7 @@
 // the connection, so that the client sees a broken stream and not a short one.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -36,8 +37,10 @@ struct Limits {
   std::chrono::milliseconds head_timeout =
       std::chrono::seconds(30);  // first byte to end of head, TLS handshake
   std::chrono::milliseconds idle_timeout = std::chrono::minutes(5);  // between requests
-  std::chrono::milliseconds stop_grace = std::chrono::seconds(5);    // for running requests, in stop()
-  std::size_t stack_bytes = 256u << 10;                              // of a connection's thread
+  std::chrono::milliseconds body_timeout{0};   // for the next bytes of a body; 0: for ever
+  std::chrono::milliseconds write_timeout{0};  // for a client to take more of an answer; 0: for ever
+  std::chrono::milliseconds stop_grace = std::chrono::seconds(5);  // for running requests, in stop()
+  std::size_t stack_bytes = 256u << 10;                            // of a connection's thread
 };
 
 // A connection taken over by its handler; from here on it carries raw bytes both ways. Half-close
@@ -71,6 +74,9 @@ class Exchange {
   // a Content-Length: then exactly so many bytes must be written. Every write() is sent at once.
   Result<void> begin(int status, Headers headers);
   Result<void> write(std::string_view data);
+  // The same for `length` bytes of a regular file from `offset` on; over a plain connection they are not
+  // copied through this process (sendfile(2)). A file that turns out shorter is an error.
+  Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
   Result<void> finish();
 
   // Sends the head (101 or 200; the caller sets Connection and Upgrade as its protocol wants them) and gives

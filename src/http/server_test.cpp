@@ -122,6 +122,51 @@ TEST(Server, HoldsAStreamToItsContentLength) {
   EXPECT_EQ(must(must(client.request("GET", "/")).read_whole(100)), "1234");
 }
 
+TEST(Server, SendsPartsOfFiles) {
+  TemporaryDirectory directory = must(TemporaryDirectory::create("http"));
+  const std::string path = directory.path() + "/f";
+  std::string content(3 << 20, 'x');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 31 >> 3);
+  must(write_file_atomically(AT_FDCWD, path, content, 0600, Durability::visible));
+  RunningServer running([&](Exchange& exchange) {
+    Fd file = must(open_file(path, O_RDONLY));
+    const bool beyond = exchange.request().path == "/beyond";
+    must(exchange.begin(200, {{"Content-Length", std::to_string(content.size() - 7)}}));
+    EXPECT_FALSE(exchange.write_file(file.get(), 0, content.size()));  // more than promised
+    Result<void> sent = exchange.write_file(file.get(), beyond ? 8 : 7, content.size() - 7);
+    EXPECT_EQ(sent.has_value(), !beyond || exchange.request().method == "HEAD");
+    if (sent) must(exchange.finish());
+  });
+  Client client = running.client();
+  EXPECT_EQ(must(must(client.request("GET", "/")).read_whole(4 << 20)), content.substr(7));
+  EXPECT_EQ(must(must(client.request("HEAD", "/")).read_whole(4 << 20)), "");
+  EXPECT_FALSE(must(client.request("GET", "/beyond")).read_whole(4 << 20));
+}
+
+TEST(Server, DoesNotWaitForEverForABodyOrAReader) {
+  RunningServer running(
+      [](Exchange& exchange) {
+        if (exchange.request().method == "POST") {
+          Result<std::string> body = exchange.read_body_whole(100);
+          ASSERT_FALSE(body);
+          EXPECT_EQ(body.error().kind, ErrorKind::timeout);
+          (void)exchange.respond(408, {}, "");
+        } else {
+          must(exchange.begin(200, {}));
+          Result<void> written;
+          for (int i = 0; written && i < 1000; ++i) written = exchange.write(std::string(1 << 20, 'x'));
+          EXPECT_FALSE(written);
+        }
+      },
+      {.body_timeout = std::chrono::milliseconds(100), .write_timeout = std::chrono::milliseconds(100)});
+  RawClient slow(running);
+  slow.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na");
+  EXPECT_THAT(slow.rest(), HasSubstr("408"));
+  RawClient stalled(running);
+  stalled.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  while (running.server.connections() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 TEST(Server, SendsNoBodyForHead) {
   RunningServer running([](Exchange& exchange) {
     if (exchange.request().path == "/stream") {

@@ -2,17 +2,28 @@
 #include "http/stream.h"
 
 #include <poll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "base/buffer.h"
+
 namespace berth::http {
 namespace {
 
 constexpr std::size_t kFirstBuffer = 8u << 10;
+
+constexpr std::uint64_t kSendfileStep = 1u << 30;  // the kernel takes at most 2 GiB a call
+constexpr std::size_t kCopyStep = 64u << 10;
+
+std::unexpected<Error> file_is_shorter(std::uint64_t missing) {
+  return fail(ErrorKind::corrupt, "a file that is being sent is {} bytes shorter than it was", missing);
+}
 
 int remaining_milliseconds(const Deadline& deadline) {
   if (!deadline) return -1;
@@ -59,6 +70,19 @@ class PlainStream final : public Stream {
     return {};
   }
 
+  Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length) override {
+    // It knows no MSG_NOSIGNAL: SIGPIPE stays pending, as connections' threads block all signals.
+    auto position = static_cast<off_t>(offset);
+    while (length > 0) {
+      ssize_t put = ::sendfile(socket_.get(), file, &position, std::min(length, kSendfileStep));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return fail_errno(errno, "send a file to the connection");
+      if (put == 0) return file_is_shorter(length);
+      length -= static_cast<std::uint64_t>(put);
+    }
+    return {};
+  }
+
   void shutdown_write() noexcept override { ::shutdown(socket_.get(), SHUT_WR); }
   int descriptor() const noexcept override { return socket_.get(); }
   Fd take_descriptor() noexcept override { return std::move(socket_); }
@@ -68,6 +92,22 @@ class PlainStream final : public Stream {
 };
 
 }  // namespace
+
+Result<void> Stream::write_file(int file, std::uint64_t offset, std::uint64_t length) {
+  Buffer buffer(kCopyStep);
+  while (length > 0) {
+    ssize_t got =
+        pread(file, buffer.data(), static_cast<std::size_t>(std::min<std::uint64_t>(length, kCopyStep)),
+              static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, "read a file that is being sent");
+    if (got == 0) return file_is_shorter(length);
+    TRY(write({buffer.data(), static_cast<std::size_t>(got)}));
+    offset += static_cast<std::uint64_t>(got);
+    length -= static_cast<std::uint64_t>(got);
+  }
+  return {};
+}
 
 Result<bool> wait_for(int descriptor, short events, const Deadline& deadline) {
   pollfd polled{descriptor, events, 0};

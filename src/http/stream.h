@@ -2,6 +2,7 @@
 // A connected byte stream, plain or TLS, and a buffer over its input. Internal to this room.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +30,8 @@ class Stream {
   // All of the parts, in as few packets as possible.
   virtual Result<void> write(std::string_view first, std::string_view second = {},
                              std::string_view third = {}) = 0;
+  // A part of a regular file. This one copies; a plain socket has the kernel do it.
+  virtual Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
   virtual void shutdown_write() noexcept = 0;
   virtual int descriptor() const noexcept = 0;
   virtual bool buffered() const noexcept { return false; }  // read() has something that poll(2) does not see

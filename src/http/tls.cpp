@@ -341,6 +341,7 @@ void OpenSslStream::relay(Fd local) {
 Result<std::shared_ptr<TlsContext>> make_server_tls(const TlsServerSettings& settings) {
   std::shared_ptr<TlsContext> context =
       TRY(make_context(TLS_server_method(), !settings.client_authority.empty()));
+  if (settings.only_tls13) SSL_CTX_set_min_proto_version(context->get(), TLS1_3_VERSION);
   TRY(use_certificate(context->get(), settings.certificate, settings.key));
   SSL_CTX_set_session_cache_mode(context->get(), SSL_SESS_CACHE_OFF);
   if (context->verify) {

@@ -17,6 +17,7 @@ struct TlsServerSettings {
   std::string certificate;       // PEM file: the server's certificate, then its intermediates
   std::string key;               // PEM file
   std::string client_authority;  // PEM file, may be empty
+  bool only_tls13 = false;
 };
 Result<std::shared_ptr<TlsContext>> make_server_tls(const TlsServerSettings& settings);
 
