@@ -175,12 +175,12 @@ Result<void> Transport::connect() {
   return std::unexpected(*std::move(failure));
 }
 
-Result<std::string> Transport::log_in() {
+Result<void> Transport::log_in() {
   TRY(connect());
-  if (!state_->challenge) return std::string();
+  if (!state_->challenge) return {};
   Result<Answer> answer = send({.method = "GET", .target = "/v2/"});
   if (!answer) return std::unexpected(std::move(answer).error());
-  if (answer->status() == 200) return std::string();
+  if (answer->status() == 200) return {};
   return fail(ErrorKind::unauthenticated, "Get \"{}\": unauthorized: incorrect username or password",
               state_->base->origin + endpoint_.base_path + "/v2/");
 }

@@ -67,7 +67,8 @@ class Transport {
   Result<void> connect();
   // GET /v2/ with the credentials: whether they are right. Returns the identity token where the server gives
   // one.
-  Result<std::string> log_in();
+  // Connects, and asks with the credentials: whether they are right. A registry that asks for none takes any.
+  Result<void> log_in();
 
   // One attempt, with redirects followed and authentication done. Any other status is an Answer.
   Result<Answer> send(Request request);
