@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "engine/registry_options.h"
 #include "engine/validation.h"
 
 namespace berth::engine {
@@ -119,7 +120,7 @@ std::vector<DaemonOption> make_table() {
   using O = DaemonOptions;
   using S = Settings;
   constexpr auto text = OptionShape::text, boolean = OptionShape::boolean, number = OptionShape::number,
-                 list = OptionShape::list, map = OptionShape::map;
+                 list = OptionShape::list, map = OptionShape::map, document = OptionShape::document;
   std::vector<DaemonOption> table{
       {"data-root", 0, "data-root", text, set_path<&S::data_root>, "Root directory of persistent state"},
       {"exec-root", 0, "exec-root", text, set_path<&S::exec_root>, "Root directory of execution state files"},
@@ -128,6 +129,18 @@ std::vector<DaemonOption> make_table() {
        "Socket to listen on: unix://, tcp:// or fd://; may be repeated"},
       {"group", 'G', "group", text, set_text<&O::group>, "Group that may use the unix socket"},
       {"config-file", 0, "", text, set_config_file, "Configuration file"},
+      {"insecure-registry", 0, "insecure-registries", list, set_insecure_registries,
+       "Registry (host, host:port or CIDR) that may speak plain HTTP or show any certificate"},
+      {"registry-mirror", 0, "registry-mirrors", list, set_registry_mirrors, "Mirror of Docker Hub"},
+      {"", 0, "registries", document, set_registry_rules, ""},
+      {"max-concurrent-downloads", 0, "max-concurrent-downloads", number, set_parallel_downloads,
+       "Layers that a pull fetches at a time"},
+      {"max-concurrent-uploads", 0, "max-concurrent-uploads", number, set_parallel_uploads,
+       "Layers that a push sends at a time"},
+      {"", 0, "proxies", document, set_proxies, ""},
+      {"http-proxy", 0, "", text, set_http_proxy, "Proxy for registries over plain HTTP"},
+      {"https-proxy", 0, "", text, set_https_proxy, "Proxy for registries over TLS"},
+      {"no-proxy", 0, "", text, set_no_proxy, "Hosts that are reached without a proxy"},
       {"debug", 'D', "debug", boolean, set_setting_flag<&S::debug>, "Log what happens in detail"},
       {"log-level", 'l', "log-level", text, set_log_level, "debug, info, warn, error or fatal"},
       {"tls", 0, "tls", boolean, set_flag<&O::tls>, "Use TLS on tcp://; implied by --tlsverify"},
@@ -178,8 +191,6 @@ std::vector<DaemonOption> make_table() {
       {"experimental", "experimental", boolean},
       {"feature", "features", map},
       {"icc", "icc", boolean},
-      {"insecure-registry", "insecure-registries", list},
-      {"registry-mirror", "registry-mirrors", list},
       {"allow-nondistributable-artifacts", "allow-nondistributable-artifacts", list},
       {"ip", "ip", text},
       {"ip-forward", "ip-forward", boolean},
@@ -197,8 +208,6 @@ std::vector<DaemonOption> make_table() {
       {"default-ipc-mode", "default-ipc-mode", text},
       {"cpu-rt-period", "cpu-rt-period", number},
       {"cpu-rt-runtime", "cpu-rt-runtime", number},
-      {"max-concurrent-downloads", "max-concurrent-downloads", number},
-      {"max-concurrent-uploads", "max-concurrent-uploads", number},
       {"max-download-attempts", "max-download-attempts", number},
       {"metrics-addr", "metrics-addr", text},
       {"network-control-plane-mtu", "network-control-plane-mtu", number},
@@ -216,10 +225,6 @@ std::vector<DaemonOption> make_table() {
       {"cdi-spec-dir", "cdi-spec-dirs", list},
       {"host-gateway-ip", "host-gateway-ip", text},
       {"", "builder", map},
-      {"", "proxies", map},
-      {"http-proxy", "", text},
-      {"https-proxy", "", text},
-      {"no-proxy", "", text},
       {"log-format", "log-format", text}};
   for (const Ignored& option : ignored)
     table.push_back({option.flag, 0, option.key, option.shape, nullptr, "No effect here"});
@@ -235,7 +240,9 @@ Result<Values> values_of(const DaemonOption& option, const json::value& value) {
     return fail(ErrorKind::invalid, "the configuration's \"{}\" has a value of the wrong type", option.key);
   };
   Values values;
-  if (option.shape == OptionShape::list && value.is_array()) {
+  if (option.shape == OptionShape::document) {
+    values.push_back(json::serialize(value));
+  } else if (option.shape == OptionShape::list && value.is_array()) {
     for (const json::value& item : value.get_array()) values.push_back(TRY(scalar(item)));
   } else if (option.shape == OptionShape::map && value.is_object()) {
     for (const auto& [name, item] : value.get_object()) {

@@ -26,7 +26,8 @@ struct DaemonOptions {
   std::string log_level = "info";
 };
 
-enum class OptionShape { text, boolean, number, list, map };  // a map's values are "name=value"
+// A map's values are "name=value"; a document's one value is its JSON.
+enum class OptionShape { text, boolean, number, list, map, document };
 
 struct DaemonOption {
   std::string_view flag;  // without dashes; "" when only the file has it

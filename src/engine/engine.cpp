@@ -84,8 +84,10 @@ Result<void> Engine::open_storage() {
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
   layers_.emplace(TRY(layers::LayerStore::open(settings_.data_root + "/layers")));
+  blobs_ = TRY(content::BlobStore::open(settings_.data_root + "/blobs"));
   image::StoreOptions options;
   options.database = database_.get();
+  options.blobs = blobs_.get();
   options.layers = &*layers_;
   options.staging = settings_.data_root + "/images";
   options.on_event = [this](const image::Event& happened) {

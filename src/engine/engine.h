@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "content/blob_store.h"
 #include "db/database.h"
 #include "engine/container.h"
 #include "engine/creator.h"
@@ -69,6 +70,7 @@ class Engine {
   std::string id_;
   EventBus events_;
   std::unique_ptr<db::Database> database_;
+  std::unique_ptr<content::BlobStore> blobs_;
   std::optional<layers::LayerStore> layers_;
   std::unique_ptr<image::ImageStore> images_;
   std::unique_ptr<DiskReserve> reserve_;

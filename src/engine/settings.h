@@ -6,6 +6,7 @@
 //   here
 //     meta.db                            records.h
 //     layers/                            layers/layer_store.h
+//     blobs/                             content/blob_store.h: what registries sent, as they sent it
 //     images/                            staging of imports and loads
 //     containers/<id>/                   upper/ work/ (overlay), hostname hosts resolv.conf, <id>-json.log
 //     containers/.removed/               what a removal has taken out of sight and not deleted yet
@@ -22,6 +23,7 @@
 
 #include "engine/host_config.h"
 #include "keeper/settings.h"
+#include "registry/settings.h"
 
 namespace berth::engine {
 
@@ -43,6 +45,7 @@ struct Settings {
   bool no_new_privileges = false;
   std::string seccomp_profile;  // a file; "" is the built-in allow-list, "unconfined" none
   std::vector<std::string> labels;
+  registry::Settings registries;
   bool debug = false;
 
   std::string containers_directory() const { return data_root + "/containers"; }

@@ -55,7 +55,8 @@ struct HistoryLine {
 // Docker's filters: {"label": {"a=b"}, "dangling": {"true"}}.
 using Filters = std::map<std::string, std::vector<std::string>>;
 
-// Something that happened to an image, in Docker's words: "tag", "untag", "delete", "import", "load", "save".
+// Something that happened to an image, in Docker's words: "tag", "untag", "delete", "import", "load",
+// "save", "pull", "push".
 struct Event {
   std::string action;
   Digest id;
@@ -104,11 +105,11 @@ struct DiskUsage {
 
 // What check() found wrong.
 struct Finding {
-  enum class Kind { missing_layer, damaged_layer, damaged_config, unused_layer, database };
+  enum class Kind { missing_layer, damaged_layer, damaged_blob, damaged_config, unused_layer, database };
   Kind kind;
-  std::string image;  // a name or an id; empty where no image is concerned
-  std::optional<Digest> layer;
-  std::string text;  // one sentence
+  std::string image;            // a name or an id; empty where no image is concerned
+  std::optional<Digest> layer;  // or blob
+  std::string text;             // one sentence
 };
 
 }  // namespace berth::image

@@ -12,6 +12,8 @@
 namespace berth::image {
 namespace {
 
+// A download that was cut is worth keeping until its user has had a day to ask again.
+constexpr std::chrono::hours kPartialLife(24);
 constexpr std::string_view kKeepUnknownLayers = "keep-unknown-layers";
 
 Result<void> empty_directory(const std::string& path) {
@@ -37,6 +39,15 @@ Result<void> complete_directories(layers::LayerStore& store, const std::vector<D
   for (std::size_t count = 1; count < diff_ids.size(); ++count) {
     std::vector<Digest> lower(diff_ids.rend() - static_cast<std::ptrdiff_t>(count), diff_ids.rend());
     TRY(store.inherit_directories(diff_ids[count], lower));
+  }
+  return {};
+}
+
+Result<void> insert_transfers(db::Transaction& transaction, const Digest& id, const NewImage& image) {
+  for (const ManifestRecord& manifest : image.manifests) TRY(insert_manifest(transaction, id, manifest));
+  for (const BlobRecord& blob : image.blobs) {
+    TRY(insert_blob(transaction, blob));
+    TRY(insert_place(transaction, blob.digest, image.repository));
   }
   return {};
 }
@@ -104,6 +115,7 @@ Result<std::vector<StoredImage>> ImageStore::Core::store(const std::vector<NewIm
       std::optional<Digest> before = TRY(set_name(transaction, name, record.id));
       if (before) result.moved.emplace_back(name.familiar(), *before);
     }
+    TRY(insert_transfers(transaction, record.id, images[i]));
   }
   TRY(transaction.commit());
   return stored;
@@ -149,6 +161,30 @@ std::int64_t ImageStore::Core::collect() {
     if (layer) freed += static_cast<std::int64_t>(layer->size);
   }
   return freed;
+}
+
+void ImageStore::Core::collect_blobs() {
+  if (!options.blobs) return;
+  std::lock_guard lock(mutex);
+  if (adding > 0) return;  // the next sweep has them
+  auto collect_them = [&]() -> Result<void> {
+    {
+      db::Transaction transaction = TRY(database().begin(Durability::visible));
+      TRY(delete_stale_transfers(transaction));
+      TRY(transaction.commit());
+    }
+    std::vector<content::BlobInfo> all = TRY(options.blobs->list());
+    std::set<Digest> needed;
+    {
+      db::Transaction transaction = TRY(database().read());
+      needed = TRY(needed_blobs(transaction));
+    }
+    for (const content::BlobInfo& blob : all)
+      if (!needed.contains(blob.digest)) TRY(options.blobs->remove(blob.digest));
+    return {};
+  };
+  if (Result<void> collected = collect_them(); !collected)
+    log_warning("image", "blobs that nothing needs stay for now: {}", collected.error().message);
 }
 
 Result<bool> ImageStore::Core::keeps_unknown_layers() const {
@@ -244,7 +280,13 @@ Result<std::int64_t> ImageStore::sweep() {
                 "layers without an image are kept, since the database was replaced; prune removes them");
     return 0;
   }
-  return core_->collect_unknown();
+  Result<std::int64_t> freed = core_->collect_unknown();
+  if (core_->options.blobs) {
+    if (Result<std::size_t> swept = core_->options.blobs->sweep_ingests(kPartialLife); !swept)
+      log_warning("image", "old partial downloads stay: {}", swept.error().message);
+    core_->collect_blobs();
+  }
+  return freed;
 }
 
 }  // namespace berth::image

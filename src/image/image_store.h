@@ -27,6 +27,7 @@
 #include "base/error.h"
 #include "db/database.h"
 #include "image/image.h"
+#include "image/transfer.h"
 #include "oci/image_config.h"
 #include "oci/platform.h"
 #include "oci/reference.h"
@@ -37,6 +38,10 @@ class Sink;
 }  // namespace berth::archive
 namespace berth::layers {
 class LayerStore;
+}
+
+namespace berth::content {
+class BlobStore;
 }
 
 namespace berth::image {
@@ -66,6 +71,7 @@ struct LeasedImage;
 struct StoreOptions {
   db::Database* database = nullptr;      // opened with migrations(); outlives the store
   layers::LayerStore* layers = nullptr;  // outlives the store
+  content::BlobStore* blobs = nullptr;   // outlives the store; without it there is no pull and no push
   std::string staging;                   // a directory of this store alone; what it holds is deleted
   std::function<void(const Event&)> on_event = {};  // called without locks held, after the fact
 };
@@ -148,6 +154,10 @@ class ImageStore {
   // repository; an id saves without a name. The same images always give the same bytes.
   Result<void> save(std::span<const std::string> names, archive::Sink& out, std::stop_token stop = {});
   Result<Digest> commit(const CommitRequest& request);
+  // From a registry, and to one (distribution-spec 1.1). Layers are fetched at once and in one pass each;
+  // what is here already is not fetched. A download that was cut goes on where it was, also after a restart.
+  Result<Pulled> pull(const PullRequest& request);
+  Result<Pushed> push(const PushRequest& request);
   // Records an image whose layers exist. Its layers must be protected meanwhile: see Adding.
   Result<Digest> create(const CreateRequest& request);
 
@@ -172,8 +182,14 @@ class ImageStore {
   // prune() does it then, on request. Returns the bytes freed.
   Result<std::int64_t> sweep();
 
-  // Reads every config and, with `read_layers`, every byte of every layer. Slow; changes nothing.
-  Result<std::vector<Finding>> check(bool read_layers = true) const;
+  struct CheckOptions {
+    bool read_contents = true;  // every byte of every layer and blob: slow
+    // Damaged layers and blobs that a registry can give again are taken out, if no container uses them: the
+    // next pull brings them back.
+    bool set_aside = false;
+  };
+  Result<std::vector<Finding>> check(const CheckOptions& options) const;
+  Result<std::vector<Finding>> check() const { return check(CheckOptions()); }
 
   struct Core;  // store_core.h: for this room's sources
 

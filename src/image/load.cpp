@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "image/image_store.h"
+#include "image/platform_choice.h"
 #include "image/staging.h"
 #include "image/store_core.h"
 #include "oci/manifest.h"
@@ -115,26 +116,6 @@ Result<std::string> read_blob(const Staging& staging, const oci::Descriptor& des
   return staging.document(name, oci::kDocumentLimit);
 }
 
-bool is_attestation(const oci::Descriptor& descriptor) {
-  return descriptor.annotations.contains("vnd.docker.reference.type") ||
-         (descriptor.platform && descriptor.platform->os == "unknown");
-}
-
-// The one of several that fits best: the very platform first, then one that runs on it.
-const oci::Descriptor* choose(const std::vector<const oci::Descriptor*>& candidates,
-                              const oci::Platform& wanted) {
-  for (const oci::Descriptor* candidate : candidates)
-    if (candidate->platform) {
-      oci::Platform platform = oci::normalize(*candidate->platform);
-      if (platform.os == wanted.os && platform.architecture == wanted.architecture &&
-          platform.variant == wanted.variant)
-        return candidate;
-    }
-  for (const oci::Descriptor* candidate : candidates)
-    if (!candidate->platform || oci::runs_on(*candidate->platform, wanted)) return candidate;
-  return nullptr;
-}
-
 class LayoutReader {
  public:
   LayoutReader(const Staging& staging, oci::Platform wanted)
@@ -156,7 +137,7 @@ class LayoutReader {
 
  private:
   Result<void> read_group(const std::vector<const oci::Descriptor*>& group) {
-    const oci::Descriptor* descriptor = group.size() == 1 ? group.front() : choose(group, wanted_);
+    const oci::Descriptor* descriptor = group.size() == 1 ? group.front() : choose_platform(group, wanted_);
     if (!descriptor)
       return fail(ErrorKind::not_found, "the archive has no image for {}", oci::format_platform(wanted_));
     std::vector<oci::Reference> names;
@@ -174,7 +155,7 @@ class LayoutReader {
     std::vector<const oci::Descriptor*> candidates;
     for (const oci::Descriptor& inner : std::get<oci::Index>(document).manifests)
       if (!is_attestation(inner)) candidates.push_back(&inner);
-    const oci::Descriptor* chosen = choose(candidates, wanted_);
+    const oci::Descriptor* chosen = choose_platform(candidates, wanted_);
     if (!chosen)
       return fail(ErrorKind::not_found, "the archive has no image for {}", oci::format_platform(wanted_));
     return read_descriptor(*chosen, names, depth + 1);

@@ -36,6 +36,30 @@ CREATE INDEX image_names_by_repository ON image_names(repository);
 CREATE TABLE image_settings(name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )";
 
+// What registries know of our images. Blobs are in content/; a row of layer_blobs also stands for one that is
+// not kept here: then it says under which digest registries know the layer.
+constexpr const char* kTransferSchema = R"(
+CREATE TABLE image_manifests(
+  image TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+  digest TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  PRIMARY KEY(image, digest)
+) WITHOUT ROWID;
+CREATE TABLE layer_blobs(
+  diff_id TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  PRIMARY KEY(diff_id, digest)
+) WITHOUT ROWID;
+CREATE INDEX layer_blobs_by_digest ON layer_blobs(digest);
+CREATE TABLE blob_places(
+  digest TEXT NOT NULL,
+  repository TEXT NOT NULL,
+  PRIMARY KEY(digest, repository)
+) WITHOUT ROWID;
+)";
+
 constexpr std::string_view kImageColumns =
     "SELECT id, config, created, last_tagged, size, parent FROM images";
 
@@ -79,7 +103,10 @@ Result<std::optional<Digest>> find_by_prefix(db::Transaction& transaction, std::
 
 }  // namespace
 
-std::vector<db::Migration> migrations() { return {{.room = "image", .version = 1, .sql = kFirstSchema}}; }
+std::vector<db::Migration> migrations() {
+  return {{.room = "image", .version = 1, .sql = kFirstSchema},
+          {.room = "image", .version = 2, .sql = kTransferSchema}};
+}
 
 std::unexpected<Error> no_such_image(std::string_view text) {
   return fail(ErrorKind::not_found, "No such image: {}", text);

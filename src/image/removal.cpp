@@ -243,6 +243,9 @@ bool has_tag(const std::vector<oci::Reference>& names) {
 Result<std::vector<Removal>> ImageStore::remove(std::string_view text, bool force, bool no_prune,
                                                 const UsersOf& users) {
   Outcome outcome = TRY(remove_one(*core_, text, force, !no_prune, users));
+  const bool deleted = std::ranges::any_of(
+      outcome.removals, [](const Removal& removal) { return removal.kind == Removal::Kind::deleted; });
+  if (deleted) core_->collect_blobs();
   return std::move(outcome.removals);
 }
 
@@ -275,6 +278,7 @@ Result<PruneResult> ImageStore::prune(bool all, Filters filters, const UsersOf& 
   }
   std::int64_t unknown = TRY(core_->collect_unknown());
   result.reclaimed += unknown;
+  core_->collect_blobs();
   TRY(core_->set_keep_unknown_layers(false));
   return result;
 }

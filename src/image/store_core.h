@@ -11,9 +11,12 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "content/blob_store.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "image/records.h"
+#include "image/transfer_records.h"
+#include "image/transfer_support.h"
 #include "layers/layer_store.h"
 
 namespace berth::image {
@@ -22,6 +25,10 @@ struct NewImage {
   std::string config_bytes;
   std::optional<Digest> parent;
   std::vector<oci::Reference> names;
+  // Of one that was pulled: where from, and as what.
+  std::vector<ManifestRecord> manifests = {};
+  std::vector<BlobRecord> blobs = {};
+  std::string repository = {};
 };
 struct StoredImage {
   Digest id;
@@ -33,6 +40,10 @@ struct ImageStore::Core {
 
   db::Database& database() const { return *options.database; }
   layers::LayerStore& layers() const { return *options.layers; }
+  Result<content::BlobStore*> blobs() const {
+    if (options.blobs) return options.blobs;
+    return fail(ErrorKind::unsupported, "this store of images has no place for what registries send");
+  }
   void emit(std::string action, const Digest& id, std::string name = {},
             std::map<std::string, std::string> labels = {}) const;
 
@@ -49,6 +60,9 @@ struct ImageStore::Core {
   // Every layer of the store that nothing needs. Returns the bytes freed.
   Result<std::int64_t> collect_unknown();
 
+  // Blobs that no image needs. Not while something is being added: its records are still to come.
+  void collect_blobs();
+
   // With `mutex` held:
   void hold(const std::vector<Digest>& diff_ids);
   // Removes those of `candidates` that nothing needs, unless a layer is being added right now: its image is
@@ -56,6 +70,7 @@ struct ImageStore::Core {
   std::int64_t collect();
 
   const StoreOptions options;
+  Busy downloads;  // layers that are being fetched, by diffID
   std::mutex mutex;
   std::map<Digest, int> leased;  // diffID -> leases
   int adding = 0;                // operations between their first layer and their record

@@ -16,6 +16,7 @@
 #include "base/version.h"
 #include "engine/daemon_options.h"
 #include "engine/engine.h"
+#include "engine/registry_options.h"
 #include "http/listener.h"
 #include "http/server.h"
 #include "http/tls.h"
@@ -77,6 +78,7 @@ Result<engine::DaemonOptions> configure(const CommandLine& line) {
     TRY_AS(options.config_file, engine::apply_daemon_json(options, *file, line.given, warnings));
     for (const std::string& warning : warnings) log_warning("berthd", "{}", warning);
   }
+  engine::take_proxies_of_environment(options.settings.registries.proxies);
   if (options.hosts.empty()) options.hosts = {"unix://" + options.settings.exec_root + "/berth.sock"};
   return options;
 }

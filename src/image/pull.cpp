@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// `docker pull`: the name is resolved to a manifest, the manifest to a config and layers; each layer comes in
+// one pass (socket -> partial blob on the disk, and at once digest, inflate, diffID, tree), several at a
+// time. The image's row comes last, so that it is whole or not there.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "archive/compression.h"
+#include "archive/stream.h"
+#include "base/buffer.h"
+#include "base/text.h"
+#include "content/blob_store.h"
+#include "image/image_store.h"
+#include "image/platform_choice.h"
+#include "image/store_core.h"
+#include "oci/manifest.h"
+#include "registry/endpoints.h"
+#include "registry/session.h"
+
+namespace berth::image {
+namespace {
+
+constexpr std::size_t kLayers = 500;  // overlayfs takes no more
+constexpr int kIndexDepth = 3;
+constexpr std::uint64_t kEntries = 10'000'000;  // of one layer
+// More than that out of a compressed layer is a bomb: a gigabyte, or a hundred times what came.
+constexpr std::uint64_t kLeastLimit = 1ull << 30, kInflation = 100;
+
+// What a name stands for at a registry.
+struct Resolved {
+  Digest top;  // of the document that the name stands for
+  std::vector<ManifestRecord> documents = {};
+  std::vector<content::Pin> pins = {};
+  std::optional<oci::Manifest> manifest = {};
+  oci::ImageConfig config = {};
+  std::string config_bytes = {};
+};
+
+std::string layer_id(const Digest& digest) { return digest.short_hex(); }
+
+class Puller {
+ public:
+  Puller(ImageStore& store, ImageStore::Core& core, content::BlobStore& blobs, const PullRequest& request)
+      : store_(store),
+        core_(core),
+        blobs_(blobs),
+        request_(request),
+        wanted_(request.platform ? oci::normalize(*request.platform) : oci::host_platform()),
+        relay_(request.stop, [this] { stop_.request_stop(); }),
+        reporter_(request.on_status, stop_) {}
+
+  Result<Pulled> pull() {
+    ImageStore::Adding adding(store_);
+    Resolved resolved = TRY(resolve_somewhere());
+    const Digest id = sha256_of(resolved.config_bytes);
+    reporter_.say(request_.name.digest() ? request_.name.digest()->text() : request_.name.tag().value_or(""),
+                  "Pulling from " + request_.name.familiar_repository());
+    const std::vector<std::size_t> layers = unique_layers(resolved);
+    for (std::size_t layer : layers)
+      if (!core_.layers().has(resolved.config.diff_ids[layer]))
+        reporter_.say(layer_id(resolved.manifest->layers[layer].digest), "Pulling fs layer");
+    const bool complete = std::ranges::all_of(
+        resolved.config.diff_ids, [&](const Digest& diff_id) { return core_.layers().has(diff_id); });
+    TRY(in_parallel(complete ? 0 : layers.size(), request_.access.settings.parallel_downloads, stop_,
+                    [&](std::size_t i) {
+                      return fetch_layer(resolved.manifest->layers[layers[i]],
+                                         resolved.config.diff_ids[layers[i]], adding);
+                    }));
+    const bool newer = TRY(changes_anything(id, resolved.top));
+    NewImage image{.config_bytes = resolved.config_bytes,
+                   .names = {request_.name.with_digest(resolved.top)},
+                   .manifests = resolved.documents,
+                   .repository = request_.name.repository()};
+    if (request_.name.tag() && !request_.name.digest()) image.names.push_back(request_.name);
+    for (std::size_t layer : layers) {
+      const oci::Descriptor& descriptor = resolved.manifest->layers[layer];
+      image.blobs.push_back(
+          {resolved.config.diff_ids[layer], descriptor.digest, descriptor.size, descriptor.media_type});
+    }
+    TRY(core_.store({image}));
+    core_.emit("pull", id, request_.name.familiar());
+    return Pulled{id, resolved.top, newer};
+  }
+
+ private:
+  // The first of the places that has it. What the registry itself says is worth more than a mirror's refusal.
+  Result<Resolved> resolve_somewhere() {
+    const std::vector<registry::Endpoint> endpoints =
+        TRY(registry::endpoints_of(request_.name, request_.access.settings));
+    std::optional<Error> failure;
+    for (const registry::Endpoint& endpoint : endpoints) {
+      Result<Resolved> resolved = resolve(endpoint);
+      if (resolved) return resolved;
+      failure = std::move(resolved).error();
+      if (stop_.stop_requested()) break;
+    }
+    return std::unexpected(*std::move(failure));
+  }
+
+  Result<Resolved> resolve(const registry::Endpoint& endpoint) {
+    session_ = TRY(registry::Session::open(
+        endpoint, request_.access.settings,
+        endpoint.mirror ? registry::Credentials{} : request_.access.credentials, "pull"));
+    const std::string wanted = request_.name.digest()
+                                   ? request_.name.digest()->text()
+                                   : request_.name.tag().value_or(std::string(oci::kDefaultTag));
+    registry::FetchedDocument document = TRY(session_->manifest(wanted));
+    Resolved resolved{.top = document.digest};
+    TRY(choose_manifest(resolved, std::move(document), 0));
+    TRY(fetch_config(resolved));
+    return resolved;
+  }
+
+  Result<void> choose_manifest(Resolved& resolved, registry::FetchedDocument document, int depth) {
+    if (depth > kIndexDepth)
+      return fail(ErrorKind::invalid, "the indexes of {} are nested too deeply", request_.name.familiar());
+    std::variant<oci::Manifest, oci::Index> parsed =
+        TRY_AS("manifest for " + request_.name.familiar(), oci::parse_manifest_or_index(document.bytes));
+    // Kept as it came: it is what a digest means, and what a push gives on.
+    content::Pin pin = TRY(blobs_.put(document.bytes));
+    resolved.pins.push_back(std::move(pin));
+    if (auto* manifest = std::get_if<oci::Manifest>(&parsed)) {
+      resolved.documents.push_back({document.digest, manifest->media_type.empty()
+                                                         ? std::string(oci::media_type::kManifest)
+                                                         : manifest->media_type});
+      resolved.manifest = std::move(*manifest);
+      return {};
+    }
+    const oci::Index& index = std::get<oci::Index>(parsed);
+    resolved.documents.push_back({document.digest, index.media_type.empty()
+                                                       ? std::string(oci::media_type::kIndex)
+                                                       : index.media_type});
+    std::vector<const oci::Descriptor*> candidates;
+    for (const oci::Descriptor& entry : index.manifests)
+      if (!is_attestation(entry)) candidates.push_back(&entry);
+    const oci::Descriptor* chosen = choose_platform(candidates, wanted_);
+    if (!chosen)
+      return fail(ErrorKind::not_found,
+                  "no matching manifest for {} in the manifest list entries of {}: it has {}",
+                  oci::format_platform(wanted_), request_.name.familiar(), list_platforms(candidates));
+    registry::FetchedDocument inner = TRY(session_->manifest(chosen->digest.text()));
+    return choose_manifest(resolved, std::move(inner), depth + 1);
+  }
+
+  Result<void> fetch_config(Resolved& resolved) {
+    const oci::Manifest& manifest = *resolved.manifest;
+    const std::string name = request_.name.familiar();
+    if (!oci::is_config(manifest.config.media_type))
+      return fail(ErrorKind::unsupported, "{} is not an image but {}", name,
+                  manifest.config.media_type.substr(0, 200));
+    if (manifest.layers.size() > kLayers)
+      return fail(ErrorKind::invalid, "{} has {} layers; the limit is {}", name, manifest.layers.size(),
+                  kLayers);
+    for (const oci::Descriptor& layer : manifest.layers)
+      if (!oci::is_layer(layer.media_type))
+        return fail(ErrorKind::unsupported, "a layer of {} has the type {}, which is not supported", name,
+                    layer.media_type.substr(0, 200));
+    resolved.config_bytes = TRY_AS("config of " + name, session_->document(manifest.config));
+    resolved.config = TRY_AS("config of " + name, oci::parse_image_config(resolved.config_bytes));
+    if (resolved.config.diff_ids.size() != manifest.layers.size())
+      return fail(ErrorKind::corrupt, "the manifest of {} lists {} layers, its config {}", name,
+                  manifest.layers.size(), resolved.config.diff_ids.size());
+    const oci::Platform& platform = resolved.config.platform;
+    if (!platform.os.empty() && !oci::runs_on(platform, wanted_))
+      return fail(ErrorKind::not_found, "no image for {} in {}: it has {}", oci::format_platform(wanted_),
+                  name, oci::format_platform(platform));
+    return {};
+  }
+
+  // Positions of the layers, each diffID once.
+  static std::vector<std::size_t> unique_layers(const Resolved& resolved) {
+    std::set<Digest> seen;
+    std::vector<std::size_t> layers;
+    for (std::size_t i = 0; i < resolved.config.diff_ids.size(); ++i)
+      if (seen.insert(resolved.config.diff_ids[i]).second) layers.push_back(i);
+    return layers;
+  }
+
+  Result<void> fetch_layer(const oci::Descriptor& layer, const Digest& diff_id, ImageStore::Adding& adding) {
+    const std::string id = layer_id(layer.digest);
+    Busy::Turn turn = TRY(core_.downloads.wait_for(diff_id, stop_.get_token()));
+    if (core_.layers().has(diff_id)) {
+      reporter_.say(id, "Already exists");
+      return {};
+    }
+    // Not a failure of the blob's name is the user's business, but the layer's.
+    Result<void> done = blobs_.has(layer.digest) ? unpack_stored(layer, diff_id) : download(layer, diff_id);
+    if (!done) return std::unexpected(std::move(done).error().within("layer " + id));
+    {
+      std::lock_guard lock(adding_mutex_);
+      adding.added(diff_id);
+    }
+    reporter_.say(id, "Pull complete");
+    return {};
+  }
+
+  // Its bytes are here, its tree is not. Should they be damaged, they are fetched again.
+  Result<void> unpack_stored(const oci::Descriptor& layer, const Digest& diff_id) {
+    std::optional<content::Pin> pin = blobs_.pin_if_present(layer.digest);
+    if (!pin) return download(layer, diff_id);
+    Fd file = TRY(blobs_.open_blob(layer.digest));
+    archive::FdSource bytes(file.get());
+    Result<void> unpacked = unpack(bytes, layer, diff_id);
+    if (unpacked || unpacked.error().kind != ErrorKind::corrupt) return unpacked;
+    TRY(blobs_.set_aside(layer.digest));
+    return download(layer, diff_id);
+  }
+
+  Result<void> download(const oci::Descriptor& layer, const Digest& diff_id) {
+    const std::string id = layer_id(layer.digest);
+    content::Ingest ingest =
+        TRY(blobs_.begin_ingest("layer-" + layer.digest.hex(), content::Hashing::by_caller));
+    if (ingest.offset() > layer.size) TRY(ingest.truncate(0));
+    std::stop_token stop = stop_.get_token();
+    archive::ProducedSource bytes([&](archive::Sink& sink) -> Result<void> {
+      TRY(replay(ingest, sink));
+      const auto total = static_cast<std::uint64_t>(layer.size);
+      archive::FunctionSink both([&](std::string_view part) -> Result<void> {
+        TRY(ingest.write(part));
+        TRY(sink.write(part));
+        reporter_.progress(id, "Downloading", static_cast<std::uint64_t>(ingest.offset()), total);
+        return {};
+      });
+      TRY(session_->blob(layer, static_cast<std::uint64_t>(ingest.offset()), both, stop));
+      reporter_.say(id, "Download complete");
+      return {};
+    });
+    Result<void> unpacked = unpack(bytes, layer, diff_id);
+    if (!unpacked) {
+      // What may be wrong itself must not be gone on with.
+      if (unpacked.error().kind == ErrorKind::corrupt || unpacked.error().kind == ErrorKind::invalid)
+        (void)ingest.abandon();
+      return unpacked;
+    }
+    content::Pin pin = TRY(ingest.commit_verified(layer.digest));
+    std::lock_guard lock(adding_mutex_);
+    pins_.push_back(std::move(pin));
+    return {};
+  }
+
+  // What an earlier attempt has left.
+  static Result<void> replay(const content::Ingest& ingest, archive::Sink& sink) {
+    if (ingest.offset() == 0) return {};
+    Fd file = TRY(ingest.open_for_reading());
+    archive::FdSource before(file.get());
+    TRY(archive::copy_stream(before, sink));
+    return {};
+  }
+
+  Result<void> unpack(archive::Source& bytes, const oci::Descriptor& layer, const Digest& diff_id) {
+    archive::DigestSource digested(bytes);
+    const std::uint64_t limit = std::max(kLeastLimit, static_cast<std::uint64_t>(layer.size) * kInflation);
+    std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested, limit));
+    {
+      archive::ReadAhead ahead(*plain);
+      layers::AddOptions options{
+          .expected = diff_id, .max_bytes = limit, .max_entries = kEntries, .stop = stop_.get_token()};
+      TRY(core_.layers().add(ahead, options));
+    }
+    Buffer rest(64u << 10);
+    while (TRY(digested.read(rest)) > 0) {
+    }
+    const Digest actual = digested.finish();
+    if (actual != layer.digest || digested.size() != static_cast<std::uint64_t>(layer.size))
+      return fail(ErrorKind::corrupt, "the registry {} sent other bytes than those of {}: they are {}",
+                  session_->endpoint().host, layer.digest.text(), actual.text());
+    return {};
+  }
+
+  Result<bool> changes_anything(const Digest& id, const Digest& top) {
+    db::Transaction transaction = TRY(core_.database().read());
+    if (request_.name.tag() && !request_.name.digest()) {
+      std::optional<Digest> before = TRY(image_of_name(transaction, request_.name));
+      return before != id;
+    }
+    std::optional<Digest> before = TRY(image_of_name(transaction, request_.name.with_digest(top)));
+    return before != id;
+  }
+
+  ImageStore& store_;
+  ImageStore::Core& core_;
+  content::BlobStore& blobs_;
+  const PullRequest& request_;
+  const oci::Platform wanted_;
+  std::stop_source stop_;
+  std::stop_callback<std::function<void()>> relay_;
+  Reporter reporter_;
+  std::unique_ptr<registry::Session> session_;
+  std::mutex adding_mutex_;  // guards the Adding of this pull, and pins_
+  std::vector<content::Pin> pins_;
+};
+
+}  // namespace
+
+Result<Pulled> ImageStore::pull(const PullRequest& request) {
+  if (request.name.name_only())
+    return fail(ErrorKind::invalid, "the name {} has neither tag nor digest", request.name.familiar());
+  content::BlobStore* blobs = TRY(core_->blobs());
+  Puller puller(*this, *core_, *blobs, request);
+  return puller.pull();
+}
+
+}  // namespace berth::image
