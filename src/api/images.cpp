@@ -154,12 +154,7 @@ Result<void> create(Call& call) {
     return fail(ErrorKind::unsupported,
                 "importing from a URL is not available in this version: download {} and import the file",
                 source);
-  std::string name(call.parameter("fromImage"));
-  if (!call.parameter("tag").empty())
-    name.append(call.parameter("tag").find(':') == std::string_view::npos ? ":" : "@")
-        .append(call.parameter("tag"));
-  return fail(ErrorKind::unsupported,
-              "pulling is not available in this version: load {} from a file with load or import", name);
+  return pull(call);
 }
 
 Result<void> load(Call& call) {

@@ -91,6 +91,32 @@ json::object cgroup_document() {
           {"PidsLimit", has("pids")},     {"OomKillDisable", has("memory") && !layout->pure_unified()}};
 }
 
+// "http://user:password@host" -> "http://xxxxx:xxxxx@host": info is for everybody's eyes.
+std::string without_password(const std::string& proxy) {
+  const std::size_t at = proxy.rfind('@'), mark = proxy.find("://");
+  if (at == std::string::npos) return proxy;
+  const std::size_t begin = mark == std::string::npos ? 0 : mark + 3;
+  return proxy.substr(0, begin) + "xxxxx:xxxxx" + proxy.substr(at);
+}
+
+json::object registry_document(const registry::Settings& settings) {
+  json::array networks{"::1/128", "127.0.0.0/8"};
+  json::object hosts{{"docker.io", json::object{{"Name", "docker.io"},
+                                                {"Mirrors", to_json(settings.mirrors)},
+                                                {"Secure", true},
+                                                {"Official", true}}}};
+  for (const std::string& entry : settings.insecure) {
+    if (entry.find('/') != std::string::npos)
+      networks.emplace_back(entry);
+    else
+      hosts[entry] =
+          json::object{{"Name", entry}, {"Mirrors", json::array()}, {"Secure", false}, {"Official", false}};
+  }
+  return {{"IndexConfigs", std::move(hosts)},
+          {"InsecureRegistryCIDRs", std::move(networks)},
+          {"Mirrors", to_json(settings.mirrors)}};
+}
+
 Result<void> info(Call& call) {
   engine::Engine& engine = call.engine;
   const Counts counts = count_containers(engine);
@@ -124,8 +150,7 @@ Result<void> info(Call& call) {
       {"MemTotal", engine::host_memory()},
       {"DockerRootDir", engine.settings().data_root},
       {"IndexServerAddress", "https://index.docker.io/v1/"},
-      {"RegistryConfig",
-       json::object{{"IndexConfigs", json::object()}, {"InsecureRegistryCIDRs", json::array()}}},
+      {"RegistryConfig", registry_document(engine.settings().registries)},
       {"Labels", to_json(engine.settings().labels)},
       {"Runtimes", json::object{{"berth", json::object{{"path", "built in"}}}}},
       {"DefaultRuntime", "berth"},
@@ -134,9 +159,9 @@ Result<void> info(Call& call) {
       {"LiveRestoreEnabled", true},
       {"Swarm", json::object{{"NodeID", ""}, {"LocalNodeState", "inactive"}, {"ControlAvailable", false}}},
       {"Warnings", nullptr},
-      {"HttpProxy", ""},
-      {"HttpsProxy", ""},
-      {"NoProxy", ""},
+      {"HttpProxy", without_password(engine.settings().registries.proxies.http)},
+      {"HttpsProxy", without_password(engine.settings().registries.proxies.https)},
+      {"NoProxy", engine.settings().registries.proxies.without},
       {"ExperimentalBuild", false},
   };
   for (auto& [name, value] : cgroup_document()) document[name] = value;
@@ -262,6 +287,8 @@ std::string_view to_text(image::Finding::Kind kind) {
       return "missing layer";
     case image::Finding::Kind::damaged_layer:
       return "damaged layer";
+    case image::Finding::Kind::damaged_blob:
+      return "damaged blob";
     case image::Finding::Kind::damaged_config:
       return "damaged config";
     case image::Finding::Kind::unused_layer:
@@ -273,11 +300,14 @@ std::string_view to_text(image::Finding::Kind kind) {
 }
 
 Result<void> check(Call& call) {
-  std::vector<image::Finding> found = TRY(call.engine.images().check());
+  const image::ImageStore::CheckOptions options{.set_aside = call.flag("repair")};
+  std::vector<image::Finding> found = TRY(call.engine.images().check(options));
   json::array findings;
   for (const image::Finding& finding : found) {
-    std::string subject =
-        finding.layer ? "layer " + finding.layer->text() : std::string(to_text(finding.kind));
+    std::string subject = finding.layer
+                              ? (finding.kind == image::Finding::Kind::damaged_blob ? "blob " : "layer ") +
+                                    finding.layer->text()
+                              : std::string(to_text(finding.kind));
     if (!finding.image.empty()) subject += " of image " + finding.image;
     findings.push_back(json::object{{"Subject", subject}, {"Problem", finding.text}});
   }
@@ -287,11 +317,6 @@ Result<void> check(Call& call) {
       call, 200,
       json::object{{"Findings", std::move(findings)},
                    {"Checked", json::object{{"Images", images.size()}, {"Layers", layers.size()}}}});
-}
-
-Result<void> authenticate(Call&) {
-  return fail(ErrorKind::unsupported,
-              "registries are not available in this version: there is nothing to log in to");
 }
 
 Result<void> no_swarm(Call& call) {
@@ -363,7 +388,6 @@ void add_system_routes(Router& router) {
 }
 
 void add_unavailable_routes(Router& router) {
-  router.add("POST", "/auth", authenticate);
   for (const char* path : {"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"})
     router.add("GET", path, no_swarm);
   for (const char* path : {"/swarm/init", "/swarm/join", "/swarm/leave", "/services/create",
