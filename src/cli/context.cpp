@@ -27,7 +27,7 @@ std::string first_of(std::initializer_list<std::string> choices) {
   return {};
 }
 
-std::string configuration_directory(const GlobalOptions& options) {
+std::string chosen_directory(const GlobalOptions& options) {
   std::string home = environment("HOME");
   std::string chosen =
       first_of({options.config_directory, environment("BERTH_CONFIG"), environment("DOCKER_CONFIG")});
@@ -39,7 +39,7 @@ std::string configuration_directory(const GlobalOptions& options) {
 std::optional<http::TlsClientSettings> tls_settings(const GlobalOptions& options) {
   bool verify = options.tls_verify || !environment("DOCKER_TLS_VERIFY").empty();
   if (!verify && !options.tls) return std::nullopt;
-  std::string directory = first_of({environment("DOCKER_CERT_PATH"), configuration_directory(options)});
+  std::string directory = first_of({environment("DOCKER_CERT_PATH"), chosen_directory(options)});
   auto file = [&](const std::string& given, const char* name) {
     std::string path = given.empty() ? directory + "/" + name : given;
     return given.empty() && !exists(path) ? std::string() : path;
@@ -99,7 +99,7 @@ Result<Engine*> Context::engine() {
 const UserConfiguration& Context::configuration() {
   if (configuration_) return *configuration_;
   configuration_ = std::make_unique<UserConfiguration>();
-  std::string path = configuration_directory(options_) + "/config.json";
+  std::string path = configuration_directory() + "/config.json";
   if (!exists(path)) return *configuration_;  // the usual case, and cheaper than an error that nobody reads
   Result<std::string> text = read_file(path);
   if (!text || text->empty()) return *configuration_;
@@ -118,5 +118,7 @@ const UserConfiguration& Context::configuration() {
     fmt::print(stderr, "WARNING: Error loading config file: {}\n", read.error().message);
   return *configuration_;
 }
+
+std::string Context::configuration_directory() const { return chosen_directory(options_); }
 
 }  // namespace berth::cli

@@ -36,7 +36,8 @@ class Context {
   Result<Engine*> engine();                  // connected, its version agreed on
   const UserConfiguration& configuration();  // an unreadable file is reported and ignored
   const GlobalOptions& options() const { return options_; }
-  std::string host() const;  // as the messages name it
+  std::string configuration_directory() const;  // config.json's; may not exist yet
+  std::string host() const;                     // as the messages name it
 
  private:
   GlobalOptions options_;

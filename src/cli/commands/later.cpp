@@ -17,11 +17,6 @@ constexpr Command later(std::string_view names, std::string_view summary) {
 
 constexpr Command kCommands[] = {
     later("image build|build", "Build an image from a Dockerfile (not yet)"),
-    later("image pull|pull", "Download an image from a registry (not yet)"),
-    later("image push|push", "Upload an image to a registry (not yet)"),
-    later("login", "Log in to a registry (not yet)"),
-    later("logout", "Log out from a registry (not yet)"),
-    later("search", "Search a registry for images (not yet)"),
     later("network create", "Create a network (not yet)"),
     later("network connect", "Connect a container to a network (not yet)"),
     later("network disconnect", "Disconnect a container from a network (not yet)"),

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands/common.h"
+#include "cli/credentials.h"
 #include "cli/stream/terminal.h"
 #include "oci/reference.h"
 
@@ -81,21 +82,17 @@ Result<void> show_progress(http::Response& response, int output, bool quiet, std
   });
 }
 
-Result<void> pull_image(Engine& engine, const std::string& image, const PullOptions& options) {
-  Result<oci::Reference> parsed = oci::Reference::parse_with_default_tag(image);
-  if (!parsed) return fail(ErrorKind::invalid, "invalid reference format: {}", image);
+Result<void> pull_image(Context& context, const oci::Reference& name, const PullOptions& options) {
   http::Query query;
-  query.add("fromImage", parsed->repository());
-  query.add("tag", parsed->digest() ? parsed->digest()->text() : parsed->tag().value_or("latest"));
+  query.add("fromImage", name.repository());
+  if (!options.all_tags)
+    query.add("tag", name.digest() ? name.digest()->text() : name.tag().value_or("latest"));
   if (!options.platform.empty()) query.add("platform", options.platform);
-  http::Headers headers{{"X-Registry-Auth", "e30="}};  // {}
-  Result<http::Response> response = engine.call("POST", "/images/create", query, headers);
-  if (!response)
-    return std::unexpected(std::move(response).error().within(fmt::format("pull {}", parsed->familiar())));
-  Result<void> shown = show_progress(*response, options.output, options.quiet);
-  if (!shown)
-    return std::unexpected(std::move(shown).error().within(fmt::format("pull {}", parsed->familiar())));
-  return shown;
+  const CredentialStore store(context.configuration_directory());
+  http::Headers headers{{"X-Registry-Auth", TRY(auth_header(store, name.familiar_repository()))}};
+  Engine* engine = TRY(context.engine());
+  http::Response response = TRY(engine->call("POST", "/images/create", query, headers));
+  return show_progress(response, options.output, options.quiet);
 }
 
 }  // namespace berth::cli

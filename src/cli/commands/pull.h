@@ -4,7 +4,9 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/context.h"
 #include "cli/engine/engine.h"
+#include "oci/reference.h"
 
 namespace berth::cli {
 
@@ -12,9 +14,11 @@ struct PullOptions {
   std::string platform;
   bool quiet = false;
   int output = 1;  // descriptor that progress goes to
+  bool all_tags = false;
 };
 
-Result<void> pull_image(Engine& engine, const std::string& image, const PullOptions& options);
+// With the user's credentials for its registry. `name` has a tag or a digest, unless all tags are wanted.
+Result<void> pull_image(Context& context, const oci::Reference& name, const PullOptions& options);
 
 // "bb" -> "bb:latest"; a name that is none is returned as it is.
 std::string familiar_name(const std::string& image);

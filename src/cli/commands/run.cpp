@@ -62,17 +62,22 @@ Result<json::value> post_create(Engine& engine, const CreateRequest& request) {
 }
 
 // Creates the container, its image pulled first if that is asked for. Returns its id.
-Result<std::string> create_container(Engine& engine, const Flags& flags, const CreateRequest& request) {
+Result<std::string> create_container(Context& context, const Flags& flags, const CreateRequest& request) {
+  Engine& engine = *TRY(context.engine());
   std::string policy = flags.text("pull");
   TRY(check_pull_policy(policy));
   TRY(check_container_id_file(flags.text("cidfile")));
   PullOptions pull{request.platform, flags.on("quiet"), STDERR_FILENO};
-  if (policy == "always") TRY(pull_image(engine, request.image, pull));
+  Result<oci::Reference> name = oci::Reference::parse_with_default_tag(request.image);
+  if (policy == "always") {
+    if (!name) return fail(ErrorKind::invalid, "invalid reference format: {}", request.image);
+    TRY(pull_image(context, *name, pull));
+  }
   Result<json::value> created = post_create(engine, request);
-  if (!created && policy == "missing" && image_is_missing(created.error())) {
+  if (!created && name && policy == "missing" && image_is_missing(created.error())) {
     if (!pull.quiet)
       print_error(fmt::format("Unable to find image '{}' locally\n", familiar_name(request.image)));
-    TRY(pull_image(engine, request.image, pull));
+    TRY(pull_image(context, *name, pull));
     created = post_create(engine, request);
   }
   if (!created) return std::unexpected(std::move(created).error());
@@ -142,7 +147,7 @@ Result<int> run(Invocation& invocation) {
   TRY(check_terminal(request->attach_input, request->terminal));
   Result<Engine*> engine = invocation.context.engine();
   if (!engine) return report(invocation, engine.error(), 125);
-  Result<std::string> id = create_container(**engine, flags, *request);
+  Result<std::string> id = create_container(invocation.context, flags, *request);
   if (!id) return report(invocation, id.error(), exit_code_of_start(id.error().message));
   if (!detached) return run_attached(invocation, **engine, *id, *request);
   if (Result<void> started = (*engine)->post("/containers/" + *id + "/start"); !started)
@@ -156,8 +161,7 @@ Result<int> create(Invocation& invocation) {
   ConsoleSize console = flags.on("tty") ? console_size(STDOUT_FILENO) : ConsoleSize{};
   Result<CreateRequest> request = make_create_request(flags, invocation.words, false, console);
   if (!request) return report(invocation, request.error(), 125);
-  Engine* engine = TRY(invocation.context.engine());
-  std::string id = TRY(create_container(*engine, flags, *request));
+  std::string id = TRY(create_container(invocation.context, flags, *request));
   print_out(id + "\n");
   return 0;
 }
