@@ -33,6 +33,8 @@ target_link_libraries(dependency::isal
                       INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:BERTH_STATIC>>>:${ISAL_LIBRARY}>)
 berth_archive(dependency::lzma lzma lzma.h)
 berth_archive(dependency::bzip2 bz2 bzlib.h)
+berth_archive(dependency::yaml yaml-cpp yaml-cpp/yaml.h)
+berth_archive(dependency::crypt crypt crypt.h)
 find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
 add_library(dependency::cli11 INTERFACE IMPORTED GLOBAL)
 target_include_directories(dependency::cli11 SYSTEM INTERFACE ${CLI11_INCLUDE})
