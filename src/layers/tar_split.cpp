@@ -133,12 +133,25 @@ Result<void> find_files(int layer, const char* below, Place place, FoundFiles& f
   });
 }
 
+// What was put aside counts as a name of a file that has others, and containers would see that number. The
+// last name stays, wherever it is.
+Result<void> drop_spare_names(int layer) {
+  Fd directory = TRY(open_at(layer, kReplaced, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  return archive::walk_tree(directory.get(), [&](const archive::WalkItem& item) -> Result<archive::Descend> {
+    if (!S_ISDIR(item.status.st_mode) && item.status.st_nlink > 1 &&
+        unlinkat(item.directory, item.name.c_str(), 0) != 0)
+      return fail_errno(errno, "remove {}", item.path);
+    return archive::Descend::yes;
+  });
+}
+
 // After entries replaced one another: says for all contents where they are now, by the files' inodes.
 Result<void> rewrite_places(int layer) {
   FoundFiles found;
+  const bool replaced = faccessat(layer, kReplaced, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+  if (replaced) TRY(drop_spare_names(layer));
   TRY(find_files(layer, kTree, Place::tree, found));
-  if (faccessat(layer, kReplaced, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-    TRY(find_files(layer, kReplaced, Place::replaced, found));
+  if (replaced) TRY(find_files(layer, kReplaced, Place::replaced, found));
   const std::string next = std::string(kFraming) + ".new";
   Fd old_file = TRY(open_at(layer, kFraming, O_RDONLY));
   Fd new_file = TRY(open_at(layer, next, O_WRONLY | O_CREAT | O_EXCL, 0600));
