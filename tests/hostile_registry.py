@@ -474,6 +474,16 @@ def stall_in_body(handler):
     raise Hang
 
 
+def drip_and_stall(handler):
+    """Ten bytes, from wherever it is asked, and then silence: each attempt looks as if it brought something."""
+    wanted = handler.range_start()
+    start = wanted[0] if wanted else 0
+    headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(LARGE) - 1, len(LARGE)))] if wanted else []
+    handler.answer(206 if wanted else 200, LARGE[start:start + 10], headers, len(LARGE) - start,
+                   "application/octet-stream")
+    raise Hang
+
+
 def slow(handler):
     handler.drip(LARGE, "application/octet-stream")
 
@@ -636,6 +646,7 @@ LIES = {
     "slow-manifest": (None, on("manifests", slow_manifest)),
     "stall": (None, on("blobs", hang)),
     "stall-body": (None, on("blobs", stall_in_body)),
+    "stall-drip": (None, on("blobs", drip_and_stall)),
     "stall-manifest": (None, on("manifests", hang)),
     "both": (edited(lambda document: document.update(manifests=BOTH)), None),
     "digest-path": (second_layer(digest="sha256:../../../../../../tmp/x"), None),

@@ -1,0 +1,337 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Pulls from and pushes to a registry that lies (hostile_registry.py): the right exit status within a bounded time, one
+# sentence that names the thing, flat memory, nothing partial to be seen, and a following honest pull works.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
+source "$(dirname "$0")/lib.sh"
+command -v python3 >/dev/null || { echo "SKIP: needs python3"; exit 77; }
+
+memory_limit=$((64 * 1024 * slowness)) # kB that an engine may grow by
+
+registry_start() { # name: its addresses are in $work/NAME.ports, its process in $work/NAME.registry
+  python3 tests/hostile_registry.py >"$work/$1.ports" 2>"$work/$1.errors" </dev/null &
+  echo $! >"$work/$1.registry"
+  disown $!
+  eventually 10 test -s "$work/$1.ports"
+}
+registry_use() { read -r port other_port <"$work/$1.ports"; }
+registry_end() { kill "$(cat "$work/$1.registry")" 2>/dev/null || true; }
+asked() { curl -s --max-time 20 "http://127.0.0.1:$port/_$1"; }
+
+# What is to be seen of images, layers and blobs. Partial blobs that a later pull goes on with are in blobs/ingest,
+# without a name: they are no blobs yet, but of what was wrong nothing may stay even there.
+traces() { # engine
+  b images -a --no-trunc --format '{{.Repository}} {{.Tag}} {{.ID}}' | sort
+  find "$work/$1/data/layers" "$work/$1/data/blobs" -mindepth 1 -maxdepth 2 \
+    ! -name lock ! -name .staging ! -name .empty ! -name ingest ! -path '*/ingest/*' ! -path '*/layers/*/*' \
+    ! -name sha256 2>/dev/null | sort
+  find "$work/$1/data/layers/.staging" -mindepth 1 2>/dev/null
+}
+# Whole layers and manifests of a failed pull may stay for a while, for the next attempt; never one that is wrong.
+only_whole() { # engine
+  local file
+  for file in "$work/$1/data/blobs/sha256"/*; do
+    [ -f "$file" ] || continue
+    is "$(basename "$file")" "$(sha256sum "$file" | cut -d' ' -f1)" "digest of a blob that stayed"
+  done
+  is "" "$(find "$work/$1/data/layers/.staging" -mindepth 1 2>/dev/null)" "staged layers"
+  is "" "$(b images -aq)" "images"
+}
+
+resident() { awk -v key="$2:" '$1 == key {print $2}' "/proc/$(engine_pid "$1")/status"; }
+memory_mark() { # engine
+  echo 5 >"/proc/$(engine_pid "$1")/clear_refs"
+  resident "$1" VmRSS >"$work/$1.memory"
+}
+memory_flat() { # engine
+  at_most "$memory_limit" $(($(resident "$1" VmHWM) - $(cat "$work/$1.memory"))) "kB that the engine grew by"
+}
+
+# One sentence or two, no crash, no bytes of the registry's that a terminal would act on.
+clear_words() { # regex
+  grep -qiE -- "$1" <<<"$said" || { echo "wanted /$1/ in: ${said:0:500}"; return 1; }
+  at_most 900 "${#said}" "length of the message ${said:0:200}"
+  ! grep -qP '[\x00-\x08\x0b-\x1f\x7f]' <<<"$(tr -d '\r\n\t' <<<"$said")" || { echo "control bytes in the message"; return 1; }
+}
+
+pull_of() { # repository[:tag|@digest]
+  case $1 in *[:@]*) echo "127.0.0.1:$port/$1" ;; *) echo "127.0.0.1:$port/$1:1" ;; esac
+}
+seconds_of() { echo $(($(date +%s) - $1)); }
+
+# --- pulls ---------------------------------------------------------------------------------------------------------
+
+pull_refused() { # engine seconds regex repository [flag...]
+  local engine=$1 seconds=$2 words=$3 repository=$4 begin said
+  shift 4
+  engine_use "$engine"
+  begin=$(date +%s)
+  LIMIT=$((seconds + 30)) exits 1 b pull -q "$@" "$(pull_of "$repository")"
+  at_most $((seconds * slowness)) "$(seconds_of "$begin")" "seconds, to say: ${said:0:200};"
+  clear_words "$words"
+  engine_answers "$engine"
+}
+bad_pull() { # seconds regex repository [flag...]
+  case_of "pull ${*:3}" bad_pull_case "$@"
+}
+bad_pull_case() {
+  memory_mark main
+  pull_refused main "$@"
+  only_whole main
+  memory_flat main
+}
+
+pull_works() { # repository
+  memory_mark main
+  LIMIT=60 b pull "$(pull_of "$1")" >/dev/null
+  is "$(printf 'hello\n')" "$(file_of "$(pull_of "$1")" etc/hello)"
+  is 8388608 "$(file_of "$(pull_of "$1")" data/random | wc -c)" "bytes of the large file"
+  memory_flat main
+  b rmi "$(pull_of "$1")" >/dev/null
+  only_whole main
+}
+good_pull() { case_of "pull $1 works" pull_works "$1"; }
+file_of() { # image path
+  b save "$1" -o "$work/saved.tar"
+  rm -rf "$work/saved"
+  mkdir "$work/saved"
+  tar -xf "$work/saved.tar" -C "$work/saved"
+  local layer
+  for layer in "$work"/saved/*/layer.tar "$work"/saved/blobs/sha256/*; do
+    tar -xOf "$layer" "$2" 2>/dev/null && return
+  done
+  return 1
+}
+
+# --- what takes long: all at the same time, in an engine of their own, while the others run -------------------------
+
+slow_cases() { # seconds regex repository
+  cat <<'LIST'
+100 bytes a second|slow|timed out|seconds|nothing came;slow
+slow|nothing came|timed out;slow-manifest
+nothing came|timed out|answer;stall
+nothing came|timed out;stall-body
+nothing came|timed out|bytes a second;stall-drip
+nothing came|timed out|answer;stall-manifest
+503|come back|unavailable;503-next-year
+503|come back|unavailable;503-always
+429|come back|too many;429-always
+ended too early|download|closed|cut;truncate-always
+LIST
+}
+slow_seconds=300
+slow_begin() {
+  engine_use slow
+  memory_mark slow
+  local words repository
+  while IFS=';' read -r words repository; do
+    (
+      set +e
+      begin=$(date +%s)
+      LIMIT=$((slow_seconds + 60)) b pull -q "$(pull_of "$repository")" >"$work/slow-$repository.said" 2>&1
+      echo $? "$(seconds_of "$begin")" >"$work/slow-$repository.status"
+    ) </dev/null &
+    disown $!
+  done < <(slow_cases)
+}
+slow_end() { # regex repository
+  local status seconds said
+  eventually $((slow_seconds + 70)) test -s "$work/slow-$2.status"
+  read -r status seconds <"$work/slow-$2.status"
+  said=$(cat "$work/slow-$2.said")
+  is 1 "$status" "exit status, with: ${said:0:300};"
+  at_most $((slow_seconds * slowness)) "$seconds" "seconds, to say: ${said:0:200};"
+  clear_words "$1"
+  echo "$2: $seconds s: $said" >>"$work/slow.times"
+}
+slow_all() {
+  engine_use slow
+  engine_answers slow
+  only_whole slow
+  memory_flat slow
+}
+slow_recovers() {
+  engine_use slow
+  LIMIT=60 b pull -q "$(pull_of ok)" >/dev/null
+  b rmi "$(pull_of ok)" >/dev/null
+}
+
+# --- bombs: on a small disk, since filling it is the damage that they would do ----------------------------------------
+
+bomb_disk() {
+  mkdir -p "$work/bombs/data"
+  mount -t tmpfs -o size=1500m tmpfs "$work/bombs/data" || skip "cannot mount a tmpfs"
+  engine_start bombs
+}
+bomb() { # repository
+  engine_use bombs
+  memory_mark bombs
+  pull_refused bombs 120 'more than|bytes|space|limit|full' "$1"
+  only_whole bombs
+  memory_flat bombs
+  at_most 50000 "$(df -k --output=used "$work/bombs/data" | tail -n 1)" "kB that stay on the disk"
+}
+bombs_end() {
+  ends_clean bombs
+  umount "$work/bombs/data"
+  rm -f "$work/bombs/engine.pid"
+}
+
+# --- redirects and tokens ---------------------------------------------------------------------------------------------
+
+no_leak() { # repository
+  asked forget
+  pull_works "$1"
+  contains "$(asked log)" "Bearer very-secret"
+  contains "$(asked other)" "/v2/$1/blobs/"
+  lacks "$(asked other)" "Authorization"
+  lacks "$(asked other)" "authorization"
+}
+
+# --- pushes -----------------------------------------------------------------------------------------------------------
+
+push_refused() { # seconds regex repository
+  local begin said
+  engine_use main
+  memory_mark main
+  b tag box "$(pull_of "$3")"
+  begin=$(date +%s)
+  LIMIT=$(($1 + 30)) exits 1 b push -q "$(pull_of "$3")"
+  at_most $(($1 * slowness)) "$(seconds_of "$begin")" "seconds, to say: ${said:0:200};"
+  clear_words "$2"
+  b rmi "$(pull_of "$3")" >/dev/null
+  b inspect box >/dev/null # is untouched
+  memory_flat main
+}
+bad_push() { case_of "push $3" push_refused "$@"; }
+push_and_back() {
+  b tag box "$(pull_of ok:pushed)"
+  b push -q "$(pull_of ok:pushed)"
+  b rmi "$(pull_of ok:pushed)" box >/dev/null
+  b pull -q "$(pull_of ok:pushed)" >/dev/null
+  b tag "$(pull_of ok:pushed)" box
+  b rmi "$(pull_of ok:pushed)" >/dev/null
+  is hello "$(b run --rm box echo hello)"
+}
+push_does_not_leak() {
+  asked forget
+  b tag box "$(pull_of up-elsewhere)"
+  LIMIT=60 b push -q "$(pull_of up-elsewhere)" >/dev/null 2>&1 || true
+  lacks "$(asked other)" very-secret
+  b rmi "$(pull_of up-elsewhere)" >/dev/null
+}
+
+# --- the list ---------------------------------------------------------------------------------------------------------
+
+registry_start slow
+registry_start main
+registry_use slow
+engine_start slow
+slow_begin
+engine_start main
+registry_use main
+
+good_pull ok
+good_pull ok-index
+good_pull ok-duplicate-layers
+good_pull truncate
+good_pull range-200
+good_pull 503-burst
+good_pull 429-burst
+good_pull token-ok
+good_pull label-zstd
+good_pull label-plain
+case_of "a redirect to another host takes no credentials along" no_leak redirect-elsewhere
+
+bad_pull 40 'digest|other bytes' wrong-layer
+bad_pull 40 'digest|other bytes' wrong-config
+bad_pull 40 'digest' wrong-manifest
+bad_pull 40 'early|sends more|bytes|shorter' length-larger
+bad_pull 60 'early|download|bytes|another part' length-smaller
+bad_pull 60 'another part|range' range-wrong
+bad_pull 40 'more than|bytes' endless-blob
+bad_pull 60 'longer|bytes' endless-manifest
+bad_pull 60 'longer|bytes' endless-tags -a
+bad_pull 60 'longer|bytes|token' endless-token
+bad_pull 60 'header|head' endless-headers
+bad_pull 60 'header|head' endless-blob-headers
+bad_pull 60 'redirect' redirect-loop
+bad_pull 60 'redirect' redirect-loop-manifest
+bad_pull 40 'address|redirect' redirect-file
+bad_pull 40 'address|redirect' redirect-gopher
+bad_pull 40 'both|manifest' both
+bad_pull 40 'digest' digest-path
+bad_pull 40 'digest' digest-upper
+bad_pull 40 'digest' digest-short
+bad_pull 40 'digest|sha512|not supported' digest-512
+bad_pull 40 'digest' digest-config-path
+bad_pull 40 'size' size-negative
+bad_pull 60 'size|bytes|space|early' size-huge
+bad_pull 40 'size|bytes' size-smaller
+bad_pull 40 'size|bytes|early' size-larger
+bad_pull 40 'unauthorized|authenti' 401-loop
+bad_pull 40 'unauthorized|authenti|log in' 401-basic
+bad_pull 40 'WWW-Authenticate|malformed' 401-nonsense
+bad_pull 40 'address|token server' 401-file
+bad_pull 40 'token' token-html
+bad_pull 40 'token' token-empty
+bad_pull 40 'not supported|foreign|nondistributable|application/x-evil' label-unknown
+bad_pull 40 'layer|archive|tar' not-a-tar
+bad_pull 40 'schema' schema-1
+bad_pull 60 'longer|bytes|limit' manifest-5mb
+bad_pull 40 'size|bytes' manifest-size
+bad_pull 40 'JSON' manifest-text
+bad_pull 40 'JSON|deep|nest' manifest-deep
+bad_pull 40 'manifest' manifest-array
+bad_pull 40 'JSON' manifest-html
+bad_pull 40 'layers' layers-1000
+bad_pull 60 'layers|bytes|limit' layers-20000
+bad_pull 60 'layers|bytes|limit' layers-100000
+bad_pull 40 'config' config-text
+bad_pull 40 'config' config-deep
+bad_pull 40 'layers' config-fewer
+bad_pull 40 'layer|promised|digest' config-wrong
+bad_pull 60 'bytes|limit' config-20mb
+bad_pull 40 'windows' config-windows
+bad_pull 40 'windows' index-windows
+bad_pull 40 'nested|deep' index-nested
+bad_pull 40 'digest' index-self
+bad_pull 60 'tags|longer' tags-million -a
+bad_pull 60 'tags|end' tags-loop -a
+bad_pull 60 'tags|more than|end' tags-onward -a
+bad_pull 40 'not found|unknown' nosuch
+bad_pull 40 'unknown|not found' ok:nosuch
+good_pull ok
+
+case_of "an engine with a small disk starts" bomb_disk
+for each in bomb-gzip bomb-zstd bomb-padding-gzip bomb-padding-zstd; do case_of "pull $each" bomb $each; done
+case_of "the small disk's engine ends" bombs_end
+engine_use main
+
+image_make box
+case_of "a push and a pull of it" push_and_back
+bad_push 60 'Location' up-no-location
+bad_push 60 'address' up-file
+case_of "an upload that is led to another host takes no credentials along" push_does_not_leak
+bad_push 60 'stored|digest' up-wrong-digest
+bad_push 90 'luck|500' up-500
+bad_push 90 'upload|connection|closed|reset' up-cut
+bad_push 60 'too large|413' up-413
+bad_push 60 'no pushing here' up-403
+bad_push 60 'upload|answer|200' up-endless
+case_of "a push and a pull of it, after all that" push_and_back
+b rmi box >/dev/null
+good_pull ok
+
+engine_use slow
+registry_use slow
+while IFS=';' read -r words repository; do
+  case_of "pull $repository" slow_end "$words" "$repository"
+done < <(slow_cases)
+case_of "the slow ones left nothing, and memory flat" slow_all
+case_of "an honest pull after the slow ones" slow_recovers
+engine_use main
+
+registry_end main
+registry_end slow
+finish
