@@ -14,7 +14,7 @@ registry_start() { # name: its addresses are in $work/NAME.ports, its process in
   disown $!
   eventually 10 test -s "$work/$1.ports"
 }
-registry_use() { read -r port other_port <"$work/$1.ports"; }
+registry_use() { read -r port _ <"$work/$1.ports"; }
 registry_end() { kill "$(cat "$work/$1.registry")" 2>/dev/null || true; }
 asked() { curl -s --max-time 20 "http://127.0.0.1:$port/_$1"; }
 
