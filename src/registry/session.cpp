@@ -22,9 +22,10 @@ constexpr std::size_t kTagPages = 1000, kTags = 100'000;
 constexpr std::size_t kBuffer = 256u << 10;
 constexpr int kAllAttempts = 100;  // of one blob, also if each brings a little
 constexpr std::uint64_t kUploadChunk = 64u << 20;
-// Slower than this over a whole window is a server that plays with us.
+// Slower than this over a whole window, or over an attempt, is a server that plays with us.
+constexpr std::uint64_t kBytesASecond = 100;
 constexpr std::chrono::seconds kWindow(30);
-constexpr std::uint64_t kWindowBytes = 30 * 100;
+constexpr std::uint64_t kWindowBytes = 30 * kBytesASecond;
 constexpr std::chrono::milliseconds kFirstPause(200), kLongestPause(8'000), kLongestWish(30'000);
 
 // Whether another attempt may bring what this one did not.
@@ -244,18 +245,22 @@ Result<std::string> Session::document(const oci::Descriptor& descriptor) {
   return sink.take();
 }
 
-// One attempt; returns how many bytes more there are. A failure of the sink is told apart: it is ours.
+struct Session::Interruption {
+  std::optional<Error> error;                     // what ended an attempt that brought something
+  std::optional<std::chrono::milliseconds> wish;  // the pause that the registry asks for
+};
+
+// One attempt; returns how many bytes more there are.
 Result<std::uint64_t> Session::blob_part(const oci::Descriptor& descriptor, std::uint64_t offset,
                                          archive::Sink& sink, const std::stop_token& stop,
-                                         std::optional<Error>& interruption) {
+                                         Interruption& interruption) {
   const auto size = static_cast<std::uint64_t>(descriptor.size);
   http::Headers headers;
   if (offset > 0) headers.add("Range", fmt::format("bytes={}-", offset));
   Answer answer = TRY(transport_.send(
       {.method = "GET", .target = target("blobs", descriptor.digest.text()), .headers = headers}));
   if (answer.status() != 200 && answer.status() != 206) {
-    std::optional<std::chrono::milliseconds> wish = wished_pause(answer);
-    if (passes(answer.status()) && wish) std::this_thread::sleep_for(std::min(*wish, kLongestWish));
+    interruption.wish = wished_pause(answer);
     return std::unexpected(refusal(answer, "blob " + descriptor.digest.text()));
   }
   std::uint64_t position = 0;  // of the next byte that the answer brings
@@ -273,7 +278,7 @@ Result<std::uint64_t> Session::blob_part(const oci::Descriptor& descriptor, std:
     Result<std::size_t> got = answer.read(buffer, stop);
     if (got && *got == 0) got = fail(ErrorKind::unavailable, "the download ended too early");
     if (!got) {
-      if (added > 0) interruption = std::move(got).error();
+      if (added > 0) interruption.error = std::move(got).error();
       if (added > 0) return added;
       return std::unexpected(std::move(got).error());
     }
@@ -313,18 +318,22 @@ Result<void> Session::blob(const oci::Descriptor& descriptor, std::uint64_t offs
   });
   Patience patience(settings_.attempts);
   for (int attempts = 0; offset < size; ++attempts) {
-    std::optional<Error> failure;
-    Result<std::uint64_t> added = blob_part(descriptor, offset, guarded, stop, failure);
+    Interruption interruption;
+    const auto begun = std::chrono::steady_clock::now();
+    Result<std::uint64_t> added = blob_part(descriptor, offset, guarded, stop, interruption);
     if (sink_failure) return std::unexpected(*std::move(sink_failure));
+    std::optional<Error> failure = std::move(interruption.error);
     if (added) {
       offset += *added;
       if (!failure) continue;
-      patience.progress(settings_.attempts);
+      const std::chrono::duration<double> lasted = std::chrono::steady_clock::now() - begun;
+      if (static_cast<double>(*added) >= lasted.count() * kBytesASecond)
+        patience.progress(settings_.attempts);
     } else {
       failure = std::move(added).error();
     }
     if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
-    if (!passes(*failure) || attempts >= kAllAttempts || !patience.pause(stop))
+    if (!passes(*failure) || attempts >= kAllAttempts || !patience.pause(stop, interruption.wish))
       return std::unexpected(std::move(*failure).within(
           fmt::format("download {} from {}", descriptor.digest.text(), endpoint().host)));
   }

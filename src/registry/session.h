@@ -79,9 +79,10 @@ class Session {
       : settings_(settings), transport_(endpoint, settings, credentials, actions) {}
   std::string target(std::string_view kind, std::string_view name) const;
   Result<Answer> get(std::string_view method, const std::string& where, const http::Headers& headers);
+  struct Interruption;  // of an attempt
   Result<std::uint64_t> blob_part(const oci::Descriptor& descriptor, std::uint64_t offset,
                                   archive::Sink& sink, const std::stop_token& stop,
-                                  std::optional<Error>& sink_failure);
+                                  Interruption& interruption);
   Result<Uploaded> send_blob(const Upload& upload, std::string location, const std::stop_token& stop);
 
   const Settings settings_;
