@@ -143,9 +143,9 @@ def many_layers(count):
     return lambda: Image([(SMALL, SMALL_TAR)] * count).finish()
 
 
-def index_of(image, digest, **changes):
-    media, manifest = image.manifests[digest]
-    entry = {"mediaType": media, "digest": digest, "size": len(manifest),
+def index_of(image, of, **changes):
+    media, manifest = image.manifests[of]
+    entry = {"mediaType": media, "digest": of, "size": len(manifest),
              "platform": {"architecture": "amd64", "os": "linux"}}
     entry.update(changes)
     document = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).encode()
