@@ -139,6 +139,17 @@ def bomb(make, media, zeros_in_file):
     return build
 
 
+def own_layers(seed):
+    """An image that shares its first layer with all others and has two of its own."""
+    def make():
+        layers = [(SMALL, SMALL_TAR)]
+        for number in range(2):
+            tar = tar_of([("data/%d" % number, random.Random(seed * 10 + number).randbytes(1 << 20))])
+            layers.append((gzip.compress(tar, 1, mtime=0), tar))
+        return Image(layers).finish()
+    return make
+
+
 def many_layers(count):
     return lambda: Image([(SMALL, SMALL_TAR)] * count).finish()
 
@@ -405,6 +416,21 @@ def after_a_cut(answer):
     return lie
 
 
+def unhurried(handler, kind, rest):
+    """Half a megabyte a second, ranges and all: so that there is time to be killed in."""
+    data = handler.image.blobs.get(rest) if kind == "blobs" else None
+    if handler.command != "GET" or data is None or len(data) < 100000:
+        return False
+    wanted = handler.range_start()
+    start = wanted[0] if wanted else 0
+    place = [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))] if wanted else []
+    handler.answer(206 if wanted else 200, b"", place, len(data) - start, "application/octet-stream")
+    for at in range(start, len(data), 16384):
+        handler.wfile.write(data[at:at + 16384])
+        time.sleep(0.03)
+    return True
+
+
 def whole_for_range(handler):
     handler.answer(200, LARGE, media="application/octet-stream")
     return True
@@ -618,6 +644,9 @@ LIES = {
     "ok": (None, None),
     "ok-index": (in_index(), None),
     "ok-duplicate-layers": (lambda: Image([(SMALL, SMALL_TAR), (LARGE, LARGE_TAR), (SMALL, SMALL_TAR)]).finish(), None),
+    "ok-a": (own_layers(1), unhurried),
+    "ok-b": (own_layers(2), unhurried),
+    "ok-c": (own_layers(3), unhurried),
     "truncate": (None, truncate(3)),
     "truncate-always": (None, truncate(1 << 30)),
     "wrong-layer": (None, flipped("layer")),
