@@ -3,40 +3,34 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <set>
-#include <unordered_map>
+#include <map>
 
-#include "archive/tree_walk.h"
-#include "archive/unpack.h"
-#include "archive/xattr.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "layers/changes.h"
-#include "layers/framing.h"
-#include "layers/tar_split.h"
+#include "layers/layer_driver.h"
 #include "sys/remove_deep_tree.h"
-#include "sys/rooted_path.h"
 
 namespace berth::layers {
 namespace {
 
 constexpr const char* kStaging = ".staging";
-constexpr const char* kTree = "fs";
 constexpr const char* kRecord = "record";
-constexpr const char* kImplied = "implied";
-constexpr int kRecordVersion = 1;
-constexpr std::size_t kImpliedLimit = 1u << 30;
+// An engine that knew trees alone shall not take an image for one.
+constexpr int kTreeVersion = 1;
+constexpr int kErofsVersion = 2;
+constexpr std::size_t kMountsKept = 512;
 
 std::string record_text(const Layer& layer) {
-  return json::serialize(json::object{{"version", kRecordVersion},
+  const bool erofs = layer.driver == Driver::erofs;
+  return json::serialize(json::object{{"version", erofs ? kErofsVersion : kTreeVersion},
+                                      {"driver", std::string(to_text(layer.driver))},
                                       {"diffID", layer.diff_id.text()},
                                       {"size", layer.size},
                                       {"tarSize", layer.tar_size},
@@ -46,7 +40,7 @@ std::string record_text(const Layer& layer) {
 Result<Layer> parse_record(std::string_view text, const Digest& diff_id) {
   const json::value document = TRY(parse_json(text, "the layer's record"));
   ObjectReader in(document, "the layer's record");
-  Layer layer{diff_id, 0, 0, {}};
+  Layer layer{diff_id, 0, 0, {}, Driver::overlay};
   std::string named;
   std::string created;
   std::int64_t version = 0;
@@ -56,8 +50,9 @@ Result<Layer> parse_record(std::string_view text, const Digest& diff_id) {
   in.read("tarSize", layer.tar_size);
   in.read("created", created);
   TRY(in.finish());
-  if (version != kRecordVersion)
+  if (version != kTreeVersion && version != kErofsVersion)
     return fail(ErrorKind::unsupported, "layer {} was written by another version", diff_id.text());
+  if (version == kErofsVersion) layer.driver = Driver::erofs;
   if (named != diff_id.text())
     return fail(ErrorKind::corrupt, "the record of layer {} is another's", diff_id.text());
   layer.created = TRY(parse_time(created));
@@ -103,26 +98,16 @@ class Staging {
   Fd directory_;
 };
 
-// Attributes of a directory in the layers below, for one that the tar did not describe.
-Result<void> copy_attributes(int from, int to) {
-  struct stat status;
-  if (fstat(from, &status) != 0) return fail_errno(errno, "stat a directory of the layer below");
-  if (fchown(to, status.st_uid, status.st_gid) != 0) return fail_errno(errno, "change a directory's owner");
-  if (fchmod(to, status.st_mode & 07777) != 0) return fail_errno(errno, "change a directory's mode");
-  const auto xattrs = TRY(archive::read_xattrs(from, "."));
-  TRY(archive::write_xattrs(to, xattrs));
-  const struct timespec times[2] = {status.st_mtim, status.st_mtim};
-  if (futimens(to, times) != 0) return fail_errno(errno, "set a directory's times");
-  return {};
-}
-
 }  // namespace
 
 struct LayerStore::State {
   std::string path;
   Fd directory;
   Fd staging;
-  std::mutex mutex;  // held while a layer appears or disappears
+  const LayerDriver* driver = nullptr;  // of layers to come
+  std::mutex mutex;                     // held while a layer appears or disappears
+  mutable std::mutex mounts_mutex;
+  mutable std::map<Digest, std::shared_ptr<const Fd>> mounts;
 
   Result<Fd> open_layer(const Digest& diff_id) const {
     Result<Fd> opened = open_at(directory.get(), diff_id.hex(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -158,8 +143,25 @@ struct LayerStore::State {
     return layer;
   }
 
+  // One mount a layer for all: so they share its pages in the cache.
+  Result<std::shared_ptr<const Fd>> mount(const LayerDriver& of, int layer, const Digest& diff_id) const {
+    std::lock_guard lock(mounts_mutex);
+    if (auto known = mounts.find(diff_id); known != mounts.end()) return known->second;
+    auto mounted = std::make_shared<const Fd>(TRY(of.open_tree(layer, diff_id)));
+    // Whoever uses one has it for themselves too: forgetting costs pages that are not shared, no more.
+    if (mounts.size() >= kMountsKept) mounts.erase(mounts.begin());
+    mounts.emplace(diff_id, mounted);
+    return mounted;
+  }
+
+  void forget_mount(const Digest& diff_id) {
+    std::lock_guard lock(mounts_mutex);
+    mounts.erase(diff_id);
+  }
+
   // First out of sight in one step, then piece by piece.
   Result<void> discard(const Digest& diff_id) {
+    forget_mount(diff_id);
     const std::string name = random_identifier();
     if (renameat(directory.get(), diff_id.hex().c_str(), staging.get(), name.c_str()) != 0) {
       if (errno == ENOENT) return {};
@@ -175,10 +177,11 @@ LayerStore::LayerStore(LayerStore&&) noexcept = default;
 LayerStore& LayerStore::operator=(LayerStore&&) noexcept = default;
 LayerStore::~LayerStore() = default;
 
-Result<LayerStore> LayerStore::open(const std::string& directory) {
+Result<LayerStore> LayerStore::open(const std::string& directory, Driver driver) {
   TRY(make_directories(directory, 0700));
   auto state = std::make_unique<State>();
   state->path = directory;
+  state->driver = &driver_of(driver);
   state->directory = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   TRY(make_directory(state->directory.get(), kStaging, 0700));
   TRY(make_directory(state->directory.get(), ".empty", 0755));
@@ -187,20 +190,19 @@ Result<LayerStore> LayerStore::open(const std::string& directory) {
   return LayerStore(std::move(state));
 }
 
+Driver LayerStore::driver() const noexcept { return state_->driver->kind(); }
+
 Result<Layer> LayerStore::add(archive::Source& tar, const AddOptions& options) {
   if (options.expected)
     if (Result<Layer> present = get(*options.expected)) return present;
   Staging staged = TRY(Staging::create(state_->staging.get()));
-  TRY(make_directory(staged.get(), kTree, 0755));
-
-  SplitReport split = TRY(split_tar(tar, staged.get(), options));
-  if (options.expected && split.diff_id != *options.expected)
-    return fail(ErrorKind::corrupt, "the layer's contents are {}, but {} was promised", split.diff_id.text(),
+  const MadeLayer made = TRY(state_->driver->make(tar, staged.get(), options));
+  if (options.expected && made.diff_id != *options.expected)
+    return fail(ErrorKind::corrupt, "the layer's contents are {}, but {} was promised", made.diff_id.text(),
                 options.expected->text());
-  const Layer layer{split.diff_id, split.size, split.tar_size, now()};
+  const Layer layer{made.diff_id, made.size, made.tar_size, now(), state_->driver->kind()};
 
   // Everything the record speaks for is on the disk before it.
-  if (options.sync && syncfs(staged.get()) != 0) return fail_errno(errno, "sync the layer");
   const Durability durability = options.sync ? Durability::durable : Durability::visible;
   TRY(write_file_atomically(staged.get(), kRecord, record_text(layer), 0600, durability));
   Layer published = TRY(state_->publish(staged, layer));
@@ -233,29 +235,37 @@ Result<std::vector<Layer>> LayerStore::list() const {
 }
 
 std::string LayerStore::tree_path(const Digest& diff_id) const {
-  return fmt::format("{}/{}/{}", state_->path, diff_id.hex(), kTree);
+  return fmt::format("{}/{}/fs", state_->path, diff_id.hex());
 }
 
 std::string LayerStore::empty_path() const { return state_->path + "/.empty"; }
 
-Result<Fd> LayerStore::open_tree(const Digest& diff_id) const {
+Result<LowerDirectory> LayerStore::lower_directory(const Digest& diff_id) const {
+  const Layer record = TRY(get(diff_id));
+  const LayerDriver& driver = driver_of(record.driver);
+  if (!driver.tree_is_mount()) return LowerDirectory{tree_path(diff_id), nullptr};
   Fd layer = TRY(state_->open_layer(diff_id));
-  return open_at(layer.get(), kTree, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  std::shared_ptr<const Fd> mount = TRY(state_->mount(driver, layer.get(), diff_id));
+  return LowerDirectory{fmt::format("/proc/self/fd/{}", mount->get()), std::move(mount)};
+}
+
+Result<Fd> LayerStore::open_tree(const Digest& diff_id) const {
+  const LowerDirectory lower = TRY(lower_directory(diff_id));
+  if (lower.mount) return lower.mount->duplicate();
+  Fd layer = TRY(state_->open_layer(diff_id));
+  return overlay_driver().open_tree(layer.get(), diff_id);
 }
 
 Result<std::unique_ptr<archive::Source>> LayerStore::open_tar(const Digest& diff_id) const {
-  TRY(get(diff_id));
-  Fd layer = TRY(state_->open_layer(diff_id));
-  return join_tar(std::move(layer), diff_id);
+  const Layer record = TRY(get(diff_id));
+  return driver_of(record.driver).open_tar(TRY(state_->open_layer(diff_id)), diff_id);
 }
 
 Result<void> LayerStore::verify(const Digest& diff_id) const {
-  std::unique_ptr<archive::Source> tar = TRY(open_tar(diff_id));
-  Buffer buffer(256u << 10);
-  for (;;) {
-    const std::size_t size = TRY_AS("verify layer " + diff_id.text(), tar->read(buffer));
-    if (size == 0) return {};
-  }
+  const Layer record = TRY(get(diff_id));
+  Fd layer = TRY(state_->open_layer(diff_id));
+  TRY_AS("verify layer " + diff_id.text(), driver_of(record.driver).verify(std::move(layer), diff_id));
+  return {};
 }
 
 Result<void> LayerStore::remove(const Digest& diff_id) {
@@ -263,55 +273,28 @@ Result<void> LayerStore::remove(const Digest& diff_id) {
   return state_->discard(diff_id);
 }
 
-namespace {
-
-enum class Below { here, hidden, deeper };
-
-// What a lower layer says about a directory: it has it (opened into `found`), it hides what lies deeper, or
-// the next layer must be asked.
-Below look_below(int tree, const std::string& path, Fd& found) {
-  std::vector<std::string_view> parts = path.empty() ? std::vector<std::string_view>{} : split(path, '/');
-  Result<Fd> current = open_at(tree, ".", O_RDONLY | O_DIRECTORY);
-  bool opaque = false;
-  for (std::string_view part : parts) {
-    if (!current) return Below::hidden;
-    char mark;
-    opaque = opaque || (fgetxattr(current->get(), "trusted.overlay.opaque", &mark, 1) == 1 && mark == 'y');
-    Result<Fd> next = open_at(current->get(), std::string(part), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    // A whiteout, a file or a link in its place hides what the layers further down have.
-    if (!next) return next.error().code == ENOENT && !opaque ? Below::deeper : Below::hidden;
-    current = std::move(next);
-  }
-  if (!current) return Below::hidden;
-  found = *std::move(current);
-  return Below::here;
-}
-
-}  // namespace
-
 Result<void> LayerStore::inherit_directories(const Digest& diff_id, std::span<const Digest> lower) {
+  const Layer record = TRY(get(diff_id));
   Fd layer = TRY(state_->open_layer(diff_id));
-  Result<std::string> implied = read_file_at(layer.get(), kImplied, kImpliedLimit);
-  if (!implied && implied.error().code == ENOENT) return {};
-  const std::string paths = TRY(std::move(implied));
-  Fd tree = TRY(open_at(layer.get(), kTree, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  // Nearly every layer describes its directories: no mount is made for it then.
+  if (faccessat(layer.get(), kImpliedFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
   std::vector<Fd> below;
   for (const Digest& digest : lower) below.push_back(TRY(open_tree(digest)));
-  for (std::string_view rest = paths; !rest.empty();) {
-    const std::string path(rest.substr(0, rest.find('\0')));
-    rest.remove_prefix(std::min(path.size() + 1, rest.size()));
-    Result<Fd> ours = sys::open_in_root(tree.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (!ours) continue;
-    for (const Fd& other : below) {
-      Fd found;
-      const Below answer = look_below(other.get(), path, found);
-      if (answer == Below::deeper) continue;
-      if (answer == Below::here) {
-        TRY(copy_attributes(found.get(), ours->get()));
-        if (fsync(ours->get()) != 0) return fail_errno(errno, "sync the layer's directory {}", path);
-      }
-      break;
-    }
+  if (TRY(driver_of(record.driver).inherit(layer.get(), diff_id, below))) state_->forget_mount(diff_id);
+  return {};
+}
+
+// --- what drivers share ---
+
+const LayerDriver& driver_of(Driver kind) {
+  return kind == Driver::erofs ? erofs_driver() : overlay_driver();
+}
+
+std::string_view to_text(Driver driver) noexcept { return driver == Driver::erofs ? "erofs" : "overlay"; }
+
+Result<void> read_through(archive::Source& source) {
+  Buffer buffer(256u << 10);
+  while (TRY(source.read(buffer)) > 0) {
   }
   return {};
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers, each a directory tree that is named by its diffID: the digest of its uncompressed tar (OCI
-// image-spec, config.md, "Layer DiffID").
+// Layers, each named by its diffID: the digest of its uncompressed tar (OCI image-spec, config.md, "Layer
+// DiffID").
 //
-//   <directory>/<diffid hex>/fs/        the tree, whiteouts as overlayfs wants them
-//                            replaced/  contents that the tar has and the tree lost (an entry written twice)
-//                            framing    the tar without file contents, zstd: gives the tar back bit by bit
-//                            implied    directories that the tar did not describe
-//                            record     sizes, as JSON; written last: a layer without it does not exist
+//   <directory>/<diffid hex>/record     kind and sizes, as JSON; written last: a layer without it does not
+//                                       exist
+//                            ...        the rest is its driver's: overlay_driver.cpp, erofs_driver.cpp
 //   <directory>/.staging/               layers being made; swept by open()
+//
+// Two drivers, chosen for new layers when the store is opened; a store may hold layers of both.
+//   overlay  the layer unpacked into a tree; works everywhere
+//   erofs    the tar as it is and an EROFS image of its names beside it, mounted when it is needed. One mount
+//            a layer, attached nowhere: a descriptor that the store keeps for the next and that whoever runs
+//            a container has a copy of. So nothing shows in a mount table, nothing is left behind by a crash,
+//            and what runs does not need the engine that mounted it.
 //
 // A layer is immutable and durable: its bytes are synced before its record, and add() returns after that.
 // A LayerStore is safe to use from several threads; one process owns a directory at a time.
@@ -20,6 +25,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "archive/stream.h"
@@ -30,11 +36,15 @@
 
 namespace berth::layers {
 
+enum class Driver { overlay, erofs };
+std::string_view to_text(Driver driver) noexcept;  // "overlay", "erofs"
+
 struct Layer {
   Digest diff_id;
   std::uint64_t size = 0;      // contents of its regular files, as image sizes are counted
   std::uint64_t tar_size = 0;  // of the uncompressed tar
   Timestamp created;           // when it was added here
+  Driver driver = Driver::overlay;
 };
 
 struct AddOptions {
@@ -46,15 +56,24 @@ struct AddOptions {
   std::stop_token stop;
 };
 
+// A layer's tree as a directory for an overlay mount.
+struct LowerDirectory {
+  std::string path;                 // with a mount it is valid in this process, and as long as that is held
+  std::shared_ptr<const Fd> mount;  // nothing: the path is a directory of the store's
+};
+
 class LayerStore {
  public:
-  // Makes the directory if need be (0700) and removes what a crash left behind.
-  static Result<LayerStore> open(const std::string& directory);
+  // Makes the directory if need be (0700) and removes what a crash left behind. `driver` makes new layers;
+  // whether this machine can mount what it makes is probe_erofs's to say (erofs_mount.h).
+  static Result<LayerStore> open(const std::string& directory, Driver driver = Driver::overlay);
   LayerStore(LayerStore&&) noexcept;
   LayerStore& operator=(LayerStore&&) noexcept;
   ~LayerStore();
 
-  // Unpacks a plain tar (archive::decompress first) in one pass. A layer that is there already is returned as
+  Driver driver() const noexcept;
+
+  // Takes a plain tar (archive::decompress first) in one pass. A layer that is there already is returned as
   // it is. On an error nothing stays.
   Result<Layer> add(archive::Source& tar, const AddOptions& options = {});
   // The changes in an overlay's upper directory as a layer; the tar is the one that pack_layer writes.
@@ -66,13 +85,14 @@ class LayerStore {
 
   // The tree, O_PATH: whiteouts inside are 0:0 character devices.
   Result<Fd> open_tree(const Digest& diff_id) const;
-  std::string tree_path(const Digest& diff_id) const;  // for overlay's options
+  Result<LowerDirectory> lower_directory(const Digest& diff_id) const;
+  std::string tree_path(const Digest& diff_id) const;  // of a layer of the overlay driver
   std::string empty_path() const;                      // an empty directory, for mounts that want one more
 
   // The layer's tar, bit by bit. Reading it to the end verifies it: a digest that is not the diffID is an
   // error (corrupt) instead of the end. The source does not outlive the store.
   Result<std::unique_ptr<archive::Source>> open_tar(const Digest& diff_id) const;
-  // The same, read and thrown away: for a check of the system.
+  // Whether the layer is whole: its tar has its digest, and what else there is agrees with it.
   Result<void> verify(const Digest& diff_id) const;
 
   // Missing is success. A mounted layer's tree must not be removed: whoever mounts keeps count.

@@ -10,6 +10,8 @@
 
 #include "archive/compression.h"
 #include "archive/test_support.h"
+#include "layers/erofs_mount.h"
+#include "layers/overlay.h"
 
 namespace berth::layers {
 namespace {
@@ -20,10 +22,19 @@ using archive::TarEntry;
 using archive::TarType;
 using archive::test::TarBuilder;
 
-class LayerStoreTest : public testing::Test {
+// What every driver must do.
+class LayerStoreTest : public testing::TestWithParam<Driver> {
  protected:
+  void SetUp() override {
+    if (GetParam() != Driver::erofs) return;
+    if (Result<void> works = probe_erofs(temporary_.path()); !works) GTEST_SKIP() << works.error().message;
+  }
+
   std::string directory() const { return temporary_.path() + "/layers"; }
-  LayerStore open() { return LayerStore::open(directory()).value(); }
+  LayerStore open() { return LayerStore::open(directory(), GetParam()).value(); }
+  std::string file_of(const Digest& diff_id, const std::string& name) const {
+    return directory() + "/" + diff_id.hex() + "/" + name;
+  }
   static Result<Layer> add(LayerStore& store, std::string_view tar, AddOptions options = {}) {
     options.sync = false;
     StringSource source(tar);
@@ -40,7 +51,7 @@ class LayerStoreTest : public testing::Test {
   TemporaryDirectory temporary_ = TemporaryDirectory::create("layers").value();
 };
 
-TEST_F(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
+TEST_P(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
   LayerStore store = open();
   const std::string tar = TarBuilder()
                               .directory("d")
@@ -55,7 +66,9 @@ TEST_F(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
   EXPECT_EQ(layer.tar_size, tar.size());
   EXPECT_EQ(tar_of(store, layer.diff_id).value(), tar);
   EXPECT_TRUE(store.verify(layer.diff_id));
-  EXPECT_EQ(read_file(store.tree_path(layer.diff_id) + "/d/f").value(), "contents");
+  EXPECT_EQ(layer.driver, GetParam());
+  EXPECT_EQ(read_file(store.lower_directory(layer.diff_id).value().path + "/d/f").value(), "contents");
+  EXPECT_EQ(read_file_at(store.open_tree(layer.diff_id).value().get(), "d/f").value(), "contents");
   EXPECT_TRUE(staged().empty());
   LayerStore later = open();
   EXPECT_EQ(later.get(layer.diff_id).value().size, 8u);
@@ -67,7 +80,7 @@ TEST_F(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
   EXPECT_TRUE(staged().empty());
 }
 
-TEST_F(LayerStoreTest, ArchivesOfOthersComeBackBitByBit) {
+TEST_P(LayerStoreTest, ArchivesOfOthersComeBackBitByBit) {
   LayerStore store = open();
   const std::string tree = temporary_.path() + "/tree";
   ASSERT_TRUE(make_directories(tree + "/sub", 0755));
@@ -93,7 +106,7 @@ TEST_F(LayerStoreTest, ArchivesOfOthersComeBackBitByBit) {
 }
 
 // Contents that later entries replace are in the tar, so they must come back too.
-TEST_F(LayerStoreTest, ReplacedEntriesComeBack) {
+TEST_P(LayerStoreTest, ReplacedEntriesComeBack) {
   LayerStore store = open();
   for (const std::string& tar : {
            TarBuilder().file("f", "first").file("f", "second").file("f", "third").take(),
@@ -123,7 +136,7 @@ TEST_F(LayerStoreTest, ReplacedEntriesComeBack) {
   }
 }
 
-TEST_F(LayerStoreTest, EmptyLayers) {
+TEST_P(LayerStoreTest, EmptyLayers) {
   LayerStore store = open();
   for (const std::string& tar :
        {std::string(), std::string(1024, '\0'), TarBuilder().directory("./", 0700).take()}) {
@@ -133,7 +146,7 @@ TEST_F(LayerStoreTest, EmptyLayers) {
   }
 }
 
-TEST_F(LayerStoreTest, AnotherDigestThanPromisedLeavesNothing) {
+TEST_P(LayerStoreTest, AnotherDigestThanPromisedLeavesNothing) {
   LayerStore store = open();
   AddOptions options;
   options.expected = sha256_of("something else");
@@ -144,7 +157,7 @@ TEST_F(LayerStoreTest, AnotherDigestThanPromisedLeavesNothing) {
   EXPECT_TRUE(store.list().value().empty());
 }
 
-TEST_F(LayerStoreTest, HostileAndBrokenTarsLeaveNothing) {
+TEST_P(LayerStoreTest, HostileAndBrokenTarsLeaveNothing) {
   LayerStore store = open();
   std::string whole = TarBuilder().file("f", std::string(100'000, 'x')).take();
   EXPECT_FALSE(add(store, std::string_view(whole).substr(0, 50'000)));
@@ -161,23 +174,42 @@ TEST_F(LayerStoreTest, HostileAndBrokenTarsLeaveNothing) {
   EXPECT_TRUE(store.list().value().empty());
 }
 
-TEST_F(LayerStoreTest, DamageIsFound) {
+// A byte anywhere in whatever the layer has on disk.
+TEST_P(LayerStoreTest, DamageIsFound) {
   LayerStore store = open();
-  const std::string tar = TarBuilder().file("f", "original").file("g", "other").take();
-  Layer layer = add(store, tar).value();
-  archive::test::write(store.tree_path(layer.diff_id) + "/f", "tampered");
-  EXPECT_EQ(store.verify(layer.diff_id).error().kind, ErrorKind::corrupt);
-  archive::test::write(store.tree_path(layer.diff_id) + "/f", "short");
-  EXPECT_EQ(store.verify(layer.diff_id).error().kind, ErrorKind::corrupt);
-  archive::test::write(store.tree_path(layer.diff_id) + "/../record", "{");
-  EXPECT_FALSE(store.get(layer.diff_id));
+  TarEntry described;
+  described.name = "g";
+  described.xattrs = {{"user.note", "value"}};
+  const std::string tar = TarBuilder().file("d/f", "original").add(described, "other").take();
+  const Digest diff_id = add(store, tar).value().diff_id;
+  const std::vector<std::string> files = GetParam() == Driver::overlay
+                                             ? std::vector<std::string>{"fs/d/f", "fs/g"}
+                                             : std::vector<std::string>{"tar", "index.erofs"};
+  for (const std::string& name : files) {
+    const std::string path = file_of(diff_id, name);
+    const std::string sound = read_file(path).value();
+    for (std::size_t at = 0; at < sound.size(); at += sound.size() / 97 + 1) {
+      std::string damaged = sound;
+      damaged[at] = static_cast<char>(damaged[at] ^ 0x20);
+      archive::test::write(path, damaged);
+      Result<void> verified = store.verify(diff_id);
+      ASSERT_FALSE(verified) << name << " byte " << at;
+      EXPECT_EQ(verified.error().kind, ErrorKind::corrupt) << verified.error().message;
+    }
+    archive::test::write(path, std::string_view(sound).substr(0, sound.size() - 1));
+    EXPECT_FALSE(store.verify(diff_id)) << name;
+    archive::test::write(path, sound);
+    ASSERT_TRUE(store.verify(diff_id)) << name;
+  }
+  archive::test::write(file_of(diff_id, "record"), "{");
+  EXPECT_FALSE(store.get(diff_id));
   EXPECT_TRUE(store.list().value().empty());
   // Adding it again puts a good one in its place.
   ASSERT_TRUE(add(store, tar));
-  EXPECT_TRUE(store.verify(layer.diff_id));
+  EXPECT_TRUE(store.verify(diff_id));
 }
 
-TEST_F(LayerStoreTest, TheSameLayerFromManyThreads) {
+TEST_P(LayerStoreTest, TheSameLayerFromManyThreads) {
   LayerStore store = open();
   const std::string tar = TarBuilder().file("f", std::string(300'000, 'x')).file("d/g", "y").take();
   std::vector<std::jthread> threads;
@@ -193,7 +225,7 @@ TEST_F(LayerStoreTest, TheSameLayerFromManyThreads) {
   EXPECT_TRUE(staged().empty());
 }
 
-TEST_F(LayerStoreTest, KilledInTheMiddleOfAddingLeavesNothingAfterTheNextStart) {
+TEST_P(LayerStoreTest, KilledInTheMiddleOfAddingLeavesNothingAfterTheNextStart) {
   open();
   int ready[2];
   ASSERT_EQ(pipe(ready), 0);
@@ -229,7 +261,7 @@ TEST_F(LayerStoreTest, KilledInTheMiddleOfAddingLeavesNothingAfterTheNextStart) 
   EXPECT_TRUE(store.list().value().empty());
 }
 
-TEST_F(LayerStoreTest, AFullDiskIsACleanErrorAndRemovalStillWorks) {
+TEST_P(LayerStoreTest, AFullDiskIsACleanErrorAndRemovalStillWorks) {
   ASSERT_TRUE(make_directories(directory(), 0700));
   ASSERT_EQ(mount("tmpfs", directory().c_str(), "tmpfs", 0, "size=2m"), 0);
   {
@@ -247,7 +279,7 @@ TEST_F(LayerStoreTest, AFullDiskIsACleanErrorAndRemovalStillWorks) {
   EXPECT_EQ(umount(directory().c_str()), 0);
 }
 
-TEST_F(LayerStoreTest, UndescribedDirectoriesLookAsInTheLayersBelow) {
+TEST_P(LayerStoreTest, UndescribedDirectoriesLookAsInTheLayersBelow) {
   LayerStore store = open();
   TarEntry tmp;
   tmp.type = TarType::directory;
@@ -265,17 +297,21 @@ TEST_F(LayerStoreTest, UndescribedDirectoriesLookAsInTheLayersBelow) {
   ASSERT_TRUE(store.inherit_directories(base, {}));
   ASSERT_TRUE(store.inherit_directories(hides, std::vector{base}));
   ASSERT_TRUE(store.inherit_directories(top, std::vector{hides, base}));
-  const auto tree = archive::test::describe(store.tree_path(top));
+  const LowerDirectory lower = store.lower_directory(top).value();
+  const auto tree = archive::test::describe(lower.path);
   EXPECT_TRUE(tree.at("tmp").starts_with("41777 9:0 @1000000000")) << tree.at("tmp");
   EXPECT_TRUE(tree.at("x/y").starts_with("40755 ")) << "hidden by the whiteout: " << tree.at("x/y");
   EXPECT_TRUE(tree.at("described").starts_with("40750 "));
   struct stat root;
-  ASSERT_EQ(stat(store.tree_path(top).c_str(), &root), 0);
+  ASSERT_EQ(stat(lower.path.c_str(), &root), 0);
   EXPECT_EQ(root.st_mode & 07777, 0711u);
+  EXPECT_TRUE(store.verify(top));
+  ASSERT_TRUE(store.inherit_directories(top, std::vector{hides, base})) << "again is harmless";
+  EXPECT_EQ(archive::test::describe(store.lower_directory(top).value().path), tree);
   EXPECT_TRUE(store.verify(top));
 }
 
-TEST_F(LayerStoreTest, ProgressAndCompressionPassThrough) {
+TEST_P(LayerStoreTest, ProgressAndCompressionPassThrough) {
   LayerStore store = open();
   const std::string tar = TarBuilder().file("f", std::string(2'000'000, 'x')).take();
   StringSink packed;
@@ -290,6 +326,40 @@ TEST_F(LayerStoreTest, ProgressAndCompressionPassThrough) {
   EXPECT_EQ(store.add(*plain, options).value().diff_id, sha256_of(tar));  // synced, this one
   EXPECT_EQ(seen, tar.size());
 }
+
+// A layer says by itself what it is: a store's setting is for layers to come.
+TEST_P(LayerStoreTest, LayersOfBothKindsLieSideBySide) {
+  const Driver other = GetParam() == Driver::erofs ? Driver::overlay : Driver::erofs;
+  if (Result<void> works = probe_erofs(temporary_.path()); !works) GTEST_SKIP() << works.error().message;
+  const std::string low = TarBuilder().directory("d", 0711).file("d/low", "1").file("gone", "x").take();
+  const std::string high = TarBuilder().file("d/high", "2").file(".wh.gone", "").take();
+  Digest below = [&] {
+    LayerStore store = LayerStore::open(directory(), other).value();
+    return add(store, low).value().diff_id;
+  }();
+  LayerStore store = open();
+  EXPECT_EQ(store.get(below).value().driver, other);
+  EXPECT_EQ(add(store, low).value().driver, other) << "it is here already";
+  const Digest above = add(store, high).value().diff_id;
+  ASSERT_TRUE(store.inherit_directories(above, std::vector{below}));
+  OverlaySpec spec;
+  spec.lower = {above, below};
+  Fd merged = mount_detached(store, spec).value();
+  EXPECT_EQ(read_file_at(merged.get(), "d/low").value(), "1");
+  EXPECT_EQ(read_file_at(merged.get(), "d/high").value(), "2");
+  EXPECT_NE(faccessat(merged.get(), "gone", F_OK, 0), 0);
+  struct stat status;
+  ASSERT_EQ(fstatat(merged.get(), "d", &status, 0), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0711u);
+  for (const Digest& digest : {above, below}) {
+    EXPECT_TRUE(store.verify(digest));
+    EXPECT_TRUE(store.remove(digest));
+  }
+  EXPECT_EQ(read_file_at(merged.get(), "d/low").value(), "1") << "what is mounted goes on";
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, LayerStoreTest, testing::Values(Driver::overlay, Driver::erofs),
+                         [](const auto& tested) { return std::string(to_text(tested.param)); });
 
 }  // namespace
 }  // namespace berth::layers

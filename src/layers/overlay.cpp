@@ -179,9 +179,10 @@ Result<Fd> mount_directories(std::span<const std::string> lower, const OverlaySp
 
 Result<Fd> mount_detached(const LayerStore& store, const OverlaySpec& spec) {
   std::vector<std::string> lower = spec.extra_lower;
+  std::vector<LowerDirectory> held;  // until they are part of the mount
   for (const Digest& layer : spec.lower) {
-    TRY(store.get(layer));
-    lower.push_back(store.tree_path(layer));
+    held.push_back(TRY(store.lower_directory(layer)));
+    lower.push_back(held.back().path);
   }
   // A layer by itself may have whiteouts, which only overlay hides.
   if (lower.size() == 1 && !spec.upper) lower.push_back(store.empty_path());

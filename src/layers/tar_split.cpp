@@ -23,7 +23,6 @@ namespace {
 constexpr const char* kTree = "fs";
 constexpr const char* kReplaced = "replaced";
 constexpr const char* kFraming = "framing";
-constexpr const char* kImplied = "implied";
 
 // Writes the framing while the unpacker works: it sees every byte of the tar once, and is told which file the
 // contents went to. A file that has to make room for a later entry of the same name is kept aside, since the
@@ -99,23 +98,6 @@ class Splitter final : public archive::TarObserver, public archive::UnpackObserv
   Fd replaced_;
   std::uint64_t count_ = 0;
   bool moved_ = false;
-};
-
-class ProgressSource final : public archive::Source {
- public:
-  ProgressSource(archive::Source& inner, const std::function<void(std::uint64_t)>& progress)
-      : inner_(inner), progress_(progress) {}
-  Result<std::size_t> read(std::span<char> buffer) override {
-    const std::size_t size = TRY(inner_.read(buffer));
-    total_ += size;
-    if (progress_) progress_(total_);
-    return size;
-  }
-
- private:
-  archive::Source& inner_;
-  const std::function<void(std::uint64_t)>& progress_;
-  std::uint64_t total_ = 0;
 };
 
 struct Found {
@@ -250,7 +232,7 @@ class JoinedTar final : public archive::Source {
 
 }  // namespace
 
-Result<SplitReport> split_tar(archive::Source& tar, int layer, const AddOptions& options) {
+Result<MadeLayer> split_tar(archive::Source& tar, int layer, const AddOptions& options) {
   Fd tree = TRY(open_at(layer, kTree, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   Fd framing = TRY(open_at(layer, kFraming, O_WRONLY | O_CREAT | O_EXCL, 0600));
   std::unique_ptr<FramingWriter> writer = TRY(FramingWriter::create(framing.get()));
@@ -275,8 +257,8 @@ Result<SplitReport> split_tar(archive::Source& tar, int layer, const AddOptions&
   TRY(splitter.finish());
   if (splitter.moved()) TRY(rewrite_places(layer));
   if (!splitter.implied().empty())
-    TRY(write_file_atomically(layer, kImplied, splitter.implied(), 0600, Durability::visible));
-  return SplitReport{digested.finish(), report.bytes, digested.size()};
+    TRY(write_file_atomically(layer, kImpliedFile, splitter.implied(), 0600, Durability::visible));
+  return MadeLayer{digested.finish(), report.bytes, digested.size()};
 }
 
 Result<std::unique_ptr<archive::Source>> join_tar(Fd layer, const Digest& diff_id) {

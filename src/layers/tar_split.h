@@ -8,19 +8,13 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "layers/layer_store.h"
+#include "layers/layer_driver.h"
 
 namespace berth::layers {
 
-struct SplitReport {
-  Digest diff_id;
-  std::uint64_t size = 0;      // contents of regular files
-  std::uint64_t tar_size = 0;  // all of the tar
-};
-
 // Into `layer`, an open directory that has an empty fs/: fills that, and writes framing, implied and
 // replaced/.
-Result<SplitReport> split_tar(archive::Source& tar, int layer, const AddOptions& options);
+Result<MadeLayer> split_tar(archive::Source& tar, int layer, const AddOptions& options);
 
 // The tar again. Its end is an error (corrupt) when the bytes before were not those of `diff_id`.
 Result<std::unique_ptr<archive::Source>> join_tar(Fd layer, const Digest& diff_id);

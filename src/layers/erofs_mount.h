@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mounts of EROFS images that lie in files, without loop devices (Linux 6.12 and later with
+// CONFIG_EROFS_FS_BACKED_BY_FILE). Such a mount is attached nowhere: it is a descriptor that goes with its
+// last holder, in whatever process that is, and shows in no mount table. Overlayfs takes it as a layer (since
+// Linux 6.15).
+#pragma once
+#include <span>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace berth::layers {
+
+// `devices` in the order of the image's device table. The files may be unlinked while it is mounted.
+Result<Fd> mount_erofs(int image, std::span<const int> devices);
+
+// Whether layers can be EROFS images in `directory` on this machine: mounts a small one with an overlay on
+// top and reads a file through both. The error (unsupported) says why not.
+Result<void> probe_erofs(const std::string& directory);
+
+}  // namespace berth::layers
