@@ -3,8 +3,8 @@
 // layer's tar and, if need be, a file of extra contents. The format is the kernel's
 // (Documentation/filesystems/erofs.rst, fs/erofs/erofs_fs.h), of which this uses:
 //
-//   blocks of 512 bytes, so that whatever lies in a tar can be addressed; a superblock with its checksum at
-//   1024, the device table behind it; extended inodes (64 bytes, times of their own), each with its extended
+//   blocks of 512 bytes, so that whatever lies in a tar can be addressed; a superblock at 1024, the device
+//   table behind it; extended inodes (64 bytes, times of their own), each with its extended
 //   attributes and chunk indexes; small directories and links inside their inode's block, others in blocks
 //   at the end. Nothing is compressed, shared or encrypted.
 //
