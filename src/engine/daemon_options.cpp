@@ -80,6 +80,15 @@ Result<void> set_shm_size(DaemonOptions& options, const Values& values) {
   return {};
 }
 
+Result<void> set_storage_driver(DaemonOptions& options, const Values& values) {
+  const std::string& driver = values.back();
+  if (driver != "erofs" && driver != "overlay" && driver != "overlay2")
+    return fail(ErrorKind::invalid, "there is no storage driver '{}': use erofs, overlay or overlay2",
+                driver);
+  options.settings.storage_driver = driver;
+  return {};
+}
+
 Result<void> set_log_options(DaemonOptions& options, const Values& values) {
   for (const std::string& value : values) {
     auto [name, setting] = split_once(value, '=');
@@ -151,6 +160,8 @@ std::vector<DaemonOption> make_table() {
       {"tlskey", 0, "tlskey", text, set_text<&O::tls_key>, "Key file"},
       {"allow-plain-tcp", 0, "allow-plain-tcp", boolean, set_flag<&O::allow_plain_tcp>,
        "Listen on tcp:// without TLS: whoever reaches it is root here"},
+      {"storage-driver", 's', "storage-driver", text, set_storage_driver,
+       "How layers are kept: erofs, overlay or overlay2; the best that works here if not given"},
       {"log-driver", 0, "log-driver", text, set_setting<&S::log_driver>, "Default log driver of containers"},
       {"log-opt", 0, "log-opts", map, set_log_options, "Default log options of containers"},
       {"default-ulimit", 0, "default-ulimits", map, set_ulimits, "Default ulimits of containers"},
@@ -178,7 +189,6 @@ std::vector<DaemonOption> make_table() {
     OptionShape shape;
   };
   static constexpr Ignored ignored[] = {
-      {"storage-driver", "storage-driver", text},
       {"storage-opt", "storage-opts", list},
       {"userns-remap", "userns-remap", text},
       {"containerd", "containerd", text},
@@ -269,6 +279,17 @@ Result<Values> values_of(const DaemonOption& option, const json::value& value) {
 const std::vector<DaemonOption>& daemon_options() {
   static const std::vector<DaemonOption> table = make_table();
   return table;
+}
+
+Result<void> apply_environment(DaemonOptions& options, const char* (*variable)(const char* name)) {
+  if (!options.settings.storage_driver.empty()) return {};
+  for (const char* name : {"BERTH_STORAGE_DRIVER", "DOCKER_DRIVER"}) {
+    const char* value = variable(name);
+    if (!value || !*value) continue;
+    TRY_AS(name, set_storage_driver(options, {value}));
+    break;
+  }
+  return {};
 }
 
 Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text,

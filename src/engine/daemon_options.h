@@ -41,6 +41,10 @@ struct DaemonOption {
 
 const std::vector<DaemonOption>& daemon_options();
 
+// What the environment says, where neither flags nor the file do: BERTH_STORAGE_DRIVER, and Docker's
+// DOCKER_DRIVER. `variable` is getenv(3), or a test's.
+Result<void> apply_environment(DaemonOptions& options, const char* (*variable)(const char* name));
+
 // Applies a daemon.json. `given` are the flags on the command line: a directive in both places is an error,
 // as with dockerd. Warnings name options that mean nothing here.
 Result<void> apply_daemon_json(DaemonOptions& options, std::string_view text,

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
 #include <set>
 
 namespace berth::engine {
@@ -75,12 +76,33 @@ TEST(DaemonJson, ADirectiveInBothPlacesIsNamed) {
 
 TEST(DaemonJson, WhatHasNoMeaningHereIsTakenWithAWarning) {
   Applied applied =
-      apply(R"({"storage-driver": "overlay2", "runtimes": {"kata": {"path": "/x", "runtimeArgs": []}},
+      apply(R"({"storage-opts": ["a=b"], "runtimes": {"kata": {"path": "/x", "runtimeArgs": []}},
                               "live-restore": true, "proxies": {"http-proxy": "x"}, "features": {"a": {"b": [1]}}})");
   EXPECT_EQ(applied.error, "");
-  EXPECT_THAT(applied.warnings, ElementsAre(HasSubstr("\"storage-driver\""), HasSubstr("\"runtimes\""),
+  EXPECT_THAT(applied.warnings, ElementsAre(HasSubstr("\"storage-opts\""), HasSubstr("\"runtimes\""),
                                             HasSubstr("\"live-restore\""), HasSubstr("\"proxies\""),
                                             HasSubstr("\"features\"")));
+}
+
+TEST(DaemonOptions, TheStorageDriverComesFromTheEnvironmentWhereNothingElseSays) {
+  static std::map<std::string, std::string> environment;
+  auto variable = [](const char* name) -> const char* {
+    auto found = environment.find(name);
+    return found == environment.end() ? nullptr : found->second.c_str();
+  };
+  auto choose = [&](std::string given, std::map<std::string, std::string> variables) {
+    environment = std::move(variables);
+    DaemonOptions options;
+    options.settings.storage_driver = std::move(given);
+    Result<void> applied = apply_environment(options, variable);
+    return applied ? options.settings.storage_driver : applied.error().message;
+  };
+  EXPECT_EQ(choose("", {}), "");
+  EXPECT_EQ(choose("", {{"DOCKER_DRIVER", "overlay2"}}), "overlay2");
+  EXPECT_EQ(choose("", {{"DOCKER_DRIVER", "overlay2"}, {"BERTH_STORAGE_DRIVER", "erofs"}}), "erofs");
+  EXPECT_EQ(choose("overlay", {{"BERTH_STORAGE_DRIVER", "erofs"}}), "overlay");
+  EXPECT_THAT(choose("", {{"BERTH_STORAGE_DRIVER", "btrfs"}}), HasSubstr("BERTH_STORAGE_DRIVER"));
+  EXPECT_EQ(choose("", {{"BERTH_STORAGE_DRIVER", ""}}), "");
 }
 
 TEST(DaemonJson, AWrongValueIsAnErrorThatNamesItsKey) {
@@ -89,9 +111,10 @@ TEST(DaemonJson, AWrongValueIsAnErrorThatNamesItsKey) {
   };
   for (const Case& c :
        {Case{R"({"debug": "maybe"})", "debug"}, Case{R"({"mtu": "wide"})", "mtu"},
-        Case{R"({"mtu": 70000})", "mtu"}, Case{R"({"data-root": "srv"})", "data-root"},
-        Case{R"({"data-root": {"a": 1}})", "data-root"}, Case{R"({"log-level": "loud"})", "log-level"},
-        Case{R"({"log-opts": {"max-file": "0"}})", "log-opts"},
+        Case{R"({"mtu": 70000})", "mtu"},
+        Case{R"({"storage-driver": "btrfs"})", "erofs, overlay or overlay2"},
+        Case{R"({"data-root": "srv"})", "data-root"}, Case{R"({"data-root": {"a": 1}})", "data-root"},
+        Case{R"({"log-level": "loud"})", "log-level"}, Case{R"({"log-opts": {"max-file": "0"}})", "log-opts"},
         Case{R"({"default-ulimits": {"nofile": {"Soft": 2, "Hard": 1}}})", "default-ulimits"},
         Case{R"({"default-ulimits": {"files": {"Soft": 1, "Hard": 1}}})", "files"},
         Case{R"({"default-shm-size": "big"})", "default-shm-size"}, Case{R"({"dns": [1.5]})", "dns"},

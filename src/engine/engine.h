@@ -23,6 +23,7 @@
 #include "engine/registry.h"
 #include "engine/root_file_system.h"
 #include "engine/settings.h"
+#include "engine/storage.h"
 #include "engine/volumes.h"
 #include "engine/work_queue.h"
 #include "image/image_store.h"
@@ -48,6 +49,7 @@ class Engine {
   Execs& execs() { return *execs_; }
   image::ImageStore& images() { return *images_; }
   layers::LayerStore& layers() { return *layers_; }
+  const Storage& storage() const { return storage_; }
   const RootFileSystems& roots() const { return *roots_; }
   EventBus& events() { return events_; }
   network::BridgeNetwork* bridge() { return bridge_.get(); }
@@ -71,6 +73,7 @@ class Engine {
   EventBus events_;
   std::unique_ptr<db::Database> database_;
   std::unique_ptr<content::BlobStore> blobs_;
+  Storage storage_;
   std::optional<layers::LayerStore> layers_;
   std::unique_ptr<image::ImageStore> images_;
   std::unique_ptr<DiskReserve> reserve_;

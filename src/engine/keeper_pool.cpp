@@ -39,9 +39,12 @@ KeeperPool::KeeperPool(std::string program, std::size_t title_length)
 KeeperPool::~KeeperPool() = default;
 
 Result<std::shared_ptr<KeeperLink>> KeeperPool::take(const std::string& container_id,
-                                                     const std::string& run_directory, int network) {
-  const std::string assignment = keeper::encode(keeper::Assignment{run_directory, Fd()});
-  const std::span<const int> descriptors(&network, network < 0 ? 0 : 1);
+                                                     const std::string& run_directory, int network,
+                                                     std::span<const int> layers) {
+  const std::string assignment = keeper::encode_assignment(run_directory, layers.size());
+  std::vector<int> descriptors;
+  if (network >= 0) descriptors.push_back(network);
+  descriptors.insert(descriptors.end(), layers.begin(), layers.end());
   auto assign = [&](const Waiting& to) {
     return keeper::send_message(to.socket.get(), keeper::MessageKind::serve, 0, assignment, descriptors);
   };

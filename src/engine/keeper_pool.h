@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -29,9 +30,10 @@ class KeeperPool {
   KeeperPool(const KeeperPool&) = delete;
   KeeperPool& operator=(const KeeperPool&) = delete;
 
-  // A keeper for the container whose run directory is prepared. `network` is the namespace to join, or -1.
+  // A keeper for the container whose run directory is prepared. `network` is the namespace to join, or -1;
+  // `layers` are mounts for its root file system.
   Result<std::shared_ptr<KeeperLink>> take(const std::string& container_id, const std::string& run_directory,
-                                           int network);
+                                           int network, std::span<const int> layers);
 
  private:
   struct Waiting {

@@ -85,6 +85,7 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
   TRY(prepare_sources(record));
   StartFacts facts = TRY(gather(record));
   oci::RuntimeSpec spec = TRY(make_runtime_config(settings_, record, facts));
+  const RootFileSystems::Lower lower = TRY(roots_.lower_of(record));
   Network attached = TRY(attach_network(record));
   {
     std::lock_guard lock(container->mutex);
@@ -96,8 +97,8 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
     (void)remove_tree(settings_.run_directory(record.id));
   });
   TRY(write_network_files(record, facts, attached.endpoint));
-  TRY(write_bundle(record, spec));
-  TRY(start_keeper(container, attached.sandbox ? attached.sandbox->descriptor() : -1));
+  TRY(write_bundle(record, spec, lower));
+  TRY(start_keeper(container, attached.sandbox ? attached.sandbox->descriptor() : -1, lower));
   undo.disarm();
   return {};
 }
@@ -260,7 +261,8 @@ Result<void> Launcher::write_network_files(const ContainerRecord& record, const 
                         make_resolv_conf(host_resolv_conf(), resolver, kind != NetworkKind::host));
 }
 
-Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec) const {
+Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,
+                                    const RootFileSystems::Lower& lower) const {
   const std::string directory = settings_.run_directory(record.id);
   TRY(remove_tree(directory));
   TRY(make_directories(directory, 0700));
@@ -273,7 +275,7 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
   settings.restart.maximum_retries = record.host_config.restart_maximum;
   settings.log = TRY(resolve_log_settings(settings_, record.host_config, settings_.log_path(record.id)));
   keeper::OverlaySettings& overlay = settings.overlay.emplace();
-  overlay.lower = roots_.lower_directories(record);
+  overlay.lower = lower.directories;
   overlay.upper = roots_.upper_path(record);
   overlay.work = roots_.work_path(record);
   overlay.is_volatile = record.host_config.auto_remove;
@@ -284,9 +286,12 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
                                Durability::visible);
 }
 
-Result<void> Launcher::start_keeper(const ContainerPointer& container, int network) {
+Result<void> Launcher::start_keeper(const ContainerPointer& container, int network,
+                                    const RootFileSystems::Lower& lower) {
   const std::string& id = container->record.id;
-  std::shared_ptr<KeeperLink> link = TRY(keepers_.take(id, settings_.run_directory(id), network));
+  std::vector<int> layers;
+  for (const auto& mount : lower.mounts) layers.push_back(mount->get());
+  std::shared_ptr<KeeperLink> link = TRY(keepers_.take(id, settings_.run_directory(id), network, layers));
   std::vector<WaitingClient> clients;
   {
     std::lock_guard lock(container->mutex);

@@ -52,8 +52,10 @@ class Launcher {
   Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts,
                                    const std::optional<network::Endpoint>& endpoint) const;
   Result<void> prepare_sources(const ContainerRecord& record) const;
-  Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec) const;
-  Result<void> start_keeper(const ContainerPointer& container, int network);
+  Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,
+                            const RootFileSystems::Lower& lower) const;
+  Result<void> start_keeper(const ContainerPointer& container, int network,
+                            const RootFileSystems::Lower& lower);
 
   const Settings& settings_;
   const Registry& registry_;

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "keeper/protocol.h"
 
 namespace berth::engine {
 namespace {
@@ -33,11 +34,22 @@ Result<void> RootFileSystems::prepare_mount_points() const {
   return {};
 }
 
-std::vector<std::string> RootFileSystems::lower_directories(const ContainerRecord& record) const {
-  std::vector<std::string> lower;
-  for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer)
-    lower.push_back(layers_.tree_path(*layer));
-  lower.push_back(settings_.mount_points_directory());
+Result<RootFileSystems::Lower> RootFileSystems::lower_of(const ContainerRecord& record) const {
+  Lower lower;
+  for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer) {
+    layers::LowerDirectory found = TRY(layers_.lower_directory(*layer));
+    if (found.mount) {
+      lower.directories.push_back(fmt::format("layer:{}", lower.mounts.size()));
+      lower.mounts.push_back(std::move(found.mount));
+    } else {
+      lower.directories.push_back(std::move(found.path));
+    }
+  }
+  if (lower.mounts.size() >= keeper::kMaximumDescriptors)
+    return fail(ErrorKind::unsupported,
+                "the image has {} layers: the erofs storage driver takes fewer than {}; build it with fewer",
+                lower.mounts.size(), keeper::kMaximumDescriptors);
+  lower.directories.push_back(settings_.mount_points_directory());
   return lower;
 }
 

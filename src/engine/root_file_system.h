@@ -33,7 +33,12 @@ class RootFileSystems {
   // What the container has changed: its overlay's upper directory.
   Result<Fd> open_upper(const ContainerRecord& record) const;
 
-  std::vector<std::string> lower_directories(const ContainerRecord& record) const;  // top first
+  // What a container's overlay lies over, as its keeper is told (keeper/settings.h).
+  struct Lower {
+    std::vector<std::string> directories;  // top first
+    std::vector<std::shared_ptr<const Fd>> mounts;
+  };
+  Result<Lower> lower_of(const ContainerRecord& record) const;
   layers::OverlaySpec overlay_of(const ContainerRecord& record) const;
   std::string upper_path(const ContainerRecord& record) const;
   std::string work_path(const ContainerRecord& record) const;

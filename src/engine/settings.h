@@ -33,6 +33,7 @@ struct Settings {
   std::string keeper_program;  // berth-keeper; beside this program when not set
   std::string init_program;    // what --init runs as the first process: berth-init
   bool init_by_default = false;
+  std::string storage_driver;  // of new layers: "erofs", "overlay", "overlay2"; "" chooses (storage.h)
   std::string cgroup_parent = "/berth";
   std::string log_driver = "json-file";
   std::map<std::string, std::string> log_options;
@@ -52,6 +53,7 @@ struct Settings {
   std::string removed_directory() const { return containers_directory() + "/.removed"; }
   std::string container_directory(const std::string& id) const { return containers_directory() + "/" + id; }
   std::string mount_points_directory() const { return data_root + "/mount-points"; }
+  std::string layers_directory() const { return data_root + "/layers"; }
   std::string volumes_directory() const { return data_root + "/volumes"; }
   std::string run_directory(const std::string& id) const { return exec_root + "/containers/" + id; }
   std::string log_path(const std::string& id) const {

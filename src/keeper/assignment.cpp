@@ -15,8 +15,8 @@
 
 namespace berth::keeper {
 
-std::string encode(const Assignment& assignment) {
-  return json::serialize(json::object{{"runDirectory", assignment.run_directory}});
+std::string encode_assignment(const std::string& run_directory, std::size_t layers) {
+  return json::serialize(json::object{{"runDirectory", run_directory}, {"layers", layers}});
 }
 
 bool is_assigned(int control) {
@@ -33,9 +33,19 @@ Result<std::optional<Assignment>> wait_for_assignment(int control) {
   Assignment assignment;
   json::value document = TRY(parse_json(message->body, "the assignment"));
   ObjectReader in(document, "assignment");
+  std::uint64_t layers = 0;
   in.read("runDirectory", assignment.run_directory);
+  in.read("layers", layers);
   TRY(in.finish());
-  if (!message->descriptors.empty()) assignment.network = std::move(message->descriptors.front());
+  std::vector<Fd>& given = message->descriptors;
+  if (given.size() < layers || given.size() > layers + 1)
+    return fail(ErrorKind::invalid, "an assignment with {} layers came with {} descriptors", layers,
+                given.size());
+  if (given.size() > layers) {
+    assignment.network = std::move(given.front());
+    given.erase(given.begin());
+  }
+  assignment.layers = std::move(given);
   return assignment;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -13,10 +14,11 @@ namespace berth::keeper {
 struct Assignment {
   std::string run_directory;  // paths.h says what is in it
   Fd network;                 // the network namespace to join; empty: the configuration says which
+  std::vector<Fd> layers;     // mounts that OverlaySettings::lower names by their numbers here
 };
 
-std::string encode(
-    const Assignment& assignment);  // without the descriptor, which goes along with the message
+// The message's body; the network's descriptor, if there is one, and then those of the layers go along.
+std::string encode_assignment(const std::string& run_directory, std::size_t layers);
 
 // Whether one is there already.
 bool is_assigned(int control);

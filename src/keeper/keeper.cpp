@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "keeper/paths.h"
 #include "oci/runtime_spec.h"
 
@@ -76,33 +77,46 @@ void set_initial_size(const Fd& terminal, const oci::Process& process) {
   ioctl(terminal.get(), TIOCSWINSZ, &size);
 }
 
-std::optional<runtime::OverlayRoot> overlay_of(const Settings& settings) {
+Result<std::string> directory_of(const std::string& lower, const std::vector<Fd>& layers) {
+  constexpr std::string_view kLayer = "layer:";
+  if (!lower.starts_with(kLayer)) return lower;
+  const auto number = parse_integer<std::size_t>(std::string_view(lower).substr(kLayer.size()));
+  if (!number || *number >= layers.size())
+    return fail(ErrorKind::invalid, "the keeper was not given the layer '{}'", lower);
+  return fmt::format("/proc/self/fd/{}", layers[*number].get());
+}
+
+Result<std::optional<runtime::OverlayRoot>> overlay_of(const Settings& settings,
+                                                       const std::vector<Fd>& layers) {
   if (!settings.overlay) return std::nullopt;
-  return runtime::OverlayRoot{settings.overlay->lower, settings.overlay->upper, settings.overlay->work,
-                              settings.overlay->is_volatile};
+  runtime::OverlayRoot root{
+      {}, settings.overlay->upper, settings.overlay->work, settings.overlay->is_volatile};
+  for (const std::string& lower : settings.overlay->lower)
+    root.lower.push_back(TRY(directory_of(lower, layers)));
+  return root;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Keeper>> Keeper::open(const std::string& run_directory, Fd control, Fd network,
-                                             sys::SeccompCache filters) {
-  Fd directory = TRY(open_file(run_directory, O_RDONLY | O_DIRECTORY));
+Result<std::unique_ptr<Keeper>> Keeper::open(Assignment assignment, Fd control, sys::SeccompCache filters) {
+  Fd directory = TRY(open_file(assignment.run_directory, O_RDONLY | O_DIRECTORY));
   std::string text = TRY(read_file_at(directory.get(), kSettingsFile));
   Settings settings = TRY(decode_settings(text));
   LogWriter log = TRY(LogWriter::open(settings.log));
   EventLoop loop = TRY(EventLoop::create());
   std::unique_ptr<Keeper> keeper(new Keeper(std::move(loop), std::move(directory), std::move(settings),
-                                            std::move(network), std::move(log), std::move(filters)));
+                                            std::move(assignment), std::move(log), std::move(filters)));
   TRY(keeper->begin(std::move(control)));
   return keeper;
 }
 
-Keeper::Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log,
+Keeper::Keeper(EventLoop loop, Fd run_directory, Settings settings, Assignment assignment, LogWriter log,
                sys::SeccompCache filters)
     : loop_(std::move(loop)),
       run_directory_(std::move(run_directory)),
       settings_(std::move(settings)),
-      network_(std::move(network)),
+      network_(std::move(assignment.network)),
+      layers_(std::move(assignment.layers)),
       log_(std::move(log)),
       filters_(std::move(filters)),
       restarts_(settings_.restart, settings_.restart_count),
@@ -194,7 +208,7 @@ Result<void> Keeper::launch() {
   runtime::CreateRequest request;
   request.spec = &spec;
   request.id = settings_.id;
-  request.overlay = overlay_of(settings_);
+  request.overlay = TRY(overlay_of(settings_, layers_));
   request.streams = pairs.given;
   request.create_cwd = true;
   if (spec.linux_.seccomp) request.filter = TRY(filters_.get(*spec.linux_.seccomp));

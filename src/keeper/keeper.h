@@ -10,9 +10,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "keeper/assignment.h"
 #include "keeper/control_server.h"
 #include "keeper/event_loop.h"
 #include "keeper/log_writer.h"
@@ -28,10 +30,8 @@ namespace berth::keeper {
 
 class Keeper {
  public:
-  // `network` may be empty: then the container joins or makes what its configuration says.
   // `filters` may have what was compiled before there was a container.
-  static Result<std::unique_ptr<Keeper>> open(const std::string& run_directory, Fd control, Fd network,
-                                              sys::SeccompCache filters);
+  static Result<std::unique_ptr<Keeper>> open(Assignment assignment, Fd control, sys::SeccompCache filters);
 
   // Until the container has ended for good and every attached client has everything.
   Result<void> run();
@@ -43,7 +43,7 @@ class Keeper {
     bool exited = false;
   };
 
-  Keeper(EventLoop loop, Fd run_directory, Settings settings, Fd network, LogWriter log,
+  Keeper(EventLoop loop, Fd run_directory, Settings settings, Assignment assignment, LogWriter log,
          sys::SeccompCache filters);
   Result<void> begin(Fd control);
 
@@ -72,6 +72,7 @@ class Keeper {
   Fd run_directory_;
   Settings settings_;
   Fd network_;
+  std::vector<Fd> layers_;  // held for restarts: the engine that mounted them may be gone
   LogWriter log_;
   sys::SeccompCache filters_;
   Fd signals_;

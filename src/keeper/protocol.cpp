@@ -22,8 +22,6 @@ struct Header {
   std::uint64_t request;
 };
 
-constexpr std::size_t kMaximumDescriptors = 8;  // what one sendmsg may carry here
-
 }  // namespace
 
 Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, std::string_view body,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What engine and keeper say to each other, over a stream socket: a fixed header, a JSON body, and up to
-// three descriptors. Both sides ignore members they don't know and refuse kinds they don't know with an error
+// What engine and keeper say to each other, over a stream socket: a fixed header, a JSON body, and
+// descriptors. Both sides ignore members they don't know and refuse kinds they don't know with an error
 // reply, so an engine may be older or newer than the keepers it finds.
 //
 //   engine                                keeper
-//   ------ serve  {..} + network  ----->         (to one that was started ahead, see assignment.h)
+//   ------ serve  {..} + network, layers ->      (to one that was started ahead, see assignment.h)
 //   ------ attach {..} + client fd ----->         (any time; before start, so that no output is missed)
 //   ------ start  {}               ----->
 //   <----- reply  {"pid": n}       ------         or {"error": ".."}
@@ -36,7 +36,7 @@ enum class MessageKind : std::uint32_t {
   set_restart = 5,    // {"condition", "maximumRetries"} -> reply {}
   exec = 6,           // Exec (+ client descriptor) -> reply {"pid"}
   ping = 7,           // {}                         -> reply {}; what was said before it has been heard then
-  serve = 8,          // Assignment (+ network)     -> nothing; the first message to a keeper that waits
+  serve = 8,          // Assignment + its descriptors -> nothing; the first message to a keeper that waits
   reply = 100,        // the answer to the request of the same number
   state = 101,        // State
   exec_exited = 102,  // {"id", "exitCode"}
@@ -49,7 +49,8 @@ struct Message {
   std::vector<Fd> descriptors;
 };
 
-inline constexpr std::size_t kMaximumBody = 8u << 20;  // an exec's environment may be large
+inline constexpr std::size_t kMaximumDescriptors = 240;  // of a message; the kernel takes 253
+inline constexpr std::size_t kMaximumBody = 8u << 20;    // an exec's environment may be large
 
 // Whole messages, blocking. `flags` go to sendmsg: MSG_DONTWAIT makes a full socket an error instead of a
 // wait. A message is never sent in part: after an error the connection is of no more use.

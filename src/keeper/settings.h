@@ -30,7 +30,8 @@ struct LogSettings {
 };
 
 struct OverlaySettings {
-  std::vector<std::string> lower;  // directories, top first
+  // Directories, top first; "layer:N" is the N-th mount of the assignment, counted from 0.
+  std::vector<std::string> lower;
   std::string upper;
   std::string work;
   bool is_volatile =

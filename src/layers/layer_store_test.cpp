@@ -358,6 +358,29 @@ TEST_P(LayerStoreTest, LayersOfBothKindsLieSideBySide) {
   EXPECT_EQ(read_file_at(merged.get(), "d/low").value(), "1") << "what is mounted goes on";
 }
 
+// A hundred layers under one overlay, of which the machine's table of mounts never knows.
+TEST_P(LayerStoreTest, ManyLayersFitAndShowNowhere) {
+  LayerStore store = open();
+  const std::string table = read_file("/proc/self/mountinfo").value();
+  OverlaySpec spec;
+  for (int i = 0; i < 100; ++i)
+    spec.lower.insert(spec.lower.begin(), add(store, TarBuilder()
+                                                         .file(fmt::format("d/f{}", i), std::to_string(i))
+                                                         .file("top", std::to_string(i))
+                                                         .take())
+                                              .value()
+                                              .diff_id);
+  spec.upper = prepare_upper(temporary_.path(), store.open_tree(spec.lower.front()).value().get()).value();
+  Fd merged = mount_detached(store, spec).value();
+  EXPECT_EQ(read_file_at(merged.get(), "top").value(), "99");
+  EXPECT_EQ(read_file_at(merged.get(), "d/f0").value(), "0");
+  EXPECT_EQ(read_file("/proc/self/mountinfo").value(), table);
+  struct stat one, other;
+  ASSERT_EQ(fstat(store.open_tree(spec.lower.front()).value().get(), &one), 0);
+  ASSERT_EQ(fstat(store.open_tree(spec.lower.front()).value().get(), &other), 0);
+  EXPECT_EQ(one.st_dev, other.st_dev) << "users of a layer share its pages";
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, LayerStoreTest, testing::Values(Driver::overlay, Driver::erofs),
                          [](const auto& tested) { return std::string(to_text(tested.param)); });
 

@@ -20,8 +20,7 @@ Result<void> run(char** arguments, char** environment) {
   if (!assignment) return {};
   keeper::show_in_process_list(arguments[1], assignment->run_directory);
   TRY(keeper::open_error_log(assignment->run_directory));
-  auto keeper = TRY(keeper::Keeper::open(assignment->run_directory, std::move(control),
-                                         std::move(assignment->network), std::move(filters)));
+  auto keeper = TRY(keeper::Keeper::open(*std::move(assignment), std::move(control), std::move(filters)));
   return keeper->run();
 }
 

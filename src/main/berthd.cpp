@@ -79,6 +79,7 @@ Result<engine::DaemonOptions> configure(const CommandLine& line) {
     for (const std::string& warning : warnings) log_warning("berthd", "{}", warning);
   }
   engine::take_proxies_of_environment(options.settings.registries.proxies);
+  TRY(engine::apply_environment(options, [](const char* name) -> const char* { return getenv(name); }));
   if (options.hosts.empty()) options.hosts = {"unix://" + options.settings.exec_root + "/berth.sock"};
   return options;
 }

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hostile tar as an EROFS index: whatever the tar says, the image is well-formed, written twice it is the
+// same, and nothing in it points outside of itself, the tar or the file of extra contents.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "layers/erofs_image.h"
+#include "layers/tree.h"
+
+namespace {
+
+using namespace berth;
+using namespace berth::layers;
+
+void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+class Places final : public ExtraContents {
+ public:
+  Result<std::uint64_t> reserve(std::uint64_t size) override {
+    if (size > (std::uint64_t{1} << 40) - end) return fail(ErrorKind::exhausted, "too much");
+    const std::uint64_t place = end;
+    end += (size + kErofsBlock - 1) / kErofsBlock * kErofsBlock;
+    return place;
+  }
+  Result<void> write(std::uint64_t offset, std::string_view data) override {
+    require(offset <= end && data.size() <= end - offset);
+    return {};
+  }
+  std::uint64_t end = 0;
+};
+
+// Reads an image as the kernel does, and believes nothing.
+class Reader {
+ public:
+  Reader(std::string_view image, std::uint64_t tar, std::uint64_t extra)
+      : image_(image), device_sizes_{tar, extra} {}
+
+  void check() {
+    require(number(1024, 4) == 0xe0f5e1e2 && number(1024 + 12, 1) == 9);
+    require(number(1024 + 36, 4) * kErofsBlock == image_.size());
+    check_directory(number(1024 + 14, 2), 0, number(1024 + 14, 2));
+    require(cut_ || seen_.size() == number(1024 + 16, 8));
+  }
+
+ private:
+  std::uint64_t number(std::uint64_t at, std::size_t size) const {
+    require(at <= image_.size() && size <= image_.size() - at);
+    std::uint64_t value = 0;
+    for (std::size_t i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(image_[at + i]);
+    return value;
+  }
+
+  struct Inode {
+    std::uint64_t mode, size, layout, data, end;
+  };
+  Inode inode(std::uint64_t nid) {
+    seen_.insert(nid);
+    const std::uint64_t at = nid * 32;
+    const std::uint64_t format = number(at, 2);
+    require((format & 1) == 1 && format < 16);
+    const std::uint64_t words = number(at + 2, 2);
+    const std::uint64_t xattrs = words == 0 ? 0 : 12 + 4 * (words - 1);
+    require(words != 1);
+    if (xattrs > 0) check_xattrs(at + 64, xattrs);
+    return {number(at + 4, 2), number(at + 8, 8), format >> 1, number(at + 16, 4), at + 64 + xattrs};
+  }
+
+  void check_xattrs(std::uint64_t at, std::uint64_t size) const {
+    const std::uint64_t end = at + size;
+    for (at += 12; at < end;) {
+      require(number(at + 1, 1) == 1 || number(at + 1, 1) == 4 || number(at + 1, 1) == 6);
+      at = (at + 4 + number(at, 1) + number(at + 2, 2) + 3) / 4 * 4;
+    }
+    require(at == end && end <= image_.size());
+  }
+
+  std::uint64_t data_at(const Inode& node) const {
+    if (node.layout == 0) return node.data * kErofsBlock;
+    require(node.layout == 2 && node.end / kErofsBlock == (node.end + node.size - 1) / kErofsBlock);
+    return node.end;
+  }
+
+  void check_directory(std::uint64_t nid, std::uint64_t depth, std::uint64_t parent) {
+    if (depth > 500) {  // of what this reader can do, not of the format
+      cut_ = true;
+      return;
+    }
+    const Inode node = inode(nid);
+    require(S_ISDIR(node.mode) && node.size > 0);
+    const std::uint64_t data = data_at(node);
+    require(data <= image_.size() && node.size <= image_.size() - data);
+    std::string before;
+    bool dot = false, dots = false;
+    for (std::uint64_t block = 0; block < node.size; block += kErofsBlock) {
+      const std::uint64_t length = std::min(kErofsBlock, node.size - block);
+      const std::uint64_t count = number(data + block + 8, 2) / 12;
+      require(count > 0 && count * 12 < length);
+      for (std::uint64_t i = 0; i < count; ++i) {
+        const std::uint64_t entry = data + block + i * 12;
+        const std::uint64_t begin = number(entry + 8, 2);
+        std::uint64_t end = i + 1 < count ? number(entry + 12 + 8, 2) : length;
+        require(begin < end && end <= length);
+        std::string name(image_.substr(data + block + begin, end - begin));
+        if (i + 1 == count) name = name.substr(0, name.find('\0'));
+        require(!name.empty() && name.size() <= 255 && name.find('/') == std::string::npos && before < name);
+        before = name;
+        const std::uint64_t to = number(entry, 8);
+        if (name == ".") {
+          dot = to == nid;
+        } else if (name == "..") {
+          dots = to == parent;
+        } else {
+          check_entry(to, depth, nid, number(entry + 10, 1));
+        }
+      }
+    }
+    require(dot && dots);
+  }
+
+  void check_entry(std::uint64_t nid, std::uint64_t depth, std::uint64_t parent, std::uint64_t type) {
+    if (type == 2) {
+      require(!seen_.contains(nid));
+      return check_directory(nid, depth + 1, parent);
+    }
+    const Inode node = inode(nid);
+    if (S_ISLNK(node.mode)) {
+      require(type == 7);
+      const std::uint64_t data = data_at(node);
+      require(node.size > 0 && node.size < 4096 && data <= image_.size() &&
+              node.size <= image_.size() - data);
+    } else if (S_ISREG(node.mode)) {
+      require(type == 1 && (node.size == 0 || node.layout == 4));
+      if (node.size > 0) check_chunks(node);
+    }
+  }
+
+  void check_chunks(const Inode& node) const {
+    const std::uint64_t bits = node.data & 0x1f;
+    require((node.data & 0xffff) == (bits | 0x20));
+    const std::uint64_t chunk = kErofsBlock << bits;
+    std::uint64_t at = (node.end + 7) / 8 * 8;
+    for (std::uint64_t begin = 0; begin < node.size; begin += chunk, at += 8) {
+      const std::uint64_t device = number(at + 2, 2);
+      require(device == 1 || device == 2);
+      const std::uint64_t place = number(at + 4, 4) * kErofsBlock;
+      require(place + std::min(chunk, node.size - begin) <= device_sizes_[device - 1]);
+    }
+  }
+
+  std::string_view image_;
+  std::uint64_t device_sizes_[2];
+  std::set<std::uint64_t> seen_;
+  bool cut_ = false;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string_view tar(reinterpret_cast<const char*>(data), size);
+  archive::StringSource source(tar);
+  LayerTree tree;
+  Places extra;
+  Result<TreeReport> read = read_tree(source, tree, extra, {});
+  if (!read) return 0;
+  archive::StringSink once, again;
+  const ErofsDevices devices{size, extra.end, {}};
+  if (!write_erofs_image(tree, devices, once)) return 0;
+  require(write_erofs_image(tree, devices, again).has_value() && once.text() == again.text());
+  Reader(once.text(), size, extra.end).check();
+  return 0;
+}
