@@ -83,15 +83,11 @@ Result<void> Engine::open_storage() {
   steps.insert(steps.end(), image_steps.begin(), image_steps.end());
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
-<<<<<<< HEAD
-  layers_.emplace(TRY(layers::LayerStore::open(settings_.data_root + "/layers")));
-  blobs_ = TRY(content::BlobStore::open(settings_.data_root + "/blobs"));
-=======
   TRY(make_private_directory(settings_.layers_directory(), 0700));
   storage_ = TRY(choose_storage(settings_.storage_driver, settings_.layers_directory()));
   log_info("engine", "storage driver {}: {}", driver_name(storage_.driver), storage_.reason);
   layers_.emplace(TRY(layers::LayerStore::open(settings_.layers_directory(), storage_.driver)));
->>>>>>> dea5667 (engine, keeper: the storage driver is chosen and told; keepers are given the layers' mounts)
+  blobs_ = TRY(content::BlobStore::open(settings_.data_root + "/blobs"));
   image::StoreOptions options;
   options.database = database_.get();
   options.blobs = blobs_.get();
