@@ -8,7 +8,6 @@
 namespace berth::registryd {
 namespace {
 
-constexpr std::int64_t kCompactFrom = 1 << 20;  // bytes of journal
 constexpr std::string_view kLostAndFound = "lost-and-found";
 constexpr std::int64_t kBytesPerRow = 160;  // of a line, about
 
@@ -350,8 +349,8 @@ Result<void> Catalog::rewrite_journal(db::Transaction& transaction) {
   return follow(transaction, {journal_->generation(), journal_->end()});
 }
 
-Result<void> Catalog::compact() {
-  if (journal_->end() < kCompactFrom) return {};
+Result<void> Catalog::compact(std::int64_t from) {
+  if (journal_->end() < from) return {};
   const CatalogTotals totals = TRY(this->totals());
   if (journal_->end() < 3 * kBytesPerRow * (totals.blobs + totals.manifests + totals.tags)) return {};
   db::Transaction transaction = TRY(database_->begin(Durability::durable));

@@ -97,8 +97,8 @@ class Catalog {
   // lately told are there.
   Result<std::vector<Collectable>> collect(bool remove, bool untagged, std::chrono::seconds grace,
                                            const std::function<bool(const Digest&)>& vouched);
-  // Rewrites a journal that is mostly history. Cheap when there is nothing to do.
-  Result<void> compact();
+  // Rewrites a journal of at least so many bytes that is mostly history. Cheap when there is nothing to do.
+  Result<void> compact(std::int64_t from = 1 << 20);
 
   // Called with the repository's name after each committed write to it, before the writer returns.
   void on_change(std::function<void(std::string_view)> observer) { observer_ = std::move(observer); }

@@ -113,6 +113,12 @@ Result<void> insert_manifest(db::Transaction& transaction, std::int64_t id, cons
       " settled = max(settled, excluded.settled), artifact_type = excluded.artifact_type",
       id, *change.digest, change.media_type, change.size, change.time.nanoseconds, change.settled,
       facts.artifact_type, facts.subject, facts.annotations));
+  // A referrer lives and dies with its subject, and is no part of a push that goes on.
+  if (facts.subject)
+    TRY(
+        transaction.run("UPDATE manifests SET settled = 1 WHERE repository = ?1 AND digest = ?2 AND EXISTS("
+                        "SELECT 1 FROM manifests WHERE repository = ?1 AND digest = ?3)",
+                        id, *change.digest, *facts.subject));
   for (const Child& child : facts.children) {
     TRY(
         transaction.run("INSERT INTO edges(repository, manifest, child, is_manifest) VALUES(?, ?, ?, ?)"

@@ -139,7 +139,8 @@ Result<void> Registry::start() {
   Service& service = state.service;
   http::Listener listener = TRY(listen_as_told(service.settings));
   state.port = http::port_of(listener);
-  log_info("registry", "listening on {}, storing in {}", listener.name, service.settings.root_directory);
+  log_info("registry", "listening on {} (on port {}), storing in {}", listener.name, state.port,
+           service.settings.root_directory);
 
   http::Listener control = TRY(http::listen_unix(control_path(service.settings), 0600));
   std::vector<http::Listener> controls;
