@@ -23,7 +23,7 @@ class FakeRegistry {
   using Answer = std::function<void(http::Exchange&)>;
   explicit FakeRegistry(Answer answer) : answer_(std::move(answer)) {
     http::Listener listener = std::move(*http::listen_tcp("127.0.0.1", 0, nullptr));
-    host = listener.name.substr(listener.name.find("127"));
+    host = fmt::format("127.0.0.1:{}", http::port_of(listener));
     std::vector<http::Listener> listeners;
     listeners.push_back(std::move(listener));
     Result<void> started = server_.start(std::move(listeners), [this](http::Exchange& exchange) {
