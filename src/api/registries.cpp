@@ -44,6 +44,17 @@ class ProgressStream {
   Call& call_;
 };
 
+// A registry that wants credentials is not the engine that wants them: at a 401 Docker's client would ask its
+// user for a password.
+Error without_login_prompt(Error error, const oci::Reference& name) {
+  if (error.kind != ErrorKind::unauthenticated && error.kind != ErrorKind::denied) return error;
+  error.kind = ErrorKind::not_found;
+  error.message =
+      fmt::format("pull access denied for {}, repository does not exist or may require 'docker login': {}",
+                  name.familiar_repository(), error.message);
+  return error;
+}
+
 Result<image::TransferAccess> access_of(Call& call) {
   image::TransferAccess access{.settings = call.engine.settings().registries};
   const std::string_view header = call.request().headers.get("X-Registry-Auth").value_or("");
@@ -128,7 +139,9 @@ json::object platform_document(const oci::Platform& platform) {
 Result<registry::Description> describe(Call& call) {
   oci::Reference name = TRY(oci::Reference::parse_with_default_tag(call.path.at("name")));
   const image::TransferAccess access = TRY(access_of(call));
-  return registry::describe(name, access.settings, access.credentials);
+  Result<registry::Description> found = registry::describe(name, access.settings, access.credentials);
+  if (!found) return std::unexpected(without_login_prompt(std::move(found).error(), name));
+  return found;
 }
 
 Result<void> distribution(Call& call) {
@@ -166,8 +179,10 @@ Result<void> pull(Call& call) {
   if (!call.parameter("platform").empty()) platform = TRY(oci::parse_platform(call.parameter("platform")));
   const image::TransferAccess access = TRY(access_of(call));
   ProgressStream stream(call);
-  return stream.finish(name.name_only() ? pull_everything(call, stream, name, platform, access)
-                                        : pull_one(call, stream, name, platform, access));
+  Result<void> pulled = name.name_only() ? pull_everything(call, stream, name, platform, access)
+                                         : pull_one(call, stream, name, platform, access);
+  if (!pulled) pulled = std::unexpected(without_login_prompt(std::move(pulled).error(), name));
+  return stream.finish(pulled);
 }
 
 void add_registry_routes(Router& router) {
