@@ -140,6 +140,9 @@ class Puller {
                   "no matching manifest for {} in the manifest list entries of {}: it has {}",
                   oci::format_platform(wanted_), request_.name.familiar(), list_platforms(candidates));
     registry::FetchedDocument inner = TRY(session_->manifest(chosen->digest.text()));
+    if (static_cast<std::int64_t>(inner.bytes.size()) != chosen->size)
+      return fail(ErrorKind::corrupt, "the index of {} says that manifest {} has {} bytes, but it has {}",
+                  request_.name.familiar(), chosen->digest.text(), chosen->size, inner.bytes.size());
     return choose_manifest(resolved, std::move(inner), depth + 1);
   }
 
