@@ -378,8 +378,10 @@ class Handler(BaseHTTPRequestHandler):
 # --- lies: called with the kind ("manifests", "blobs", "tags") and what stands behind it; True: it has answered ----
 
 
-def large(rest):
-    return rest == digest_of(LARGE)
+def large(handler, rest):
+    """The bytes of the image's last layer, if that is asked for."""
+    data = handler.image.layers[-1][0]
+    return data if rest == digest_of(data) else None
 
 
 def reading(handler):
@@ -388,15 +390,16 @@ def reading(handler):
 
 def truncate(times):
     def lie(handler, kind, rest):
-        if kind != "blobs" or not large(rest) or handler.command != "GET":
+        data = large(handler, rest) if kind == "blobs" else None
+        if data is None or handler.command != "GET":
             return False
         if handler.server.state.count((handler.name, "cut")) > times:
             return False
         wanted = handler.range_start()
         start = wanted[0] if wanted else 0
         # Each time half of what is left, as if a proxy had a limit of time.
-        data = LARGE[start:]
-        headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(LARGE) - 1, len(LARGE)))] if wanted else []
+        headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))] if wanted else []
+        data = data[start:]
         handler.answer(206 if wanted else 200, data[:len(data) // 2], headers, len(data), "application/octet-stream")
         handler.cut()
         return True
@@ -410,7 +413,7 @@ def after_a_cut(answer):
     def lie(handler, kind, rest):
         if first(handler, kind, rest):
             return True
-        if kind != "blobs" or not large(rest) or handler.range_start() is None:
+        if kind != "blobs" or not large(handler, rest) or handler.range_start() is None:
             return False
         return answer(handler)
     return lie
@@ -451,10 +454,12 @@ def flipped(which):
             handler.answer(200, data.replace(b'"schemaVersion": 2', b'"schemaVersion" :2'),
                            [("Docker-Content-Digest", digest), ("Content-Type", media)])
             return True
-        if kind != "blobs" or not (large(rest) if which == "layer" else rest == digest_of(handler.image.config)):
+        config = rest == digest_of(handler.image.config)
+        if kind != "blobs" or not (config if which == "config" else large(handler, rest)):
             return False
         data = bytearray(handler.image.blobs[rest])
-        data[len(data) // 2] ^= 1
+        # Behind 4 bytes is gzip's time: what is inflated is right, and the blob is not.
+        data[4 if which == "gzip-time" else len(data) // 2] ^= 1
         handler.answer(200, bytes(data), media="application/octet-stream")
         return True
     return lie
@@ -462,7 +467,7 @@ def flipped(which):
 
 def content_length(delta):
     def lie(handler, kind, rest):
-        if kind != "blobs" or not large(rest):
+        if kind != "blobs" or not large(handler, rest):
             return False
         handler.answer(200, LARGE, length=len(LARGE) + delta, media="application/octet-stream")
         handler.cut()
@@ -473,7 +478,7 @@ def content_length(delta):
 def on(kind_wanted, answer):
     """`answer` for reading manifests, the large layer ("blobs") or the list of tags."""
     def lie(handler, kind, rest):
-        if kind != kind_wanted or not reading(handler) or (kind == "blobs" and not large(rest)):
+        if kind != kind_wanted or not reading(handler) or (kind == "blobs" and not large(handler, rest)):
             return False
         answer(handler)
         return True
@@ -496,7 +501,8 @@ def hang(handler):
 
 
 def stall_in_body(handler):
-    handler.answer(200, LARGE[:1000], length=len(LARGE), media="application/octet-stream")
+    data = handler.image.layers[-1][0]
+    handler.answer(200, data[:1000], length=len(data), media="application/octet-stream")
     raise Hang
 
 
@@ -504,14 +510,15 @@ def drip_and_stall(handler):
     """Ten bytes, from wherever it is asked, and then silence: each attempt looks as if it brought something."""
     wanted = handler.range_start()
     start = wanted[0] if wanted else 0
-    headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(LARGE) - 1, len(LARGE)))] if wanted else []
-    handler.answer(206 if wanted else 200, LARGE[start:start + 10], headers, len(LARGE) - start,
+    data = handler.image.layers[-1][0]
+    headers = [("Content-Range", "bytes %d-%d/%d" % (start, len(data) - 1, len(data)))] if wanted else []
+    handler.answer(206 if wanted else 200, data[start:start + 10], headers, len(data) - start,
                    "application/octet-stream")
     raise Hang
 
 
 def slow(handler):
-    handler.drip(LARGE, "application/octet-stream")
+    handler.drip(handler.image.layers[-1][0], "application/octet-stream")
 
 
 def slow_manifest(handler):
@@ -541,7 +548,7 @@ def elsewhere(handler, kind, rest):
         return False
     if needs_token(handler, "/_token"):
         return True
-    if kind != "blobs" or not large(rest):
+    if kind != "blobs" or not large(handler, rest):
         return False
     handler.answer(307, b"", [("Location", "http://127.0.0.1:%d%s" % (handler.server.other_port, handler.path))])
     return True
@@ -648,8 +655,9 @@ LIES = {
     "ok-b": (own_layers(2), unhurried),
     "ok-c": (own_layers(3), unhurried),
     "truncate": (None, truncate(3)),
-    "truncate-always": (None, truncate(1 << 30)),
+    "truncate-always": (own_layers(100), truncate(1 << 30)),
     "wrong-layer": (None, flipped("layer")),
+    "wrong-gzip-time": (None, flipped("gzip-time")),
     "wrong-config": (None, flipped("config")),
     "wrong-manifest": (None, flipped("manifest")),
     "length-larger": (None, content_length(1000)),
@@ -671,11 +679,11 @@ LIES = {
     "redirect-elsewhere": (None, elsewhere),
     "redirect-file": (None, on("blobs", redirect_to("file:///etc/passwd"))),
     "redirect-gopher": (None, on("blobs", redirect_to("gopher://127.0.0.1:22/x"))),
-    "slow": (None, on("blobs", slow)),
+    "slow": (own_layers(101), on("blobs", slow)),
     "slow-manifest": (None, on("manifests", slow_manifest)),
-    "stall": (None, on("blobs", hang)),
-    "stall-body": (None, on("blobs", stall_in_body)),
-    "stall-drip": (None, on("blobs", drip_and_stall)),
+    "stall": (own_layers(102), on("blobs", hang)),
+    "stall-body": (own_layers(103), on("blobs", stall_in_body)),
+    "stall-drip": (own_layers(104), on("blobs", drip_and_stall)),
     "stall-manifest": (None, on("manifests", hang)),
     "both": (edited(lambda document: document.update(manifests=BOTH)), None),
     "digest-path": (second_layer(digest="sha256:../../../../../../tmp/x"), None),
