@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <set>
 #include <string>
 #include <string_view>
 
+#include "archive/tar.h"
 #include "layers/erofs_image.h"
 #include "layers/tree.h"
 
@@ -161,19 +163,77 @@ class Reader {
   bool cut_ = false;
 };
 
+// Reads the input as a list of entries, for a tar whose checksums are right: mutated bytes of one never are.
+class Entries {
+ public:
+  explicit Entries(std::string_view input) : input_(input) {}
+
+  std::string tar() {
+    archive::StringSink sink;
+    archive::TarWriter writer(sink);
+    while (!input_.empty()) {
+      archive::TarEntry entry;
+      entry.type = static_cast<archive::TarType>(byte() % 7);
+      entry.name = path();
+      if (entry.name.empty()) entry.name = "a";
+      entry.link_target = path();
+      if (entry.link_target.empty()) entry.link_target = "b";
+      entry.mode = byte() * 16u & 07777;
+      entry.uid = byte();
+      entry.mtime.nanoseconds = static_cast<std::int64_t>(byte()) * 1'000'000'007 - 50'000'000'000;
+      entry.device_major = byte() % 4;
+      entry.device_minor = byte() % 4;
+      if (byte() % 4 == 0) entry.xattrs = {{"user." + path(), std::string(byte() * 8u, 'v')}};
+      const std::string contents(entry.type == archive::TarType::regular ? byte() * 7u : 0, 'c');
+      entry.size = contents.size();
+      if (!writer.add(entry) || !writer.write(contents)) break;
+    }
+    (void)writer.finish();
+    return sink.take();
+  }
+
+ private:
+  unsigned byte() {
+    if (input_.empty()) return 0;
+    const unsigned char first = static_cast<unsigned char>(input_.front());
+    input_.remove_prefix(1);
+    return first;
+  }
+
+  std::string path() {
+    static constexpr std::string_view kParts[] = {"a", "b", "c",     "..", ".", ".wh.a", ".wh..wh..opq",
+                                                  "/", "d", ".wh.b", ""};
+    std::string text;
+    for (unsigned parts = byte() % 5; parts > 0; --parts) {
+      const unsigned kind = byte() % 13;
+      if (!text.empty()) text += '/';
+      if (kind < std::size(kParts))
+        text += kParts[kind];
+      else
+        text += std::string(1 + byte(), kind == 11 ? 'n' : 'o');
+    }
+    return text;
+  }
+
+  std::string_view input_;
+};
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  std::string_view tar(reinterpret_cast<const char*>(data), size);
+  std::string_view input(reinterpret_cast<const char*>(data), size);
+  std::string made;
+  if (input.starts_with('\1')) made = Entries(input.substr(1)).tar();
+  const std::string_view tar = input.starts_with('\1') ? std::string_view(made) : input;
   archive::StringSource source(tar);
   LayerTree tree;
   Places extra;
   Result<TreeReport> read = read_tree(source, tree, extra, {});
   if (!read) return 0;
   archive::StringSink once, again;
-  const ErofsDevices devices{size, extra.end, {}};
+  const ErofsDevices devices{tar.size(), extra.end, {}};
   if (!write_erofs_image(tree, devices, once)) return 0;
   require(write_erofs_image(tree, devices, again).has_value() && once.text() == again.text());
-  Reader(once.text(), size, extra.end).check();
+  Reader(once.text(), tar.size(), extra.end).check();
   return 0;
 }
