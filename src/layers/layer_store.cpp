@@ -161,12 +161,12 @@ struct LayerStore::State {
 
   // First out of sight in one step, then piece by piece.
   Result<void> discard(const Digest& diff_id) {
-    forget_mount(diff_id);
     const std::string name = random_identifier();
     if (renameat(directory.get(), diff_id.hex().c_str(), staging.get(), name.c_str()) != 0) {
       if (errno == ENOENT) return {};
       return fail_errno(errno, "remove layer {}", diff_id.text());
     }
+    forget_mount(diff_id);
     TRY(sync_directory(directory.get()));
     return sys::remove_deep_tree(staging.get(), name);
   }

@@ -322,6 +322,7 @@ void LayerTree::set_attributes(TreeNode& node, const TarEntry& entry) const {
 }
 
 Result<void> LayerTree::set_xattrs(TreeNode& node, const TarEntry& entry) {
+  if (entry.xattrs.empty()) return {};
   for (const auto& [name, value] : entry.xattrs) {
     if (!archive::travels(name)) continue;
     int refused = 0;
@@ -330,14 +331,17 @@ Result<void> LayerTree::set_xattrs(TreeNode& node, const TarEntry& entry) {
     if (name == "security.capability" && !is_capability(value)) refused = EINVAL;
     if (refused) return fail_errno(refused, "set the extended attribute {}", name.substr(0, 255));
     TRY(charge(sizeof(XattrList::value_type) + name.size() + value.size()));
-    auto place =
-        std::lower_bound(node.xattrs.begin(), node.xattrs.end(), name,
-                         [](const auto& known, const std::string& key) { return known.first < key; });
-    if (place != node.xattrs.end() && place->first == name)
-      place->second = value;
-    else
-      node.xattrs.emplace(place, name, value);
+    node.xattrs.emplace_back(name, value);
   }
+  // A directory may be described more than once: what came last counts.
+  std::ranges::stable_sort(node.xattrs, {}, &XattrList::value_type::first);
+  XattrList last;
+  for (auto& xattr : node.xattrs)
+    if (!last.empty() && last.back().first == xattr.first)
+      last.back().second = std::move(xattr.second);
+    else
+      last.push_back(std::move(xattr));
+  node.xattrs = std::move(last);
   std::size_t total = 0;
   for (const auto& [name, value] : node.xattrs) total += 8 + name.size() + value.size();
   if (total > kXattrsLimit) return fail_errno(ENOSPC, "set extended attributes of {} bytes", total);
