@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <unordered_set>
 
 #include "archive/tar.h"
 #include "archive/tar_format.h"
@@ -109,14 +110,23 @@ Result<void> apply_header(std::string_view block, TarEntry& entry) {
   return {};
 }
 
+// Of those with one name the last counts. A header has room for 40,000: not each is compared with each.
+void keep_last(std::vector<std::pair<std::string, std::string>>& xattrs) {
+  std::unordered_set<std::string_view> seen;
+  std::vector<bool> superseded(xattrs.size());
+  for (std::size_t i = xattrs.size(); i-- > 0;) superseded[i] = !seen.insert(xattrs[i].first).second;
+  std::vector<std::pair<std::string, std::string>> kept;
+  for (std::size_t i = 0; i < xattrs.size(); ++i)
+    if (!superseded[i]) kept.push_back(xattrs[i]);
+  xattrs = std::move(kept);
+}
+
 Result<void> apply_records(const PaxRecords& records, TarEntry& entry, std::optional<std::uint64_t>& stored,
                            std::optional<std::uint32_t>& uid, std::optional<std::uint32_t>& gid) {
   constexpr std::string_view kXattr = "SCHILY.xattr.";
   for (const auto& [key, value] : records) {
     if (key.starts_with(kXattr) && key.size() > kXattr.size()) {
-      std::string name = key.substr(kXattr.size());
-      std::erase_if(entry.xattrs, [&](const auto& known) { return known.first == name; });
-      entry.xattrs.emplace_back(std::move(name), value);
+      entry.xattrs.emplace_back(key.substr(kXattr.size()), value);
       continue;
     }
     if (value.empty()) continue;  // means: as in the header
@@ -142,6 +152,7 @@ Result<void> apply_records(const PaxRecords& records, TarEntry& entry, std::opti
       entry.mtime = *time;
     }
   }
+  if (entry.xattrs.size() > 1) keep_last(entry.xattrs);
   return {};
 }
 
