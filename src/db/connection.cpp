@@ -31,8 +31,12 @@ ErrorKind kind_of(int code) {
 }
 
 // Memory stays near 1 MiB: the engine is resident and its records are small. No mmap: a damaged disk must be
-// an error, not SIGBUS. trusted_schema and cell_size_check: the file may have been tampered with.
+// an error, not SIGBUS. That goes for the log's index too, which others would share through a mapped file: a
+// disk that is full when its pages are touched kills the process. With exclusive locking, which has to be
+// asked for before the log is first read, the index is in memory. trusted_schema and cell_size_check: the
+// file may have been tampered with.
 constexpr const char* kSettings =
+    "PRAGMA locking_mode=EXCLUSIVE;"
     "PRAGMA cache_size=-1024;"
     "PRAGMA mmap_size=0;"
     "PRAGMA temp_store=MEMORY;"
