@@ -504,7 +504,7 @@ def worker(name):
                 "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
                 "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": len(layer)}]}).encode()
             assert ask("PUT", f"/v2/{repository}/manifests/t{i}", manifest, {"Content-Type": kind}).status == 201
-            with lock: log_file.write(f"tag {repository} t{i} {digest(manifest)}\n")
+            with lock: log_file.write(f"tag {repository} t{i} {digest(manifest)}\n"); log_file.flush()
     except (OSError, http.client.HTTPException): pass
 lock, log_file = threading.Lock(), open(log, "a")
 threads = [threading.Thread(target=worker, args=(name,)) for name in range(4)]
@@ -622,13 +622,14 @@ garbage_while_serving() { # pushes and collections at once: nothing that was ack
   : >"$work/collected"
   push_until_killed "$(at gc)" 99 "$work/collected" &
   local pusher=$! i
-  for i in {1..12}; do collect -q >/dev/null; done
+  eventually 20 grep -q ^tag "$work/collected"
+  for i in {1..12}; do collect -q >/dev/null; sleep 0.1; done
   registry_end gc KILL
   wait $pusher
   contains "$(collect -m)" removed # with no registry running
   registry_start gc
   grep ^tag "$work/collected" >"$work/tagged"
-  [ "$(wc -l <"$work/tagged")" -gt 10 ]
+  [ "$(wc -l <"$work/tagged")" -gt 10 ] || { echo "too little was pushed"; return 1; }
   all_there "$(at gc)" "$work/tagged"
 }
 one_owner() {

@@ -232,9 +232,11 @@ Result<bool> is_there_already(db::Transaction& transaction, std::string_view rep
 }  // namespace
 
 ApiResult<void> Catalog::put_manifest(std::string_view repository, const Digest& digest, std::int64_t size,
-                                      const ManifestFacts& facts, std::string_view tag) {
+                                      const ManifestFacts& facts, std::string_view tag, Children children) {
   db::Transaction transaction = API_TRY(database_->begin(Durability::visible));
-  if (const Child* missing = API_TRY(missing_child(transaction, repository, facts)))
+  const Child* missing =
+      children == Children::may_come_later ? nullptr : API_TRY(missing_child(transaction, repository, facts));
+  if (missing)
     return refuse(Code::manifest_blob_unknown,
                   fmt::format("the manifest refers to the {} {}, which is not in {}; push that first",
                               missing->is_manifest ? "manifest" : "blob", missing->digest.text(), repository),

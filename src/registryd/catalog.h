@@ -80,8 +80,10 @@ class Catalog {
   Result<bool> unlink(std::string_view repository, const Digest& digest);  // false: it was not linked
   // Stores a manifest, and points `tag` (when not empty) to it. What it refers to must be in the repository:
   // checked in the same transaction, so that a garbage collection cannot come between.
+  enum class Children { must_be_there, may_come_later };  // later: in a cache of another registry
   ApiResult<void> put_manifest(std::string_view repository, const Digest& digest, std::int64_t size,
-                               const ManifestFacts& facts, std::string_view tag);
+                               const ManifestFacts& facts, std::string_view tag,
+                               Children children = Children::must_be_there);
   Result<bool> delete_manifest(std::string_view repository, const Digest& digest);  // and the tags on it
   Result<bool> delete_tag(std::string_view repository, std::string_view name);
 

@@ -41,8 +41,11 @@ ApiResult<std::string> read_verified(Service& service, const Digest& digest) {
 ApiResult<void> store(Service& service, const std::string& repository, const std::string& bytes,
                       const Digest& digest, const ManifestFacts& facts, std::string_view tag) {
   Hold hold = API_TRY(service.storage->put(bytes));
+  // Blobs and an index's manifests come to a cache when they are asked for.
+  const auto children =
+      service.upstream ? Catalog::Children::may_come_later : Catalog::Children::must_be_there;
   return service.catalog->put_manifest(repository, digest, static_cast<std::int64_t>(bytes.size()), facts,
-                                       tag);
+                                       tag, children);
 }
 
 // Asks the upstream of a pull-through cache, which knows best what a tag means now. When it cannot be reached
@@ -60,9 +63,7 @@ ApiResult<void> refresh(Service& service, const std::string& repository, std::st
   if (digest && got != *digest)
     return std::unexpected(internal_error(
         {ErrorKind::corrupt, 0, fmt::format("the upstream sent {} for {}", got.text(), digest->text())}));
-  ManifestFacts facts = API_TRY(read_manifest_facts(fetched->bytes, fetched->media_type));
-  // Blobs and an index's manifests come when they are asked for.
-  facts.children.clear();
+  const ManifestFacts facts = API_TRY(read_manifest_facts(fetched->bytes, fetched->media_type));
   return store(service, repository, fetched->bytes, got, facts, digest ? "" : reference);
 }
 

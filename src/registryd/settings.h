@@ -46,7 +46,6 @@ struct TlsSettings {
 
 struct Settings {
   LogLevel log_level = LogLevel::info;
-  bool log_as_json = false;
   bool access_log = true;
 
   std::string root_directory;  // of storage.filesystem

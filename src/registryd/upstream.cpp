@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registryd/upstream.h"
 
+#include <poll.h>
+
 #include <mutex>
 #include <unordered_map>
 
@@ -20,6 +22,7 @@ constexpr std::size_t kTokens = 1000;
 constexpr auto kTokenTime =
     std::chrono::seconds(50);  // the least that the token specification promises is 60
 constexpr auto kHeadTimeout = std::chrono::seconds(30);
+constexpr int kSilenceMilliseconds = 60'000;
 constexpr std::size_t kReadSize = 128u << 10;
 constexpr std::string_view kAccept =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -36,7 +39,6 @@ Result<Url> parse_url(std::string_view text) {
     const std::size_t path = text.find('/', scheme.size());
     std::string origin(text.substr(0, path));
     if (origin.find('@') != std::string::npos || origin.size() == scheme.size()) break;
-    if (origin.find(':', scheme.size()) == std::string::npos) origin += scheme == "http://" ? ":80" : ":443";
     return Url{std::move(origin), path == std::string_view::npos ? "/" : std::string(text.substr(path))};
   }
   return fail(ErrorKind::invalid, "'{}' is not a URL of http or https", text.substr(0, 256));
@@ -64,6 +66,25 @@ struct Answer {
   http::Response response;
 };
 
+// The next part of the body, unless the upstream falls silent.
+Result<std::size_t> read(Answer& answer, std::span<char> buffer) {
+  pollfd polled{answer.response.descriptor(), POLLIN, 0};
+  if (polled.fd >= 0 && !answer.response.buffered() && poll(&polled, 1, kSilenceMilliseconds) == 0)
+    return fail(ErrorKind::timeout, "nothing came for {} s", kSilenceMilliseconds / 1000);
+  return answer.response.read(buffer);
+}
+
+Result<std::string> read_whole(Answer& answer, std::size_t limit) {
+  std::string text;
+  char buffer[16384];
+  for (;;) {
+    const std::size_t got = TRY(read(answer, buffer));
+    if (got == 0) return text;
+    if (text.size() + got > limit) return fail(ErrorKind::invalid, "an answer of more than {} bytes", limit);
+    text.append(buffer, got);
+  }
+}
+
 class HttpUpstream final : public Upstream {
  public:
   HttpUpstream(const ProxySettings& settings, Url base) : settings_(settings), base_(std::move(base)) {
@@ -74,8 +95,7 @@ class HttpUpstream final : public Upstream {
     Answer answer = TRY(get(repository, fmt::format("/v2/{}/manifests/{}", repository, reference), kAccept));
     std::string type(answer.response.headers.get_or("Content-Type", ""));
     type = type.substr(0, type.find(';'));
-    std::string bytes =
-        TRY_AS("read from " + settings_.remote_url, answer.response.read_whole(oci::kDocumentLimit));
+    std::string bytes = TRY_AS("read from " + settings_.remote_url, read_whole(answer, oci::kDocumentLimit));
     return UpstreamManifest{std::move(bytes), std::move(type)};
   }
 
@@ -83,7 +103,7 @@ class HttpUpstream final : public Upstream {
     Answer answer = TRY(get(repository, fmt::format("/v2/{}/blobs/{}", repository, digest.text()), "*/*"));
     Buffer buffer(kReadSize);
     for (;;) {
-      const std::size_t got = TRY_AS("read from " + settings_.remote_url, answer.response.read(buffer));
+      const std::size_t got = TRY_AS("read from " + settings_.remote_url, read(answer, buffer));
       if (got == 0) return {};
       TRY(sink({buffer.data(), got}));
     }
@@ -161,7 +181,7 @@ class HttpUpstream final : public Upstream {
     if (answer.response.status != 200)
       return fail(ErrorKind::unavailable, "{} answered {} when asked for a token", realm.origin,
                   answer.response.status);
-    const std::string text = TRY(answer.response.read_whole(kTokenAnswerLimit));
+    const std::string text = TRY(read_whole(answer, kTokenAnswerLimit));
     json::value document = TRY(parse_json(text, "the token service's answer"));
     ObjectReader in(document, "the token service's answer");
     std::string token, access_token;
