@@ -457,6 +457,7 @@ cached() { # a pull-through cache in front of the main registry
   registry_start proxy
   local P
   P=$(at proxy)
+  is 200 "$(status "http://$P/v2/t/bb/manifests/1")"
   is "$(curl -s "http://$R/v2/t/bb/manifests/1")" "$(curl -s "http://$P/v2/t/bb/manifests/1")"
   is layer "$(curl -s "http://$P/v2/t/bb/blobs/$(printf layer | digest_of)")"
   is 404 "$(status "http://$P/v2/t/bb/manifests/none")"
