@@ -163,25 +163,28 @@ std::int64_t ImageStore::Core::collect() {
   return freed;
 }
 
-void ImageStore::Core::collect_blobs() {
+void ImageStore::Core::collect_blobs(bool everything) {
   if (!options.blobs) return;
   std::lock_guard lock(mutex);
   if (adding > 0) return;  // the next sweep has them
   auto collect_them = [&]() -> Result<void> {
-    {
-      db::Transaction transaction = TRY(database().begin(Durability::visible));
-      TRY(delete_stale_transfers(transaction));
-      TRY(transaction.commit());
-    }
-    std::vector<content::BlobInfo> all = TRY(options.blobs->list());
-    std::set<Digest> needed;
+    std::set<Digest> recorded, needed;
     {
       db::Transaction transaction = TRY(database().read());
+      recorded = TRY(recorded_blobs(transaction));
       needed = TRY(needed_blobs(transaction));
     }
-    for (const content::BlobInfo& blob : all)
-      if (!needed.contains(blob.digest)) TRY(options.blobs->remove(blob.digest));
-    return {};
+    std::vector<content::BlobInfo> all = TRY(options.blobs->list());
+    const std::int64_t young = (now().nanoseconds - std::chrono::nanoseconds(kPartialLife).count());
+    for (const content::BlobInfo& blob : all) {
+      if (needed.contains(blob.digest)) continue;
+      if (everything || recorded.contains(blob.digest) || blob.committed_at.nanoseconds < young)
+        TRY(options.blobs->remove(blob.digest));
+    }
+    if (recorded.size() == needed.size()) return {};
+    db::Transaction transaction = TRY(database().begin(Durability::visible));
+    TRY(delete_stale_transfers(transaction));
+    return transaction.commit();
   };
   if (Result<void> collected = collect_them(); !collected)
     log_warning("image", "blobs that nothing needs stay for now: {}", collected.error().message);

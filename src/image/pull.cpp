@@ -60,8 +60,7 @@ class Puller {
     for (std::size_t layer : layers)
       if (!core_.layers().has(resolved.config.diff_ids[layer]))
         reporter_.say(layer_id(resolved.manifest->layers[layer].digest), "Pulling fs layer");
-    const bool complete = std::ranges::all_of(
-        resolved.config.diff_ids, [&](const Digest& diff_id) { return core_.layers().has(diff_id); });
+    const bool complete = TRY(is_whole(id, resolved.config.diff_ids));
     TRY(in_parallel(complete ? 0 : layers.size(), request_.access.settings.parallel_downloads, stop_,
                     [&](std::size_t i) {
                       return fetch_layer(resolved.manifest->layers[layers[i]],
@@ -269,6 +268,13 @@ class Puller {
       return fail(ErrorKind::corrupt, "the registry {} sent other bytes than those of {}: they are {}",
                   session_->endpoint().host, layer.digest.text(), actual.text());
     return {};
+  }
+
+  // Whether the image is here already, with all of its layers.
+  Result<bool> is_whole(const Digest& id, const std::vector<Digest>& diff_ids) {
+    db::Transaction transaction = TRY(core_.database().read());
+    if (!TRY(find_image(transaction, id))) return false;
+    return std::ranges::all_of(diff_ids, [&](const Digest& diff_id) { return core_.layers().has(diff_id); });
   }
 
   Result<bool> changes_anything(const Digest& id, const Digest& top) {

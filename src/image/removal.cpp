@@ -278,7 +278,7 @@ Result<PruneResult> ImageStore::prune(bool all, Filters filters, const UsersOf& 
   }
   std::int64_t unknown = TRY(core_->collect_unknown());
   result.reclaimed += unknown;
-  core_->collect_blobs();
+  core_->collect_blobs(true);
   TRY(core_->set_keep_unknown_layers(false));
   return result;
 }

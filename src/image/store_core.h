@@ -60,8 +60,10 @@ struct ImageStore::Core {
   // Every layer of the store that nothing needs. Returns the bytes freed.
   Result<std::int64_t> collect_unknown();
 
-  // Blobs that no image needs. Not while something is being added: its records are still to come.
-  void collect_blobs();
+  // Blobs that no image needs any more. Those that never had an image are of pulls that did not come to their
+  // end: the next attempt finds them here, for a day, unless `everything` is to go. Not while something is
+  // being added: its records are still to come.
+  void collect_blobs(bool everything = false);
 
   // With `mutex` held:
   void hold(const std::vector<Digest>& diff_ids);

@@ -12,6 +12,7 @@
 #include "archive/stream.h"
 #include "archive/tar.h"
 #include "base/file.h"
+#include "content/blob_store.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "layers/layer_store.h"
@@ -47,11 +48,13 @@ class TestStore {
 
   void close() {
     images_.reset();
+    blobs_.reset();
     layers_.reset();
     database_.reset();
   }
   void reopen() {
     close();
+    ASSERT_TRUE(make_directories(directory_, 0700));
     Result<std::unique_ptr<db::Database>> database =
         db::Database::open(directory_ + "/meta.db", migrations());
     ASSERT_TRUE(database) << database.error().message;
@@ -59,9 +62,13 @@ class TestStore {
     Result<layers::LayerStore> layers = layers::LayerStore::open(directory_ + "/layers");
     ASSERT_TRUE(layers) << layers.error().message;
     layers_ = std::make_unique<layers::LayerStore>(std::move(*layers));
+    Result<std::unique_ptr<content::BlobStore>> blobs = content::BlobStore::open(directory_ + "/blobs");
+    ASSERT_TRUE(blobs) << blobs.error().message;
+    blobs_ = std::move(*blobs);
     Result<std::unique_ptr<ImageStore>> images =
         ImageStore::open({.database = database_.get(),
                           .layers = layers_.get(),
+                          .blobs = blobs_.get(),
                           .staging = directory_ + "/staging",
                           .on_event = [this](const Event& event) { events.push_back(event.action); }});
     ASSERT_TRUE(images) << images.error().message;
@@ -107,6 +114,7 @@ class TestStore {
   std::string directory_;
   std::unique_ptr<db::Database> database_;
   std::unique_ptr<layers::LayerStore> layers_;
+  std::unique_ptr<content::BlobStore> blobs_;
   std::unique_ptr<ImageStore> images_;
 };
 

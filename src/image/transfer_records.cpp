@@ -14,6 +14,15 @@ Result<std::vector<BlobRecord>> read_blobs(db::Statement& select) {
   return blobs;
 }
 
+Result<std::set<Digest>> read_digests(db::Statement& select) {
+  std::set<Digest> digests;
+  while (TRY(select.step())) {
+    Digest digest = TRY(select.digest(0));
+    digests.insert(std::move(digest));
+  }
+  return digests;
+}
+
 }  // namespace
 
 Result<void> insert_manifest(db::Transaction& transaction, const Digest& image,
@@ -80,21 +89,13 @@ Result<std::set<Digest>> needed_blobs(db::Transaction& transaction) {
       TRY(transaction.prepare("SELECT digest FROM image_manifests UNION "
                               "SELECT digest FROM layer_blobs b WHERE EXISTS "
                               "(SELECT 1 FROM image_layers l WHERE l.diff_id = b.diff_id)"));
-  std::set<Digest> needed;
-  while (TRY(select.step())) {
-    Digest digest = TRY(select.digest(0));
-    needed.insert(std::move(digest));
-  }
-  return needed;
+  return read_digests(select);
 }
 
-Result<bool> blob_is_needed(db::Transaction& transaction, const Digest& digest) {
+Result<std::set<Digest>> recorded_blobs(db::Transaction& transaction) {
   db::Statement select =
-      TRY(transaction.prepare("SELECT 1 FROM image_manifests WHERE digest = ?1 UNION ALL "
-                              "SELECT 1 FROM layer_blobs b WHERE b.digest = ?1 AND EXISTS "
-                              "(SELECT 1 FROM image_layers l WHERE l.diff_id = b.diff_id) LIMIT 1"));
-  TRY(select.bind(digest));
-  return select.step();
+      TRY(transaction.prepare("SELECT digest FROM image_manifests UNION SELECT digest FROM layer_blobs"));
+  return read_digests(select);
 }
 
 Result<void> delete_stale_transfers(db::Transaction& transaction) {

@@ -41,7 +41,8 @@ Result<std::vector<std::string>> places_of(db::Transaction& transaction, const D
 
 // Every digest that an image still needs: manifests, and the blobs of layers in use.
 Result<std::set<Digest>> needed_blobs(db::Transaction& transaction);
-Result<bool> blob_is_needed(db::Transaction& transaction, const Digest& digest);
+// Every digest that is on record, of images that are gone as well.
+Result<std::set<Digest>> recorded_blobs(db::Transaction& transaction);
 // Rows about layers and blobs that no image has any more.
 Result<void> delete_stale_transfers(db::Transaction& transaction);
 
