@@ -270,6 +270,34 @@ pages() {
   contains "$(curl -s "http://$R/metrics")" 'registry_http_requests_total{endpoint="manifest",status="2xx"}'
 }
 
+seen() { # path [flag...]: the page as a browser has understood it
+  local program
+  program=$(command -v chromium-headless-shell || command -v chromium) || skip "there is no chromium"
+  timeout $((60 * slowness)) "$program" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" \
+    --dump-dom "${@:2}" "http://$R$1" 2>"$work/browser.log"
+}
+browsed() {
+  local page empty text
+  page=$(seen /)
+  contains "$page" '<a href="/ui/t/bb">t/bb</a>'
+  page=$(seen /ui/t/bb)
+  contains "$page" linux/riscv64
+  page=$(seen "/ui/t/bb?ref=1")
+  contains "$page" application/x.sig
+  contains "$page" "$(printf layer | digest_of)"
+  # What a client wrote is text for the browser, whatever it looks like.
+  empty=$(printf '{}' | digest_of)
+  text=$(printf '{"schemaVersion":2,"artifactType":"</td><script>document.title=1</script><img src=x onerror=document.title=2>","config":{"mediaType":"\\"><b id=x>","digest":"%s","size":2},"layers":[]}' "$empty")
+  is 201 "$(put_manifest "$R" t/bb hostile "$text")"
+  page=$(seen "/ui/t/bb?ref=hostile")
+  contains "$page" '<title>Berth registry</title>'
+  contains "$page" '&lt;b id=x&gt;'
+  lacks "$page" '<script'
+  lacks "$page" '<img'
+  lacks "$page" '<b '
+  if grep -iE 'CONSOLE|Refused|Content Security' "$work/browser.log"; then return 1; fi
+}
+
 # --- another client ---
 
 make_layout() { # directory: an OCI layout with one image, of a layer of 3 MB
@@ -675,6 +703,7 @@ case_of "deletion of tags, manifests and blobs" deletion
 case_of "hostile paths" hostile_paths
 case_of "one client cannot begin uploads without end" many_uploads
 case_of "pages and metrics" pages
+case_of "pages in a browser" browsed
 case_of "skopeo pushes and pulls OCI layouts" skopeo_layouts
 case_of "skopeo pushes and pulls Docker's archives and zstd" skopeo_archives
 case_of "large blobs pass through in little memory" large_blob
