@@ -83,7 +83,7 @@ class Tls : public testing::Test {
     return Client(must(Endpoint::parse(fmt::format("tcp://{}:{}", host, port_), settings)));
   }
   TlsClientSettings as(const std::string& name) {
-    return {path("ca.crt"), path(name + ".crt"), path(name + ".key"), true};
+    return {.authority = path("ca.crt"), .certificate = path(name + ".crt"), .key = path(name + ".key")};
   }
 
   TemporaryDirectory directory_ = must(TemporaryDirectory::create("tls"));
