@@ -254,12 +254,23 @@ class Puller {
     archive::DigestSource digested(bytes);
     const std::uint64_t limit = std::max(kLeastLimit, static_cast<std::uint64_t>(layer.size) * kInflation);
     std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested, limit));
-    {
-      archive::ReadAhead ahead(*plain);
-      layers::AddOptions options{
-          .expected = diff_id, .max_bytes = limit, .max_entries = kEntries, .stop = stop_.get_token()};
-      TRY(core_.layers().add(ahead, options));
-    }
+    // A layer becomes visible when its tar ends: that is not before the blob has turned out to be the right
+    // one.
+    bool checked = false;
+    archive::FunctionSource verified([&](std::span<char> buffer) -> Result<std::size_t> {
+      const std::size_t size = TRY(plain->read(buffer));
+      if (size == 0 && !checked) TRY(check_blob(digested, layer));
+      checked = checked || size == 0;
+      return size;
+    });
+    archive::ReadAhead ahead(verified);
+    layers::AddOptions options{
+        .expected = diff_id, .max_bytes = limit, .max_entries = kEntries, .stop = stop_.get_token()};
+    TRY(core_.layers().add(ahead, options));
+    return {};
+  }
+
+  Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& layer) {
     Buffer rest(64u << 10);
     while (TRY(digested.read(rest)) > 0) {
     }
