@@ -18,16 +18,8 @@ registry_use() { read -r port _ <"$work/$1.ports"; }
 registry_end() { kill "$(cat "$work/$1.registry")" 2>/dev/null || true; }
 asked() { curl -s --max-time 20 "http://127.0.0.1:$port/_$1"; }
 
-# What is to be seen of images, layers and blobs. Partial blobs that a later pull goes on with are in blobs/ingest,
-# without a name: they are no blobs yet, but of what was wrong nothing may stay even there.
-traces() { # engine
-  b images -a --no-trunc --format '{{.Repository}} {{.Tag}} {{.ID}}' | sort
-  find "$work/$1/data/layers" "$work/$1/data/blobs" -mindepth 1 -maxdepth 2 \
-    ! -name lock ! -name .staging ! -name .empty ! -name ingest ! -path '*/ingest/*' ! -path '*/layers/*/*' \
-    ! -name sha256 2>/dev/null | sort
-  find "$work/$1/data/layers/.staging" -mindepth 1 2>/dev/null
-}
-# Whole layers and manifests of a failed pull may stay for a while, for the next attempt; never one that is wrong.
+# Of what failed nothing is to be seen: no image, no layer, and of blobs only whole ones, which the next attempt finds
+# there. (What it can go on with is in blobs/ingest, without a name.)
 only_whole() { # engine
   local file
   for file in "$work/$1/data/blobs/sha256"/*; do
@@ -36,7 +28,10 @@ only_whole() { # engine
   done
   is "" "$(find "$work/$1/data/layers/.staging" -mindepth 1 2>/dev/null)" "staged layers"
   is "" "$(b images -aq)" "images"
+  eventually 10 no_layers "$1" || { ls "$work/$1/data/layers"; return 1; }
 }
+
+no_layers() { [ -z "$(find "$work/$1/data/layers" -mindepth 1 -maxdepth 1 ! -name '.*')" ]; }
 
 resident() { awk -v key="$2:" '$1 == key {print $2}' "/proc/$(engine_pid "$1")/status"; }
 memory_mark() { # engine
@@ -253,7 +248,7 @@ bad_pull 40 'digest|other bytes' wrong-config
 bad_pull 40 'digest' wrong-manifest
 bad_pull 60 'early|download|bytes|another part' length-smaller
 bad_pull 60 'another part|range|early' range-wrong
-bad_pull 40 'more than|bytes' endless-blob
+bad_pull 40 'more than|bytes|damaged' endless-blob
 bad_pull 60 'longer|bytes' endless-manifest
 bad_pull 60 'longer|bytes' endless-tags/ -a
 bad_pull 60 'longer|bytes|token' endless-token
