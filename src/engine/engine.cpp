@@ -84,7 +84,7 @@ Result<void> Engine::open_storage() {
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
   TRY(make_private_directory(settings_.layers_directory(), 0700));
-  storage_ = TRY(choose_storage(settings_.storage_driver, settings_.layers_directory()));
+  storage_ = TRY(choose_storage(settings_.storage_driver, settings_.layers_directory(), settings_.exec_root));
   log_info("engine", "storage driver {}: {}", driver_name(storage_.driver), storage_.reason);
   layers_.emplace(TRY(layers::LayerStore::open(settings_.layers_directory(), storage_.driver)));
   blobs_ = TRY(content::BlobStore::open(settings_.data_root + "/blobs"));

@@ -42,7 +42,8 @@ std::string file_system_of(const std::string& directory) {
 
 }  // namespace
 
-Result<Storage> choose_storage(const std::string& wanted, const std::string& directory) {
+Result<Storage> choose_storage(const std::string& wanted, const std::string& directory,
+                               const std::string& elsewhere) {
   Storage storage;
   storage.backing = file_system_of(directory);
   if (wanted == "overlay" || wanted == "overlay2") {
@@ -50,6 +51,7 @@ Result<Storage> choose_storage(const std::string& wanted, const std::string& dir
     return storage;
   }
   Result<void> works = layers::probe_erofs(directory);
+  if (!works && works.error().kind == ErrorKind::exhausted) works = layers::probe_erofs(elsewhere);
   if (!works && !wanted.empty())
     return fail(
         ErrorKind::unsupported,

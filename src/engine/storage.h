@@ -16,7 +16,10 @@ struct Storage {
 
 // `wanted` is "erofs", "overlay", "overlay2" or, for the best that works, empty. EROFS is tried in
 // `directory`, where the layers will be and which must exist: asked for in vain it is an error (unsupported).
-Result<Storage> choose_storage(const std::string& wanted, const std::string& directory);
+// Where the disk is full it is tried in `elsewhere` instead, and believed of `directory`: an engine must
+// start on a full disk, and as the same one.
+Result<Storage> choose_storage(const std::string& wanted, const std::string& directory,
+                               const std::string& elsewhere);
 
 // As Docker calls it, whose clients look for the word: "overlay2" or "erofs".
 std::string_view driver_name(layers::Driver driver) noexcept;

@@ -80,8 +80,10 @@ Result<void> probe_erofs(const std::string& directory) {
     return read_probe(layer.get(), empty);
   }();
   if (works) return {};
-  return fail(ErrorKind::unsupported, "this machine cannot run containers from EROFS images in {}: {}",
-              directory, works.error().message);
+  const bool full = works.error().kind == ErrorKind::exhausted;
+  return fail(full ? ErrorKind::exhausted : ErrorKind::unsupported,
+              "this machine cannot run containers from EROFS images in {}: {}", directory,
+              works.error().message);
 }
 
 }  // namespace berth::layers

@@ -15,7 +15,8 @@ namespace berth::layers {
 Result<Fd> mount_erofs(int image, std::span<const int> devices);
 
 // Whether layers can be EROFS images in `directory` on this machine: mounts a small one with an overlay on
-// top and reads a file through both. The error (unsupported) says why not.
+// top and reads a file through both. The error says why not: unsupported, or exhausted when there was no room
+// to try.
 Result<void> probe_erofs(const std::string& directory);
 
 }  // namespace berth::layers
