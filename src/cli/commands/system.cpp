@@ -214,7 +214,9 @@ Result<int> prune(Invocation& invocation) {
 
 Result<int> check(Invocation& invocation) {
   Engine* engine = TRY(invocation.context.engine());
-  http::Response response = TRY(engine->call("POST", "/berth/system/check"));
+  http::Query query;
+  if (invocation.flags.on("repair")) query.add("repair", "1");
+  http::Response response = TRY(engine->call("POST", "/berth/system/check", query));
   json::value answer = TRY(read_json(response, "the engine's answer"));
   const json::array* findings = member_of(answer, "Findings").if_array();
   std::string out;
@@ -232,6 +234,9 @@ Result<int> check(Invocation& invocation) {
   return findings && !findings->empty() ? 1 : 0;
 }
 
+constexpr FlagSpec kCheckFlags[] = {
+    {"repair", 0, "", "Take out what is damaged and a registry can give again"},
+};
 constexpr FlagSpec kFormatFlags[] = {{"format", 'f', "string", "How to print: json, or a Go template"}};
 constexpr FlagSpec kDiskFlags[] = {
     {"format", 0, "string", "How to print: table, table TEMPLATE, json, or a Go template"},
@@ -249,7 +254,8 @@ constexpr Command kCommands[] = {
     {"system info|info", "[OPTIONS]", "Show what the engine is and has", kFormatFlags, 0, 0, info},
     {"system df", "[OPTIONS]", "Show what the engine keeps on disk", kDiskFlags, 0, 0, disk_usage},
     {"system prune", "[OPTIONS]", "Remove what is not used", kPruneFlags, 0, 0, prune},
-    {"system check", "", "Check what the engine keeps, and print what is wrong with it", {}, 0, 0, check},
+    {"system check", "[OPTIONS]", "Check what the engine keeps, and print what is wrong with it", kCheckFlags,
+     0, 0, check},
 };
 
 }  // namespace
