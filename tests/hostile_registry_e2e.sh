@@ -155,11 +155,6 @@ slow_recovers() {
 
 # --- bombs: on a small disk, since filling it is the damage that they would do ----------------------------------------
 
-bomb_disk() {
-  mkdir -p "$work/bombs/data"
-  mount -t tmpfs -o size=1500m tmpfs "$work/bombs/data" || skip "cannot mount a tmpfs"
-  engine_start bombs
-}
 bomb() { # repository
   engine_use bombs
   memory_mark bombs
@@ -209,7 +204,7 @@ push_and_back() {
   b pull -q "$(pull_of ok:pushed)" >/dev/null
   b tag "$(pull_of ok:pushed)" box
   b rmi "$(pull_of ok:pushed)" >/dev/null
-  is hello "$(b run --rm box echo hello)"
+  is hello "$(b run --rm --network none box echo hello)"
 }
 push_does_not_leak() {
   asked forget
@@ -302,7 +297,9 @@ bad_pull 40 'not found|not known' nosuch
 bad_pull 40 'unknown|not found' ok:nosuch
 good_pull ok
 
-case_of "an engine with a small disk starts" bomb_disk
+mkdir -p "$work/bombs/data"
+mount -t tmpfs -o size=1500m tmpfs "$work/bombs/data"
+engine_start bombs
 for each in bomb-gzip bomb-zstd bomb-padding-gzip bomb-padding-zstd; do case_of "pull $each" bomb $each; done
 case_of "the small disk's engine ends" bombs_end
 engine_use main

@@ -105,7 +105,7 @@ all_again() {
   for repository in ok-a ok-b ok-c; do b rmi "$(image_in $repository)" >/dev/null; done
   b images -q | sort -u | wc -l | xargs is 1
   b image prune -f >/dev/null
-  is hello "$(b run --rm box echo hello)"
+  is hello "$(b run --rm --network none box echo hello)"
   sound
 }
 # Rounds without number must not fill the disk with what nobody refers to.
