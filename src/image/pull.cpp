@@ -205,6 +205,8 @@ class Puller {
     archive::FdSource bytes(file.get());
     Result<void> unpacked = unpack(bytes, layer, diff_id);
     if (unpacked || unpacked.error().kind != ErrorKind::corrupt) return unpacked;
+    // A config that lies about a whole blob must not cost others that blob.
+    if (blobs_.verify(layer.digest)) return unpacked;
     TRY(blobs_.set_aside(layer.digest));
     return download(layer, diff_id);
   }
