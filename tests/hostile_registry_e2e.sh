@@ -28,6 +28,7 @@ only_whole() { # engine
   done
   is "" "$(find "$work/$1/data/layers/.staging" -mindepth 1 2>/dev/null)" "staged layers"
   is "" "$(b images -aq)" "images"
+  is "" "$(find "$work/$1/data/blobs/damaged" -type f 2>/dev/null)" "whole blobs that were set aside"
   eventually 10 no_layers "$1" || { ls "$work/$1/data/layers"; return 1; }
 }
 

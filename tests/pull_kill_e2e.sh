@@ -103,7 +103,7 @@ all_again() {
   done
   sound
   for repository in ok-a ok-b ok-c; do b rmi "$(image_in $repository)" >/dev/null; done
-  b images -q | sort -u | wc -l | xargs is 1
+  is 1 "$(b images -q | sort -u | wc -l)" "images"
   b image prune -f >/dev/null
   is hello "$(b run --rm --network none box echo hello)"
   sound
