@@ -349,8 +349,11 @@ class ErofsDriver final : public LayerDriver {
     Result<Fd> extra = open_at(layer, kExtra, O_RDONLY | O_NOFOLLOW);
     if (!extra && extra.error().code != ENOENT) return extra;
     const int devices[] = {tar.get(), extra ? extra->get() : -1};
-    return TRY_AS("layer " + diff_id.text(),
-                  mount_erofs(index.get(), std::span(devices).first(extra ? 2 : 1)));
+    Result<Fd> mounted = mount_erofs(index.get(), std::span(devices).first(extra ? 2 : 1));
+    if (mounted) return mounted;
+    return std::unexpected(std::move(mounted).error().within(fmt::format(
+        "layer {} is an EROFS image, which does not work here; remove its images and pull them again",
+        diff_id.text())));
   }
 
   Result<bool> inherit(int layer, const Digest& diff_id, std::span<const Fd> below) const override {
