@@ -77,11 +77,34 @@ TEST(DaemonJson, ADirectiveInBothPlacesIsNamed) {
 TEST(DaemonJson, WhatHasNoMeaningHereIsTakenWithAWarning) {
   Applied applied =
       apply(R"({"storage-opts": ["a=b"], "runtimes": {"kata": {"path": "/x", "runtimeArgs": []}},
-                              "live-restore": true, "proxies": {"http-proxy": "x"}, "features": {"a": {"b": [1]}}})");
+                              "live-restore": true, "features": {"a": {"b": [1]}}})");
   EXPECT_EQ(applied.error, "");
   EXPECT_THAT(applied.warnings, ElementsAre(HasSubstr("\"storage-opts\""), HasSubstr("\"runtimes\""),
-                                            HasSubstr("\"live-restore\""), HasSubstr("\"proxies\""),
-                                            HasSubstr("\"features\"")));
+                                            HasSubstr("\"live-restore\""), HasSubstr("\"features\"")));
+}
+
+TEST(DaemonJson, RegistriesAreReadAndWrongOnesNamed) {
+  DaemonOptions options;
+  std::vector<std::string> warnings;
+  Result<void> applied = apply_daemon_json(options, R"({
+    "registry-mirrors": ["https://mirror.example"], "insecure-registries": ["10.0.0.0/8", "reg.example:5000"],
+    "registries": {"docker.io/library": {"location": "inner.example/lib", "insecure": true}},
+    "proxies": {"http-proxy": "http://proxy.example:3128", "no-proxy": "localhost"},
+    "max-concurrent-downloads": 6})",
+                                           {}, warnings);
+  ASSERT_TRUE(applied) << applied.error().message;
+  const registry::Settings& registries = options.settings.registries;
+  EXPECT_THAT(registries.mirrors, ElementsAre("https://mirror.example"));
+  EXPECT_THAT(registries.insecure, ElementsAre("10.0.0.0/8", "reg.example:5000"));
+  ASSERT_EQ(registries.rules.size(), 1u);
+  EXPECT_EQ(registries.rules[0].location, "inner.example/lib");
+  EXPECT_EQ(registries.proxies.http, "http://proxy.example:3128");
+  EXPECT_EQ(registries.parallel_downloads, 6);
+  for (const char* wrong :
+       {R"({"registry-mirrors": ["ftp://x"]})", R"({"insecure-registries": ["http://x"]})",
+        R"({"registries": {"": {}}})", R"({"registries": {"x": {"insecure": 5}}})",
+        R"({"proxies": {"http-proxy": "socks5://x"}})", R"({"max-concurrent-downloads": 0})"})
+    EXPECT_FALSE(apply_daemon_json(options, wrong, {}, warnings)) << wrong;
 }
 
 TEST(DaemonOptions, TheStorageDriverComesFromTheEnvironmentWhereNothingElseSays) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pull and push against a registry in this process, which keeps blobs in a map and can be told to misbehave.
 #include "image/transfer.h"
-#include "oci/manifest.h"
 
 #include <gmock/gmock.h>
 
@@ -14,6 +13,7 @@
 #include "http/listener.h"
 #include "http/server.h"
 #include "image/test_store.h"
+#include "oci/manifest.h"
 
 namespace berth::image {
 namespace {
