@@ -98,6 +98,8 @@ class Side:
 
 
 class Bench:
+    title = "Run"
+
     def __init__(self, options):
         self.options = options
         self.directory = Path(tempfile.mkdtemp(prefix="berth-bench.", dir=PEERS if PEERS.is_dir() else None))
@@ -283,7 +285,7 @@ class Bench:
         head = ("line", "side", "min", "median", "10-90 %", "n", "unit", "peer / Berth", "must reach", "reached")
         table = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *self.rows)]
         with open(ROOT / "bench/RESULTS.md", "a") as results:
-            results.write(f"\n## Run, {datetime.date.today()} at {commit}\n\n{os.cpu_count()} x {cpu.group(1) if cpu else platform.machine()}, "
+            results.write(f"\n## {self.title}, {datetime.date.today()} at {commit}\n\n{os.cpu_count()} x {cpu.group(1) if cpu else platform.machine()}, "
                           f"{memory} GiB, Linux {platform.release()}; {'; '.join(versions)}\n\n" + "\n".join(table) + "\n")
 
 
