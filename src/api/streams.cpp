@@ -167,6 +167,7 @@ Result<engine::LogQuery> read_log_query(Call& call) {
     query.since = TRY(parse_time_or_ago(since, now()));
   if (std::string_view until = call.parameter("until"); !until.empty() && until != "0")
     query.until = TRY(parse_time_or_ago(until, now()));
+  query.follow = call.flag("follow");
   if (std::string_view tail = call.parameter("tail"); !tail.empty() && tail != "all")
     if (auto count = parse_integer<std::int64_t>(tail); count && *count >= 0)
       query.tail = static_cast<std::uint64_t>(*count);

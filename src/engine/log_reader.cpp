@@ -124,6 +124,7 @@ std::string LogReader::numbered(int number) const {
 
 Result<void> LogReader::start() {
   if (query_.tail) {
+    if (!query_.follow) lines_left_ = query_.tail;
     seek_to_tail();
     return {};
   }
@@ -217,6 +218,7 @@ Result<bool> LogReader::refill() {
 
 Result<std::optional<LogLine>> LogReader::next() {
   while (!past_until_) {
+    if (lines_left_ == 0) return std::nullopt;
     const std::size_t newline = buffered_.find('\n', consumed_);
     if (newline == std::string::npos) {
       bool more = TRY(refill());
@@ -226,6 +228,7 @@ Result<std::optional<LogLine>> LogReader::next() {
     std::optional<LogLine> line =
         parse_log_line(std::string_view(buffered_).substr(consumed_, newline - consumed_));
     consumed_ = newline + 1;
+    if (lines_left_) --*lines_left_;
     if (!line || line->time < query_.since) continue;
     if (query_.until && line->time > query_.until) {
       past_until_ = true;

@@ -30,6 +30,7 @@ struct LogQuery {
   Timestamp since;                    // 0: from the beginning
   Timestamp until;                    // 0: no end
   std::optional<std::uint64_t> tail;  // at most so many of the last lines
+  bool follow = false;                // false: with a tail, not what is written once the reading has begun
 };
 
 class LogReader {
@@ -60,6 +61,7 @@ class LogReader {
   std::string buffered_;
   std::size_t consumed_ = 0;
   bool past_until_ = false;
+  std::optional<std::uint64_t> lines_left_;  // of the tail, unless the log is followed
 };
 
 }  // namespace berth::engine

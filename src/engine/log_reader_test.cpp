@@ -170,9 +170,18 @@ TEST_F(LogReaderTest, ALogThatDoesNotExistYetIsEmptyAndThenFollowed) {
   EXPECT_THAT(rest(reader), ElementsAre("second\n"));
 }
 
+TEST_F(LogReaderTest, ATailIsThatOfTheMomentWhenTheReadingBegan) {
+  write_ten();
+  LogReader reader = open({.tail = 2});
+  LogReader following = open({.tail = 2, .follow = true});
+  writer().append(Stream::output, "late\n", at(20));
+  EXPECT_THAT(rest(reader), ElementsAre("8\n", "9\n"));
+  EXPECT_THAT(rest(following), ElementsAre("8\n", "9\n", "late\n"));
+}
+
 TEST_F(LogReaderTest, TailNoneFollowsFromTheEnd) {
   write_ten();
-  LogReader reader = open({.tail = 0});
+  LogReader reader = open({.tail = 0, .follow = true});
   EXPECT_THAT(rest(reader), IsEmpty());
   writer().append(Stream::output, "new\n", at(20));
   EXPECT_THAT(rest(reader), ElementsAre("new\n"));
