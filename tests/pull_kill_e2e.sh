@@ -8,7 +8,7 @@
 source "$(dirname "$0")/lib.sh"
 command -v python3 >/dev/null || { echo "SKIP: needs python3"; exit 77; }
 
-rounds=${ROUNDS:-20}
+rounds=${ROUNDS:-10}
 
 engine_kill() { kill -9 "$(engine_pid main)"; eventually 10 gone "$(engine_pid main)"; }
 registry_end() { kill "$(cat "$work/registry.pid")" 2>/dev/null || true; }
