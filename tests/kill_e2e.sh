@@ -250,6 +250,22 @@ two_engines() {
   b exec steady true
 }
 
+bridge_goes_with_the_engine() {
+  local bridge
+  engine_start tidy
+  image_make
+  bridge=$(cat "$work/tidy/bridge")
+  b run -d --name last box sleep 1000
+  engine_end tidy
+  ip -o link show "$bridge" # a container runs on it
+  engine_start tidy
+  b exec last ip -o -4 address show eth0
+  b rm -f last
+  engine_end tidy
+  ! ip -o link show "$bridge" 2>/dev/null
+  engine_start tidy # the end of this run wants to see it alive
+}
+
 engine_start main || exit 1
 image_make
 b run -d --name steady box sleep 100000 >/dev/null
@@ -266,6 +282,7 @@ case_of "keepers that were killed while they waited are no loss" waiting_keepers
 case_of "keepers that wait go with their engine" waiting_keepers_go_with_the_engine
 case_of "a second engine on the same root is refused" second_on_same_root
 case_of "two engines side by side" two_engines
+case_of "an engine takes its bridge along when no container is on it" bridge_goes_with_the_engine
 for ((round = 1; round <= rounds && SECONDS < 60 * slowness; round++)); do # on a busy machine, fewer
   case_of "kill -9 at a random moment, round $round" killed_at_random "$round"
 done

@@ -57,6 +57,9 @@ Engine::~Engine() {
   work_.stop();
   health_.reset();
   watch_.reset();  // no report comes after this
+  if (!bridge_ || bridge_->in_use()) return;
+  if (Result<void> removed = bridge_->remove(); !removed)
+    log_warning("engine", "remove the bridge {}: {}", bridge_->name(), removed.error().message);
 }
 
 Result<void> Engine::take_roots() {

@@ -3,7 +3,8 @@
 // take the service they need.
 //
 // Lifecycle: open() takes the data root, finds what runs, and serves. Destruction stops the engine and leaves
-// every container running: a later engine on the same roots finds them.
+// every container running: a later engine on the same roots finds them. The bridge goes when no container is
+// on it.
 #pragma once
 #include <memory>
 #include <string>

@@ -18,6 +18,7 @@ class AddressPool {
   Result<netlink::Ipv4Address> allocate();             // ErrorKind::exhausted when all are taken
   Result<void> reserve(netlink::Ipv4Address address);  // taken: conflict; outside: invalid
   void release(netlink::Ipv4Address address) noexcept;
+  std::size_t taken() const { return taken_.size(); }
   bool taken(netlink::Ipv4Address address) const { return taken_.contains(address.value); }
 
  private:

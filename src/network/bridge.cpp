@@ -3,18 +3,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "network/abandoned.h"
 #include "network/firewall.h"
 
 namespace berth::network {
 namespace {
 
 constexpr int kMostNames = 100;  // tried when foreign devices have the ones before
-
-std::string mark_of(const BridgeSettings& settings) { return "berth network of " + settings.owner; }
+constexpr int kClaimAttempts = 50;
 
 // Stricter than the kernel: the name goes into nft text and sysctl paths as it is.
 Result<void> check_bridge_name(std::string_view name) {
@@ -48,7 +50,7 @@ netlink::MacAddress mac_for(Ipv4Address address) {
 Result<std::optional<netlink::Link>> find_ours(netlink::Socket& netlink, const BridgeSettings& settings) {
   std::vector<netlink::Link> links = TRY(netlink.links());
   for (netlink::Link& link : links)
-    if (link.kind == "bridge" && link.alias == mark_of(settings)) return std::move(link);
+    if (link.kind == "bridge" && link.alias == bridge_mark(settings.owner)) return std::move(link);
   return std::nullopt;
 }
 
@@ -64,7 +66,7 @@ Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings
     std::optional<netlink::Link> link = TRY(netlink.find_link(name));
     if (!link) return fail(ErrorKind::conflict, "the bridge {} was removed as soon as it was made", name);
     netlink::Batch mark;
-    mark.set_alias(link->index, mark_of(settings));
+    mark.set_alias(link->index, bridge_mark(settings.owner));
     TRY(netlink.execute(mark));
     return std::move(*link);
   }
@@ -148,13 +150,23 @@ Result<void> set_sysctls(const std::string& bridge) {
   return write_existing(forwarding, "1");
 }
 
+// Another engine that clears our old bridge away holds the claim for some milliseconds.
+Result<Fd> claim_patiently(const std::string& owner) {
+  for (int attempt = 1;; ++attempt) {
+    Result<Fd> claim = claim_bridges(owner);
+    if (claim || claim.error().kind != ErrorKind::conflict || attempt == kClaimAttempts) return claim;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 std::string random_host_name() { return "veth" + random_identifier().substr(0, 8); }
 
 }  // namespace
 
-BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index,
+BridgeNetwork::BridgeNetwork(Fd claim, netlink::Socket netlink, std::string name, std::uint32_t index,
                              Ipv4Prefix subnet, Ipv4Address gateway, const BridgeSettings& settings)
-    : netlink_(std::move(netlink)),
+    : claim_(std::move(claim)),
+      netlink_(std::move(netlink)),
       pool_(subnet),
       name_(std::move(name)),
       index_(index),
@@ -166,6 +178,8 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uin
 Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
   TRY(check_bridge_name(settings.name));
   netlink::Socket netlink = TRY(netlink::Socket::open());
+  Fd claim = TRY(claim_patiently(settings.owner));
+  remove_abandoned_bridges(netlink, settings.owner);
   std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
   netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
   const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
@@ -178,8 +192,9 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   if (!loaded)
     log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
 
-  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(netlink), link.name, link.index,
-                                                           address.subnet(), address.address, settings));
+  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(claim), std::move(netlink), link.name,
+                                                           link.index, address.subnet(), address.address,
+                                                           settings));
   TRY(network->pool_.reserve(address.address));
   return network;
 }
@@ -274,6 +289,11 @@ Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interfa
   }
   if (!remove_interface) return {};
   return delete_interface(endpoint.host_interface_name);
+}
+
+bool BridgeNetwork::in_use() {
+  std::lock_guard lock(mutex_);
+  return pool_.taken() > 1;  // the gateway is one
 }
 
 Result<void> BridgeNetwork::remove() {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "netlink/ipv4.h"
 #include "netlink/netlink.h"
 #include "network/address_pool.h"
@@ -52,7 +53,8 @@ struct Endpoint {
 class BridgeNetwork {
  public:
   // Finds or makes the bridge in the calling thread's network namespace, turns forwarding on and loads the
-  // nft table. Without nft, containers still reach the host and each other; that is logged.
+  // nft table. Clears away what engines that are gone have left (abandoned.h). ErrorKind::conflict while the
+  // owner has it open already. Without nft, containers still reach the host and each other; that is logged.
   static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
 
   // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
@@ -72,11 +74,12 @@ class BridgeNetwork {
   Ipv4Address gateway() const noexcept { return gateway_; }
   std::uint32_t mtu() const noexcept { return mtu_; }
 
-  // Takes the bridge and its nft table away, for an engine that is removed for good.
+  bool in_use();  // an address is leased
+  // Takes the bridge and its nft table away, for an engine that ends with nothing on them.
   Result<void> remove();
 
  private:
-  BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
+  BridgeNetwork(Fd claim, netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
                 Ipv4Address gateway, const BridgeSettings& settings);
   Result<void> configure(Sandbox& sandbox, const PreparedInterface& interface, const AttachRequest& request,
                          const Endpoint& endpoint);
@@ -84,6 +87,7 @@ class BridgeNetwork {
   Result<void> delete_interface(const std::string& host_name);
 
   std::mutex mutex_;  // over netlink_ and pool_
+  Fd claim_;          // says that this engine lives (abandoned.h)
   netlink::Socket netlink_;
   AddressPool pool_;
   std::string name_;

@@ -12,12 +12,16 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
 #include "network/sandbox.h"
 
 namespace berth::network {
 namespace {
+
+using testing::HasSubstr;
+using testing::Not;
 
 template <class T>
 T must(Result<T> result) {
@@ -220,12 +224,58 @@ TEST(BridgeNetwork, EvadesForeignDevicesAndSubnets) {
     auto network = must(BridgeNetwork::open({}));
     EXPECT_EQ(network->name(), "berth1");
     EXPECT_EQ(network->subnet().text(), "172.20.0.0/16");
-    EXPECT_EQ(must(BridgeNetwork::open({}))->name(), "berth1");  // not berth2
+    network.reset();
+    network = must(BridgeNetwork::open({}));
+    EXPECT_EQ(network->name(), "berth1");  // not berth2
     auto other = must(BridgeNetwork::open({.owner = "another"}));
     EXPECT_EQ(other->name(), "berth2");
     EXPECT_EQ(other->subnet().text(), "172.21.0.0/16");
     must(network->remove());
     EXPECT_FALSE(must(netlink.find_link("berth1")));
+  });
+}
+
+TEST(BridgeNetwork, IsOpenOnceAnOwner) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    Result<std::unique_ptr<BridgeNetwork>> second = BridgeNetwork::open({});
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().kind, ErrorKind::conflict);
+    must(BridgeNetwork::open({.owner = "another"}));
+  });
+}
+
+TEST(BridgeNetwork, ClearsAwayWhatDeadEnginesHaveLeft) {
+  on_own_host([] {
+    netlink::Socket netlink = must(netlink::Socket::open());
+    auto alive = must(BridgeNetwork::open({.owner = "alive"}));
+    Sandbox sandbox = must(Sandbox::create());
+    must(must(BridgeNetwork::open({.owner = "hosts"}))->attach(sandbox, {.container = "c"}));
+    must(BridgeNetwork::open({.owner = "dead"}));
+    netlink::Batch batch;
+    batch.create_bridge("strange", {});
+    must(netlink.execute(batch));
+    EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, HasSubstr("berth_dead"));
+
+    auto network = must(BridgeNetwork::open({.owner = "later"}));
+    std::set<std::string> names;
+    for (const netlink::Link& link : must(netlink.links()))
+      if (link.kind == "bridge") names.insert(link.alias.empty() ? link.name : link.alias);
+    EXPECT_EQ(names, (std::set<std::string>{"berth network of alive", "berth network of hosts",
+                                            "berth network of later", "strange"}));
+    EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, Not(HasSubstr("berth_dead")));
+  });
+}
+
+TEST(BridgeNetwork, IsInUseWhileAnAddressIsLeased) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    EXPECT_FALSE(network->in_use());
+    Sandbox sandbox = must(Sandbox::create());
+    Endpoint endpoint = must(network->attach(sandbox, {.container = "c"}));
+    EXPECT_TRUE(network->in_use());
+    must(network->detach(endpoint));
+    EXPECT_FALSE(network->in_use());
   });
 }
 

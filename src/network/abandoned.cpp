@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "network/abandoned.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <vector>
+
+#include "base/log.h"
+#include "network/firewall.h"
+
+namespace berth::network {
+namespace {
+
+constexpr std::string_view kMark = "berth network of ";
+
+// A leading zero byte, and no terminating one: the length tells where the name ends.
+std::string claim_name(const std::string& owner) { return std::string(1, '\0') + "berth-bridges-" + owner; }
+
+bool has_port(const std::vector<netlink::Link>& links, const netlink::Link& bridge) {
+  return std::any_of(links.begin(), links.end(),
+                     [&](const netlink::Link& link) { return link.master == bridge.index; });
+}
+
+Result<void> remove_bridge(netlink::Socket& netlink, const netlink::Link& bridge, const std::string& owner) {
+  Result<void> dropped = drop_firewall(firewall_table_name(owner));
+  if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
+  netlink::Batch batch;
+  batch.delete_link(bridge.name);
+  Result<void> deleted = netlink.execute(batch);
+  if (!deleted && deleted.error().code == ENODEV) return {};  // another engine was as tidy
+  return deleted;
+}
+
+}  // namespace
+
+std::string bridge_mark(const std::string& owner) { return std::string(kMark) + owner; }
+
+Result<Fd> claim_bridges(const std::string& owner) {
+  const std::string name = claim_name(owner);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (name.size() > sizeof address.sun_path)
+    return fail(ErrorKind::invalid, "'{}' is too long for the owner of a bridge", owner);
+  std::copy(name.begin(), name.end(), address.sun_path);
+  Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return fail_errno(errno, "make a socket for the claim on the bridges of {}", owner);
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) return socket;
+  if (errno == EADDRINUSE) return fail(ErrorKind::conflict, "the engine {} runs already", owner);
+  return fail_errno(errno, "claim the bridges of {}", owner);
+}
+
+void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own) {
+  Result<std::vector<netlink::Link>> links = netlink.links();
+  if (!links) return log_warning("network", "look for abandoned bridges: {}", links.error().message);
+  for (const netlink::Link& link : *links) {
+    if (link.kind != "bridge" || !link.alias.starts_with(kMark)) continue;
+    const std::string owner = link.alias.substr(kMark.size());
+    if (owner == own || has_port(*links, link)) continue;
+    Result<Fd> claim =
+        claim_bridges(owner);  // held while we remove: an engine that starts now makes a new one
+    if (!claim) continue;
+    Result<void> removed = remove_bridge(netlink, link, owner);
+    if (removed)
+      log_info("network", "removed the bridge {}, which the engine {} had left", link.name, owner);
+    else
+      log_warning("network", "remove the abandoned bridge {}: {}", link.name, removed.error().message);
+  }
+}
+
+}  // namespace berth::network

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bridges that nobody will come back for. An engine that ends in order takes an unused bridge with it; one
+// that was killed, and whose data is gone, leaves bridge and nft table behind, and thirty of those use up
+// every subnet. A later engine clears them away.
+//
+// A bridge is abandoned when it carries our mark, has no port, and its owner's claim is free. A claim is a
+// bound abstract unix socket (unix(7)): it is scoped to the network namespace as the bridge is, and the
+// kernel frees it however its holder ends.
+#pragma once
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "netlink/netlink.h"
+
+namespace berth::network {
+
+std::string bridge_mark(const std::string& owner);  // the alias that says whose bridge it is
+
+// Holds the owner's claim as long as the descriptor lives. ErrorKind::conflict while another one holds it.
+Result<Fd> claim_bridges(const std::string& owner);
+
+// Takes the abandoned bridges of other owners away, with their nft tables. What fails is logged.
+void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own);
+
+}  // namespace berth::network
