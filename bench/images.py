@@ -9,11 +9,9 @@ sample another image, and everything is synced before. "synced" has a sync(1) in
 calls done without having it on the disk is on its bill there. A push goes to a registry that has just been started, empty.
 The images are made of this machine's /usr: many files as a distribution has them, and a few large ones.
 """
-import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -101,6 +99,7 @@ class Server:
 
 class Images(run.Bench):
     title = "Images"
+    needs = ("docker-registry", "wrk", "curl")
 
     def set_up(self):
         super().set_up()
@@ -252,28 +251,5 @@ def fetch_blob(server, digest):
     return 1000 * (time.perf_counter() - begin)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="lines whose name matches: " + ", ".join(LINES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bin", default=run.ROOT / "build/release/bin")
-    parser.add_argument("--record", action="store_true")
-    for program in ("docker-registry", "wrk", "curl"):
-        if not shutil.which(program):
-            parser.error(f"{program} is missing: apt-get install docker-registry wrk curl")
-    bench = Images(parser.parse_args())
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        bench.set_up()
-        for name in LINES:
-            if re.search(bench.options.only, name):
-                getattr(bench, name)()
-        if bench.options.record:
-            bench.record()
-    finally:
-        bench.tear_down()
-
-
-LINES = ("registries", "pulls", "pushes")
 if __name__ == "__main__":
-    main()
+    run.main(Images, ("registries", "pulls", "pushes"), __doc__, 5)

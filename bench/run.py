@@ -99,6 +99,7 @@ class Side:
 
 class Bench:
     title = "Run"
+    needs = ()  # programs
 
     def __init__(self, options):
         self.options = options
@@ -326,17 +327,22 @@ def children(pid):
     return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="lines whose name matches: " + ", ".join(LINES))
-    parser.add_argument("--rounds", type=int, default=30)
+def main(bench_class, lines, description, rounds):
+    """Runs the methods of `bench_class` that `lines` names."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="lines whose name matches: " + ", ".join(lines))
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--bin", default=ROOT / "build/release/bin")
     parser.add_argument("--record", action="store_true")
-    bench = Bench(parser.parse_args())
+    options = parser.parse_args()
+    for program in bench_class.needs:
+        if not shutil.which(program):
+            parser.error(f"{program} is missing: install its package")
+    bench = bench_class(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         bench.set_up()
-        for name in LINES:
+        for name in lines:
             if re.search(bench.options.only, name):
                 getattr(bench, name)()
         if bench.options.record:
@@ -345,6 +351,5 @@ def main():
         bench.tear_down()
 
 
-LINES = ("engine_memory", "run_bridge", "run_no_network", "bundle", "execute", "command_line", "parallel", "memory")
 if __name__ == "__main__":
-    main()
+    main(Bench, ("engine_memory", "run_bridge", "run_no_network", "bundle", "execute", "command_line", "parallel", "memory"), __doc__, 30)

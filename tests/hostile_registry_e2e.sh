@@ -163,6 +163,7 @@ bomb() { # repository
   only_whole bombs
   memory_flat bombs
   at_most 50000 "$(df -k --output=used "$work/bombs/data" | tail -n 1)" "kB that stay on the disk"
+  is "" "$(find "$work/bombs/data/blobs/ingest" -type f)" "partial blobs"
 }
 bombs_end() {
   ends_clean bombs

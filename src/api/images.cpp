@@ -15,7 +15,7 @@ namespace {
 
 json::array to_list(const std::vector<std::string>& texts) { return to_json(texts); }
 
-json::object image_document(const image::Image& image) {
+json::object image_document(const image::Image& image, std::string_view storage_driver) {
   json::array layers;
   for (const Digest& layer : image.diff_ids) layers.emplace_back(layer.text());
   const oci::Platform& platform = image.config.platform;
@@ -31,7 +31,7 @@ json::object image_document(const image::Image& image) {
                         {"Architecture", platform.architecture},
                         {"Os", platform.os},
                         {"Size", image.size},
-                        {"GraphDriver", json::object{{"Name", "overlay2"}, {"Data", nullptr}}},
+                        {"GraphDriver", json::object{{"Name", storage_driver}, {"Data", nullptr}}},
                         {"RootFS", json::object{{"Type", "layers"}, {"Layers", std::move(layers)}}},
                         {"Metadata", json::object{{"LastTagTime", format_time(image.last_tagged)}}}};
   if (!platform.variant.empty()) document["Variant"] = platform.variant;
@@ -40,7 +40,7 @@ json::object image_document(const image::Image& image) {
 
 Result<void> inspect(Call& call) {
   image::Image image = TRY(call.engine.images().resolve(call.path.at("name")));
-  return send_json(call, 200, image_document(image));
+  return send_json(call, 200, image_document(image, engine::driver_name(call.engine.storage().driver)));
 }
 
 json::object summary_document(const image::Summary& summary, std::int64_t containers) {

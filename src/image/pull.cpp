@@ -3,6 +3,7 @@
 // one pass (socket -> partial blob on the disk, and at once digest, inflate, diffID, tree), several at a
 // time. The image's row comes last, so that it is whole or not there.
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
 
@@ -36,6 +37,14 @@ struct Resolved {
   oci::ImageConfig config = {};
   std::string config_bytes = {};
 };
+
+// Whether what came so far is kept for the next attempt: only where the network or the user ended this one.
+// Bytes that may be wrong themselves must not be gone on with, and on a full disk, or after a bomb, the room
+// is given back.
+bool worth_going_on(const Error& error) {
+  return error.kind == ErrorKind::unavailable || error.kind == ErrorKind::timeout ||
+         error.kind == ErrorKind::cancelled || error.kind == ErrorKind::system;
+}
 
 std::string layer_id(const Digest& digest) { return digest.short_hex(); }
 
@@ -186,7 +195,6 @@ class Puller {
       reporter_.say(id, "Already exists");
       return {};
     }
-    // Not a failure of the blob's name is the user's business, but the layer's.
     Result<void> done = blobs_.has(layer.digest) ? unpack_stored(layer, diff_id) : download(layer, diff_id);
     if (!done) return std::unexpected(std::move(done).error().within("layer " + id));
     {
@@ -232,9 +240,8 @@ class Puller {
     });
     Result<void> unpacked = unpack(bytes, layer, diff_id);
     if (!unpacked) {
-      // What may be wrong itself must not be gone on with.
-      if (unpacked.error().kind == ErrorKind::corrupt || unpacked.error().kind == ErrorKind::invalid)
-        (void)ingest.abandon();
+      if (!worth_going_on(unpacked.error())) hopeless_ = true;  // for the others, which are stopped next
+      if (hopeless_) (void)ingest.abandon();
       return unpacked;
     }
     content::Pin pin = TRY(ingest.commit_verified(layer.digest));
@@ -306,6 +313,7 @@ class Puller {
   const PullRequest& request_;
   const oci::Platform wanted_;
   std::stop_source stop_;
+  std::atomic<bool> hopeless_ = false;  // a layer failed for good: what came of the others is of no use
   std::stop_callback<std::function<void()>> relay_;
   Reporter reporter_;
   std::unique_ptr<registry::Session> session_;

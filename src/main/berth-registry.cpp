@@ -2,7 +2,6 @@
 // berth-registry: the registry server. Flags, wiring, signals; everything else is in registryd/.
 #include <malloc.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/version.h"
 #include "registryd/configuration.h"
 #include "registryd/registry.h"
@@ -64,16 +64,6 @@ Result<registryd::Settings> configure(const std::string& file) {
   return std::move(configuration.settings);
 }
 
-void limit_memory_use() {
-  mallopt(M_ARENA_MAX, 2);  // an arena a thread would keep what connections of long ago have used
-  mallopt(M_TRIM_THRESHOLD, 512 * 1024);
-  rlimit descriptors;
-  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
-    descriptors.rlim_cur = descriptors.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &descriptors);
-  }
-}
-
 Result<void> serve(const CommandLine& line) {
   // Signals are taken by this thread alone, synchronously; every other one is started with them blocked.
   sigset_t stops;
@@ -82,7 +72,7 @@ Result<void> serve(const CommandLine& line) {
   pthread_sigmask(SIG_BLOCK, &stops, nullptr);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
-  limit_memory_use();
+  prepare_to_stay();
 
   registryd::Settings settings = TRY(configure(line.file));
   std::unique_ptr<registryd::Registry> registry = TRY(registryd::Registry::open(std::move(settings)));

@@ -4,7 +4,6 @@
 #include <grp.h>
 #include <malloc.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,7 @@
 #include "api/api.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "engine/daemon_options.h"
@@ -84,8 +84,14 @@ Result<engine::DaemonOptions> configure(const CommandLine& line) {
   return options;
 }
 
+// The file first: asking NSS loads half a megabyte of libraries into a program that stays, and may ask the
+// network. Nobody has to have the default's group.
 std::optional<gid_t> group_id(const std::string& name) {
   if (auto number = parse_integer<gid_t>(name)) return *number;
+  std::unique_ptr<FILE, int (*)(FILE*)> file(fopen("/etc/group", "re"), fclose);
+  for (const struct group* entry; file && (entry = fgetgrent(file.get()));)
+    if (name == entry->gr_name) return entry->gr_gid;
+  if (name == engine::DaemonOptions().group) return std::nullopt;
   const struct group* entry = getgrnam(name.c_str());
   return entry ? std::optional(entry->gr_gid) : std::nullopt;
 }
@@ -140,16 +146,6 @@ Result<std::vector<http::Listener>> listen(const engine::DaemonOptions& options,
   return listeners;
 }
 
-void limit_memory_use() {
-  mallopt(M_ARENA_MAX, 2);  // an arena a thread would keep what connections of long ago have used
-  mallopt(M_TRIM_THRESHOLD, 512 * 1024);
-  rlimit descriptors;
-  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
-    descriptors.rlim_cur = descriptors.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &descriptors);
-  }
-}
-
 Result<void> write_pid_file(const std::string& path) {
   if (path.empty()) return {};
   return write_file_atomically(AT_FDCWD, path, std::to_string(getpid()), 0644, Durability::visible);
@@ -162,7 +158,7 @@ Result<void> serve(const CommandLine& line) {
   for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&stops, number);
   pthread_sigmask(SIG_BLOCK, &stops, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  limit_memory_use();
+  prepare_to_stay();
 
   std::vector<Fd> inherited = http::take_systemd_sockets();
   engine::DaemonOptions options = TRY(configure(line));

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::string_view kDockerHub = "docker.io";
 constexpr std::string_view kDockerHubRegistry = "registry-1.docker.io";
-constexpr std::string_view kDockerHubKey = "https://index.docker.io/v1/";
 
 // "host:5000" -> "host"; "[::1]:5000" -> "::1".
 std::string_view without_port(std::string_view host) {
@@ -166,10 +165,6 @@ Result<std::vector<Endpoint>> endpoints_of(const oci::Reference& name, const Set
       endpoints.push_back(TRY(mirror_endpoint(mirror, own.repository, settings)));
   endpoints.push_back(std::move(own));
   return endpoints;
-}
-
-std::string credential_key(std::string_view domain) {
-  return std::string(domain == kDockerHub ? kDockerHubKey : domain);
 }
 
 Result<std::optional<http::Proxy>> proxy_for(std::string_view host, bool tls, const Proxies& proxies) {

@@ -25,10 +25,6 @@ struct Endpoint {
 // In the order in which a pull asks them: mirrors, then the registry itself. A push goes to the last.
 Result<std::vector<Endpoint>> endpoints_of(const oci::Reference& name, const Settings& settings);
 
-// Under which a registry's credentials are filed: "https://index.docker.io/v1/" for Docker Hub, else the
-// host.
-std::string credential_key(std::string_view domain);
-
 // Whether plain HTTP and unverified certificates are allowed: loopback, and what "insecure-registries" has.
 bool is_insecure(std::string_view host, const Settings& settings);
 

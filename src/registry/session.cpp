@@ -197,13 +197,6 @@ Result<FetchedDocument> Session::manifest(const std::string& reference) {
   return FetchedDocument{std::move(bytes), std::move(type), std::move(digest)};
 }
 
-Result<oci::Descriptor> Session::manifest_descriptor(const std::string& reference) {
-  const FetchedDocument document = TRY(manifest(reference));
-  return oci::Descriptor{.media_type = document.media_type,
-                         .digest = document.digest,
-                         .size = static_cast<std::int64_t>(document.bytes.size())};
-}
-
 Result<std::vector<std::string>> Session::tags() {
   std::vector<std::string> tags;
   std::string where = target("tags", "list?n=1000");

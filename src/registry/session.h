@@ -35,8 +35,7 @@ struct Upload {
   std::function<Result<std::unique_ptr<archive::Source>>()> open;
   std::optional<Digest> digest = {};       // where it is known; verified
   std::optional<std::uint64_t> size = {};  // where it is known
-  std::string media_type = {};
-  std::string mount_from = {};  // another repository of the registry that has the blob
+  std::string mount_from = {};             // another repository of the registry that has the blob
   std::function<void(std::uint64_t)> progress = {};
 };
 struct Uploaded {
@@ -55,8 +54,6 @@ class Session {
   // A manifest or an index of at most oci::kDocumentLimit bytes, by tag or digest; of a digest the bytes are
   // verified.
   Result<FetchedDocument> manifest(const std::string& reference);
-  // Its digest, media type and size alone.
-  Result<oci::Descriptor> manifest_descriptor(const std::string& reference);
   // All tags, sorted; pages are followed.
   Result<std::vector<std::string>> tags();
 

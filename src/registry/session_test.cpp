@@ -361,7 +361,7 @@ TEST(Session, WhatTheRegistryHasIsNotSent) {
     EXPECT_EQ(exchange.request().query.get_or("from", ""), "other/bb");
     (void)exchange.respond(201, {}, "");
   });
-  Upload upload{.open = {}, .digest = sha256_of("x"), .size = 1, .media_type = {}, .mount_from = "other/bb"};
+  Upload upload{.open = {}, .digest = sha256_of("x"), .size = 1, .mount_from = "other/bb"};
   EXPECT_EQ(open(registry)->upload(upload, {})->how, Uploaded::How::mounted);
   FakeRegistry has([&](http::Exchange& exchange) { (void)exchange.respond(200, {}, ""); });
   EXPECT_EQ(open(has)->upload(upload, {})->how, Uploaded::How::present);
