@@ -49,7 +49,10 @@ Result<Fd> claim_bridges(const std::string& owner) {
   Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno(errno, "make a socket for the claim on the bridges of {}", owner);
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
-  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) return socket;
+  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0) {
+    (void)shutdown(socket.get(), SHUT_RD);  // containers in the host's network can reach it: nothing is taken
+    return socket;
+  }
   if (errno == EADDRINUSE) return fail(ErrorKind::conflict, "the engine {} runs already", owner);
   return fail_errno(errno, "claim the bridges of {}", owner);
 }

@@ -178,7 +178,8 @@ BridgeNetwork::BridgeNetwork(Fd claim, netlink::Socket netlink, std::string name
 Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
   TRY(check_bridge_name(settings.name));
   netlink::Socket netlink = TRY(netlink::Socket::open());
-  Fd claim = TRY(claim_patiently(settings.owner));
+  Result<Fd> claim = claim_patiently(settings.owner);
+  if (!claim) log_warning("network", "{}; its bridge is used all the same", claim.error().message);
   remove_abandoned_bridges(netlink, settings.owner);
   std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
   netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
@@ -192,9 +193,9 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   if (!loaded)
     log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
 
-  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(claim), std::move(netlink), link.name,
-                                                           link.index, address.subnet(), address.address,
-                                                           settings));
+  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(claim ? std::move(*claim) : Fd(),
+                                                           std::move(netlink), link.name, link.index,
+                                                           address.subnet(), address.address, settings));
   TRY(network->pool_.reserve(address.address));
   return network;
 }

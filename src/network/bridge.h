@@ -53,8 +53,8 @@ struct Endpoint {
 class BridgeNetwork {
  public:
   // Finds or makes the bridge in the calling thread's network namespace, turns forwarding on and loads the
-  // nft table. Clears away what engines that are gone have left (abandoned.h). ErrorKind::conflict while the
-  // owner has it open already. Without nft, containers still reach the host and each other; that is logged.
+  // nft table. Clears away what engines that are gone have left (abandoned.h). Without nft, containers still
+  // reach the host and each other; that is logged.
   static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
 
   // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
