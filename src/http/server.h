@@ -74,8 +74,8 @@ class Exchange {
   // a Content-Length: then exactly so many bytes must be written. Every write() is sent at once.
   Result<void> begin(int status, Headers headers);
   Result<void> write(std::string_view data);
-  // The same for `length` bytes of a regular file from `offset` on; over a plain connection they are not
-  // copied through this process (sendfile(2)). A file that turns out shorter is an error.
+  // The same for `length` bytes of a regular file from `offset` on. A file that turns out shorter is an
+  // error.
   Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
   Result<void> finish();
 

@@ -2,7 +2,6 @@
 #include "http/stream.h"
 
 #include <poll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -18,7 +17,6 @@ namespace {
 
 constexpr std::size_t kFirstBuffer = 8u << 10;
 
-constexpr std::uint64_t kSendfileStep = 1u << 30;  // the kernel takes at most 2 GiB a call
 constexpr time_t kReceiveSeconds = 30;
 constexpr std::size_t kCopyStep = 64u << 10;
 
@@ -73,19 +71,6 @@ class PlainStream final : public Stream {
     return {};
   }
 
-  Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length) override {
-    // It knows no MSG_NOSIGNAL: SIGPIPE stays pending, as connections' threads block all signals.
-    auto position = static_cast<off_t>(offset);
-    while (length > 0) {
-      ssize_t put = ::sendfile(socket_.get(), file, &position, std::min(length, kSendfileStep));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return fail_errno(errno, "send a file to the connection");
-      if (put == 0) return file_is_shorter(length);
-      length -= static_cast<std::uint64_t>(put);
-    }
-    return {};
-  }
-
   void shutdown_write() noexcept override { ::shutdown(socket_.get(), SHUT_WR); }
   int descriptor() const noexcept override { return socket_.get(); }
   Fd take_descriptor() noexcept override {
@@ -112,6 +97,9 @@ class PlainStream final : public Stream {
 
 }  // namespace
 
+// Copied, where sendfile(2) would not: pages of the file in a packet are slower for the reader at the other
+// end, one by one, than a copy in cache is for both. Measured over loopback, 130 MB to curl: 60 ms, with
+// sendfile 115.
 Result<void> Stream::write_file(int file, std::uint64_t offset, std::uint64_t length) {
   Buffer buffer(kCopyStep);
   while (length > 0) {

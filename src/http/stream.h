@@ -30,8 +30,8 @@ class Stream {
   // All of the parts, in as few packets as possible.
   virtual Result<void> write(std::string_view first, std::string_view second = {},
                              std::string_view third = {}) = 0;
-  // A part of a regular file. This one copies; a plain socket has the kernel do it.
-  virtual Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
+  // A part of a regular file.
+  Result<void> write_file(int file, std::uint64_t offset, std::uint64_t length);
   virtual void shutdown_write() noexcept = 0;
   virtual int descriptor() const noexcept = 0;
   virtual bool buffered() const noexcept { return false; }  // read() has something that poll(2) does not see
