@@ -200,7 +200,7 @@ Result<Ingest> BlobStore::open_ingest(const std::string& key, Hashing hashing, b
   struct stat info;
   if (fstat(state->file.get(), &info) != 0) return fail_errno(errno, "inspect the partial content {}", key);
   state->offset = info.st_size;
-  state->started_writeback = info.st_size;
+  state->behind = WriteBehind(PageCache::keep, info.st_size);
   return Ingest(std::move(state));
 }
 

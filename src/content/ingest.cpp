@@ -13,9 +13,6 @@
 namespace berth::content {
 namespace {
 
-// So often the kernel is told to start writing, so that the sync at the end finds little left to do.
-constexpr std::int64_t kWritebackStep = 8 << 20;
-
 std::unexpected<Error> wrong_digest(const std::string& key, const Digest& got, const Digest& expected) {
   return fail(ErrorKind::corrupt, "the content of {} has the digest {} and not {}", key, got.text(),
               expected.text());
@@ -55,12 +52,12 @@ Result<void> Ingest::write(std::string_view bytes) {
     state.offset += put;
     left.remove_prefix(static_cast<std::size_t>(put));
   }
-  if (state.offset - state.started_writeback >= kWritebackStep) {
-    (void)sync_file_range(state.file.get(), state.started_writeback, state.offset - state.started_writeback,
-                          SYNC_FILE_RANGE_WRITE);
-    state.started_writeback = state.offset;
-  }
+  state.behind.written(state.file.get(), state.offset);
   return {};
+}
+
+void Ingest::set_page_cache(PageCache cache) {
+  if (state_) state_->behind = WriteBehind(cache, state_->offset);
 }
 
 Result<void> Ingest::truncate(std::int64_t size) {
@@ -70,7 +67,7 @@ Result<void> Ingest::truncate(std::int64_t size) {
     return fail(ErrorKind::invalid, "cannot cut {} to {} bytes: it has {}", state.key, size, state.offset);
   if (ftruncate(state.file.get(), size) != 0) return fail_errno(errno, "cut the content of {}", state.key);
   state.offset = size;
-  state.started_writeback = std::min(state.started_writeback, size);
+  state.behind.truncated(size);
   if (state.hashed > size) {
     state.hash = Sha256();
     state.hashed = 0;

@@ -15,6 +15,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/write_behind.h"
 #include "content/pin.h"
 
 namespace berth::content {
@@ -34,6 +35,7 @@ class Ingest {
   std::int64_t offset() const noexcept;  // bytes that are there; write() appends to them
 
   Result<void> write(std::string_view bytes);
+  void set_page_cache(PageCache cache);  // of what is written from now on; kept unless told otherwise
   // Drops what follows `size` bytes; 0 starts over. Not beyond offset().
   Result<void> truncate(std::int64_t size);
   // Of the bytes so far. With Hashing::while_writing, bytes of an earlier life of this ingest are read once.

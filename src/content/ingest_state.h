@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/write_behind.h"
 #include "content/ingest.h"
 #include "content/store_core.h"
 
@@ -17,7 +18,7 @@ struct Ingest::State {
   Hashing hashing = Hashing::while_writing;
   std::int64_t offset = 0;
   std::int64_t hashed = 0;  // bytes that `hash` has seen: behind `offset` after a resume
-  std::int64_t started_writeback = 0;
+  WriteBehind behind;
   Sha256 hash;
 
   std::string name() const { return key + std::string(kPartialSuffix); }

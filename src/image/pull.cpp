@@ -224,6 +224,7 @@ class Puller {
     content::Ingest ingest =
         TRY(blobs_.begin_ingest("layer-" + layer.digest.hex(), content::Hashing::by_caller));
     if (ingest.offset() > layer.size) TRY(ingest.truncate(0));
+    ingest.set_page_cache(PageCache::drop);  // it is read for a push only, which is rare
     std::stop_token stop = stop_.get_token();
     archive::ProducedSource bytes([&](archive::Sink& sink) -> Result<void> {
       TRY(replay(ingest, sink));

@@ -19,6 +19,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/write_behind.h"
 #include "layers/erofs_image.h"
 #include "layers/erofs_mount.h"
 #include "layers/inherited.h"
@@ -33,7 +34,6 @@ constexpr const char* kIndex = "index.erofs";
 constexpr const char* kNextIndex = "index.erofs.new";
 constexpr const char* kExtra = "extra";
 constexpr std::uint64_t kExtraLimit = std::uint64_t{1} << 40;  // bytes, holes included
-constexpr std::uint64_t kWriteBack = 8u << 20;
 constexpr std::size_t kPiece = 256u << 10;
 constexpr std::size_t kInheritedLimit = 256u << 20;
 constexpr off_t kBlocksInSuperBlock = 1024 + 36;  // where the image says how many it has
@@ -146,12 +146,7 @@ class WritingSource final : public archive::Source {
     const std::size_t size = TRY(inner_.read(buffer));
     TRY_AS("write the layer's tar", write_all(file_, std::string_view(buffer.data(), size)));
     written_ += size;
-    // The disk begins while there is more to come, so that the sync at the end finds little left to do.
-    if (options_.sync && written_ - begun_ >= kWriteBack) {
-      (void)sync_file_range(file_, static_cast<off_t>(begun_), static_cast<off_t>(written_ - begun_),
-                            SYNC_FILE_RANGE_WRITE);
-      begun_ = written_;
-    }
+    if (options_.sync) behind_.written(file_, static_cast<std::int64_t>(written_));
     return size;
   }
 
@@ -160,7 +155,7 @@ class WritingSource final : public archive::Source {
   int file_;
   const AddOptions& options_;
   std::uint64_t written_ = 0;
-  std::uint64_t begun_ = 0;
+  WriteBehind behind_;
 };
 
 // Digests what is read through it; its end is an error when that is not `expected`.
