@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The registry from the outside: the distribution specification by raw HTTP, another client (skopeo), passwords, TLS,
+# The registry from the outside: the distribution specification by raw HTTP, other clients (skopeo, podman, buildah), passwords, TLS,
 # kill -9 in the middle of pushes, a lost database, and garbage collection while it serves. Needs no engine.
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
@@ -349,6 +349,49 @@ skopeo_archives() {
   copy --format oci --dest-compress-format zstd "docker-archive:$work/z.tar" "docker://$R/sk/z:1"
   contains "$(curl -s "http://$R/v2/sk/z/manifests/1")" tar+zstd
   copy "docker://$R/sk/z:1" "oci:$work/layout3:x"
+}
+
+# Their storage is below $work, plain directories: no mount survives and no other store of this machine is touched.
+alone() { # podman | buildah, command, argument...
+  env -u DOCKER_CONFIG "$1" --root "$work/containers/root" --runroot "$work/containers/run" --storage-driver vfs "${@:2}"
+}
+podman_pushes_and_pulls() {
+  command -v podman >/dev/null || skip "there is no podman"
+  local image digest format
+  head -c 3000000 /dev/urandom >"$work/random"
+  image=$(tar -C "$work" -c random | alone podman import -q - localhost/made:1)
+  digest=$(alone podman image inspect -f '{{index .RootFS.Layers 0}}' "$image")
+  for format in oci v2s2; do
+    alone podman push -q --tls-verify=false --format "$format" "$image" "$R/pm/$format:1"
+    is 200 "$(status "http://$R/v2/pm/$format/manifests/1")"
+    alone podman rmi -af >/dev/null
+    image=$(alone podman pull -q --tls-verify=false "$R/pm/$format:1")
+    is "$digest" "$(alone podman image inspect -f '{{index .RootFS.Layers 0}}' "$image")"
+  done
+  alone podman search --tls-verify=false --list-tags "$R/pm/oci" | grep -w 1
+  alone podman manifest create both >/dev/null
+  alone podman manifest add --tls-verify=false both "docker://$R/pm/oci:1" >/dev/null
+  alone podman manifest push --tls-verify=false --all both "docker://$R/pm/both:1"
+  alone podman pull -q --tls-verify=false "$R/pm/both:1" >/dev/null
+  alone podman rmi -af >/dev/null
+}
+
+buildah_pushes_and_pulls() {
+  command -v buildah >/dev/null || skip "there is no buildah"
+  local container
+  head -c 2000000 /dev/urandom >"$work/bytes"
+  container=$(alone buildah from scratch)
+  alone buildah copy -q "$container" "$work/bytes" /bytes >/dev/null
+  alone buildah config --label kind=built "$container"
+  alone buildah commit -q --rm "$container" "$R/bh/made:1" >/dev/null
+  alone buildah push -q --tls-verify=false "$R/bh/made:1"
+  alone buildah rmi -af >/dev/null
+  container=$(alone buildah from --tls-verify=false "$R/bh/made:1")
+  is built "$(alone buildah inspect --type image -f '{{index .OCIv1.Config.Labels "kind"}}' "$R/bh/made:1")"
+  alone buildah copy -q --from "$R/bh/made:1" "$container" /bytes /again >/dev/null
+  alone buildah commit -q --rm --tls-verify=false "$container" "docker://$R/bh/made:2" >/dev/null
+  is 200 "$(status "http://$R/v2/bh/made/manifests/2")"
+  alone buildah rmi -af >/dev/null
 }
 
 # --- access ---
@@ -706,6 +749,8 @@ case_of "pages and metrics" pages
 case_of "pages in a browser" browsed
 case_of "skopeo pushes and pulls OCI layouts" skopeo_layouts
 case_of "skopeo pushes and pulls Docker's archives and zstd" skopeo_archives
+case_of "podman pushes and pulls, both formats and indexes" podman_pushes_and_pulls
+case_of "buildah pushes and pulls" buildah_pushes_and_pulls
 case_of "large blobs pass through in little memory" large_blob
 case_of "passwords" passwords
 case_of "TLS" encrypted
