@@ -113,6 +113,40 @@ TEST_F(HostileRoot, ATargetThatIsSwappedWhileMountingCannotLeaveTheRoot) {
   swapper.join();
 }
 
+// CVE-2023-5528 and its kin: a part of a volume that the container itself replaces by a link to the host.
+TEST_F(HostileRoot, APartOfAVolumeThatIsALinkCannotLeaveIt) {
+  const std::string outside = path("outside");
+  ASSERT_TRUE(make_directories(path("volume/part"), 0755));
+  ASSERT_EQ(mkdir(outside.c_str(), 0755), 0);
+  ASSERT_TRUE(open_file(outside + "/secret", O_WRONLY | O_CREAT, 0644));
+  for (const auto& [name, target] :
+       {std::pair{"absolute", outside}, {"relative", "../outside"}, {"up", ".."}})
+    ASSERT_EQ(symlink(target.c_str(), path("volume/" + std::string(name)).c_str()), 0);
+  spec_.mounts.push_back({"/part", "bind", path("volume"), {"bind", ""}, {}, {}});
+  for (const char* name : {"absolute", "relative", "up", "..", "../outside", "part/../../outside", "/"}) {
+    spec_.mounts.back().options.back() = std::string("berth.beneath=") + name;
+    Outcome out = run_script("ls /part");
+    EXPECT_NE(out.error, "") << name;
+    EXPECT_FALSE(contains(out.output, "secret")) << name;
+  }
+}
+
+TEST_F(HostileRoot, APartOfAVolumeThatIsSwappedWhileMountingCannotLeaveIt) {
+  const std::string outside = path("outside"), part = path("volume/part"), link = path("volume/link");
+  ASSERT_TRUE(make_directories(part, 0755));
+  ASSERT_EQ(mkdir(outside.c_str(), 0755), 0);
+  ASSERT_TRUE(open_file(outside + "/secret", O_WRONLY | O_CREAT, 0644));
+  ASSERT_EQ(symlink(outside.c_str(), link.c_str()), 0);
+  std::atomic<bool> done = false;
+  std::thread swapper([&] {
+    while (!done) renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+  });
+  spec_.mounts.push_back({"/part", "bind", path("volume"), {"bind", "berth.beneath=part"}, {}, {}});
+  for (int round = 0; round < 20; ++round) EXPECT_FALSE(contains(run_script("ls /part").output, "secret"));
+  done = true;
+  swapper.join();
+}
+
 // CVE-2025-31133: masks made of a file that the attacker put at /dev/null.
 TEST_F(HostileRoot, MasksAreMadeOfTheRealNullDevice) {
   std::string fake = path("fakedev");

@@ -23,6 +23,7 @@
 #include "sys/cgroup.h"
 #include "sys/mounts.h"
 #include "sys/namespaces.h"
+#include "sys/rooted_path.h"
 
 namespace berth::runtime {
 namespace {
@@ -130,10 +131,19 @@ class Launcher {
     return {};
   }
 
+  static Result<Fd> clone_bind(const PlannedBind& bind) {
+    if (bind.beneath.empty()) return sys::clone_mount(bind.source, bind.recursive);
+    Fd top = TRY(open_file(bind.source, O_PATH | O_DIRECTORY));
+    Fd place = TRY(sys::open_beneath(top.get(), bind.beneath, O_PATH));
+    const int tree = sys::raw_clone_mount(place.get(), "", bind.recursive);
+    if (tree < 0) return fail_errno(-tree, "cannot bind {} of {}", bind.beneath, bind.source);
+    return Fd(tree);
+  }
+
   Result<void> prepare_binds() {
     for (const PlannedBind& bind : plan_.binds) {
       std::string task = "error mounting \"" + bind.source + "\" to rootfs at \"" + bind.destination + "\"";
-      Fd tree = TRY_AS(task, sys::clone_mount(bind.source, bind.recursive));
+      Fd tree = TRY_AS(task, clone_bind(bind));
       struct stat info {};
       if (fstat(tree.get(), &info) != 0) return fail_errno(errno, "{}", task);
       child_.bind_is_directory.push_back(S_ISDIR(info.st_mode));

@@ -155,6 +155,23 @@ TEST_F(ContainerTest, BindsDirectoriesAndFiles) {
   EXPECT_TRUE(contains(mismatch.error, "not a directory")) << mismatch.error;
 }
 
+TEST_F(ContainerTest, BindsWhatLiesBeneathASource) {
+  ASSERT_TRUE(make_directories(path("volume/part"), 0755));
+  for (const char* name : {"volume/part/file", "volume/alone"})
+    ASSERT_TRUE(open_file(path(name), O_WRONLY | O_CREAT, 0644));
+  ASSERT_EQ(symlink("part", path("volume/link").c_str()), 0);
+  spec_.mounts.push_back({"/part", "bind", path("volume"), {"rbind", "berth.beneath=part"}, {}, {}});
+  spec_.mounts.push_back({"/linked", "bind", path("volume"), {"bind", "berth.beneath=link"}, {}, {}});
+  spec_.mounts.push_back({"/alone", "bind", path("volume"), {"bind", "berth.beneath=alone"}, {}, {}});
+  Outcome out = run_script("ls /part /linked; test -f /alone && echo a file");
+  EXPECT_TRUE(contains(out.output, "/linked:\nfile\n")) << out.error << out.output;
+  EXPECT_TRUE(contains(out.output, "/part:\nfile\n")) << out.output;
+  EXPECT_TRUE(contains(out.output, "a file\n")) << out.output;
+  spec_.mounts.back().options.back() = "berth.beneath=missing";
+  Outcome missing = run_script("true");
+  EXPECT_TRUE(contains(missing.error, "missing: No such file or directory")) << missing.error;
+}
+
 TEST_F(ContainerTest, RecursivelyReadOnlyReachesMountsBelow) {
   ASSERT_EQ(mkdir(path("volume").c_str(), 0755), 0);
   spec_.mounts.push_back({"/tree", "bind", "/sys", {"rbind", "rro"}, {}, {}});

@@ -146,9 +146,12 @@ class Planner {
       return fail(ErrorKind::invalid, "the source of a bind mount is not a path");
     if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty())
       return fail(ErrorKind::unsupported, "id-mapped mounts are not supported");
-    if (!options.parameters.empty())
-      return fail(ErrorKind::invalid, "\"{}\" is not an option of a bind mount", options.parameters[0].key);
     PlannedBind bind;
+    for (const sys::MountOptions::Parameter& parameter : options.parameters) {
+      if (parameter.key != kBeneathOption || parameter.value.empty())
+        return fail(ErrorKind::invalid, "\"{}\" is not an option of a bind mount", parameter.key);
+      bind.beneath = parameter.value;
+    }
     bind.source = mount.source[0] == '/' ? mount.source : options_.bundle + "/" + mount.source;
     bind.destination = mount.destination;
     bind.recursive = options.recursive;

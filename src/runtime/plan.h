@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -99,6 +100,8 @@ struct PlannedBind {
   std::uint64_t set = 0, clear = 0;                      // MOUNT_ATTR_*
   std::uint64_t recursive_set = 0, recursive_clear = 0;  // for the mounts below it too
   unsigned long propagation = 0;                         // MS_*
+  // What is bound lies here below `source`, where a container may have put links: none may lead out of it.
+  std::string beneath = {};
 };
 
 struct PlannedJoin {
@@ -127,6 +130,10 @@ struct PlanOptions {
   bool change_attached_mounts = false;  // sys::can_change_detached_mounts says no
   std::vector<std::string>* warnings = nullptr;
 };
+
+// An option of bind mounts that the OCI specification does not have: "berth.beneath=PATH" binds what lies at
+// PATH below the source, looked up when the process is made, and refuses a link there that leads out of it.
+inline constexpr std::string_view kBeneathOption = "berth.beneath";
 
 Result<Plan> make_plan(const oci::RuntimeSpec& spec, const PlanOptions& options);
 

@@ -123,6 +123,14 @@ TEST(Plan, ConfigurationsThatMakeNoSenseAreRefused) {
               spec.mounts.push_back({"/a", "bind", "/b", {"bind", "size=5"}, {}, {}});
             }),
             "");
+  EXPECT_NE(with([](auto& spec) {
+              spec.mounts.push_back({"/a", "bind", "/b", {"bind", "berth.beneath="}, {}, {}});
+            }),
+            "");
+  EXPECT_EQ(with([](auto& spec) {
+              spec.mounts.push_back({"/a", "bind", "/b", {"bind", "berth.beneath=c/d"}, {}, {}});
+            }),
+            "");
   EXPECT_NE(with([](auto& spec) { spec.linux_.devices.push_back({"/dev/x", "z", 1, 1, {}, {}, {}}); }), "");
   EXPECT_NE(with([](auto& spec) { spec.linux_.devices.push_back({"dev/x", "c", 1, 1, {}, {}, {}}); }), "");
   EXPECT_NE(with([](auto& spec) { spec.linux_.devices.push_back({"/dev/x", "c", -1, 1, {}, {}, {}}); }), "");

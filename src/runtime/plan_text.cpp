@@ -109,6 +109,7 @@ std::string to_text(const Plan& plan) {
     out += fmt::format("#{}: {} {}{} {} {}\n", i, bind.source, bind.recursive ? "recursive " : "",
                        attributes_text(bind.set), attributes_text(bind.recursive_set),
                        propagation_text(bind.propagation));
+    if (!bind.beneath.empty()) out.insert(out.size() - 1, " beneath " + bind.beneath);
   }
   for (const Step& step : plan.steps) out += to_text(step) + "\n";
   return out;
