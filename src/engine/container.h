@@ -30,7 +30,7 @@ namespace berth::engine {
 
 // Something of the host that is seen inside, decided when the container is created.
 struct MountPoint {
-  std::string type;         // "bind", "volume"
+  std::string type;         // "bind", "volume"; a tmpfs is in HostConfig alone
   std::string name;         // a volume's
   std::string source;       // on the host
   std::string destination;  // inside, absolute and clean
@@ -43,6 +43,9 @@ struct MountPoint {
   bool recursive = true;        // a bind takes what is mounted below along
   bool create_source = false;   // -v makes a missing host directory, --mount does not
   bool copy_up = false;         // a fresh volume is filled with what the image has there
+  bool anonymous = false;       // the volume was made for a container, and `rm -v` takes it along
+  // What a volume that does not exist yet is made with; not recorded with the container.
+  std::map<std::string, std::string> volume_labels = {}, volume_options = {};
 };
 
 // What is written to the database and survives everything.

@@ -88,7 +88,6 @@ Result<std::vector<MountPoint>> Creator::collect_mounts(const oci::ContainerConf
       if (!taken) mounts.push_back(std::move(mount));
     }
   }
-  TRY(volumes_.provide(mounts));
   return mounts;
 }
 
@@ -117,6 +116,8 @@ Result<CreatedContainer> Creator::create(NewContainer request) {
       network_kind(record.host_config.network_mode) != NetworkKind::container)
     record.config.hostname = record.id.substr(0, 12);
 
+  TRY(volumes_.refer(record.id, record.mounts, record.host_config.auto_remove));
+
   const std::string directory = settings_.container_directory(record.id);
   auto make = [&]() -> Result<ContainerPointer> {
     TRY(make_directories(directory, 0710));
@@ -126,7 +127,7 @@ Result<CreatedContainer> Creator::create(NewContainer request) {
   Result<ContainerPointer> container = make();
   if (!container) {
     (void)remove_tree(directory);
-    volumes_.remove_anonymous(record.mounts);
+    volumes_.forget(record, true);
     return std::unexpected(std::move(container).error());
   }
   lifecycle_.publish(**container, "create");

@@ -33,7 +33,7 @@ struct CreatedContainer {
 class Creator {
  public:
   Creator(const Settings& settings, Registry& registry, image::ImageStore& images,
-          const RootFileSystems& roots, const Volumes& volumes, Lifecycle& lifecycle)
+          const RootFileSystems& roots, Volumes& volumes, Lifecycle& lifecycle)
       : settings_(settings),
         registry_(registry),
         images_(images),
@@ -51,7 +51,7 @@ class Creator {
   Registry& registry_;
   image::ImageStore& images_;
   const RootFileSystems& roots_;
-  const Volumes& volumes_;
+  Volumes& volumes_;
   Lifecycle& lifecycle_;
 };
 

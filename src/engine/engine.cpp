@@ -84,6 +84,8 @@ Result<void> Engine::open_storage() {
   std::vector<db::Migration> steps = migrations();
   std::vector<db::Migration> image_steps = image::migrations();
   steps.insert(steps.end(), image_steps.begin(), image_steps.end());
+  std::vector<db::Migration> volume_steps = volume_migrations();
+  steps.insert(steps.end(), volume_steps.begin(), volume_steps.end());
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
   TRY(make_private_directory(settings_.layers_directory(), 0700));
@@ -146,7 +148,8 @@ Result<void> Engine::start_services() {
   callbacks.on_gone = [this](const auto& link) { lifecycle_->on_gone(link); };
   roots_ = std::make_unique<RootFileSystems>(settings_, *layers_);
   TRY(roots_->prepare_mount_points());
-  volumes_ = std::make_unique<Volumes>(settings_);
+  volumes_ = std::make_unique<Volumes>(settings_, *database_, *reserve_, *registry_, events_, work_);
+  volumes_->load();
   watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
   launcher_ =
       std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
@@ -163,6 +166,7 @@ Result<void> Engine::start_services() {
 
 Result<void> Engine::recover() {
   lifecycle_->recover(*watch_, bridge_.get());
+  volumes_->unmount_unused();
   return {};
 }
 

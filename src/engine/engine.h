@@ -52,6 +52,7 @@ class Engine {
   layers::LayerStore& layers() { return *layers_; }
   const Storage& storage() const { return storage_; }
   const RootFileSystems& roots() const { return *roots_; }
+  Volumes& volumes() { return *volumes_; }
   EventBus& events() { return events_; }
   network::BridgeNetwork* bridge() { return bridge_.get(); }
   db::Database& database() { return *database_; }

@@ -64,8 +64,7 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
 }  // namespace
 
 Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
-                   const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes,
-                   network::BridgeNetwork* bridge)
+                   Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge)
     : settings_(settings),
       registry_(registry),
       roots_(roots),
@@ -83,6 +82,7 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
     record = container->record;
   }
   TRY(prepare_sources(record));
+  Undo unuse([&] { volumes_.release(record); });
   StartFacts facts = TRY(gather(record));
   oci::RuntimeSpec spec = TRY(make_runtime_config(settings_, record, facts));
   const RootFileSystems::Lower lower = TRY(roots_.lower_of(record));
@@ -100,11 +100,12 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
   TRY(write_bundle(record, spec, lower));
   TRY(start_keeper(container, attached.sandbox ? attached.sandbox->descriptor() : -1, lower));
   undo.disarm();
+  unuse.disarm();
   return {};
 }
 
-// Mount sources that are made on demand, and fresh volumes that the image fills.
-Result<void> Launcher::prepare_sources(const ContainerRecord& record) const {
+// Mount sources that are made on demand, and volumes, mounted and filled.
+Result<void> Launcher::prepare_sources(const ContainerRecord& record) {
   for (const MountPoint& mount : record.mounts) {
     if (mount.type == "bind" && !exists(mount.source)) {
       if (!mount.create_source)
@@ -114,14 +115,8 @@ Result<void> Launcher::prepare_sources(const ContainerRecord& record) const {
       TRY_AS("error while creating mount source path '" + mount.source + "'",
              make_directories(mount.source, 0755));
     }
-    if (mount.type == "volume" && mount.copy_up && mount.subpath.empty()) {
-      Result<std::vector<std::string>> content = list_directory(mount.source);
-      if (!content || !content->empty()) continue;
-      Fd root = TRY(roots_.open_read_only(record));
-      TRY(volumes_.copy_up(mount, root.get()));
-    }
   }
-  return {};
+  return volumes_.use(record, [&] { return roots_.open_read_only(record); });
 }
 
 Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {

@@ -28,8 +28,8 @@ struct Sandboxes {
 class Launcher {
  public:
   // `bridge` may be null: then only --network none, host and container: work.
-  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
-           const Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge);
+  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, Volumes& volumes,
+           KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge);
 
   // With the container's `operation` held.
   Result<void> launch(const ContainerPointer& container);
@@ -51,7 +51,7 @@ class Launcher {
   Result<Network> attach_network(const ContainerRecord& record);
   Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts,
                                    const std::optional<network::Endpoint>& endpoint) const;
-  Result<void> prepare_sources(const ContainerRecord& record) const;
+  Result<void> prepare_sources(const ContainerRecord& record);
   Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,
                             const RootFileSystems::Lower& lower) const;
   Result<void> start_keeper(const ContainerPointer& container, int network,
@@ -60,7 +60,7 @@ class Launcher {
   const Settings& settings_;
   const Registry& registry_;
   const RootFileSystems& roots_;
-  const Volumes& volumes_;
+  Volumes& volumes_;
   KeeperWatch& watch_;
   Sandboxes sandboxes_;
   network::BridgeNetwork* bridge_;

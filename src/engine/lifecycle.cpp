@@ -45,7 +45,7 @@ int exit_code_of_start_failure(std::string_view message) {
   return 128;
 }
 
-Lifecycle::Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
+Lifecycle::Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, Volumes& volumes,
                      DiskReserve& reserve, EventBus& events, WorkQueue& work)
     : settings_(settings),
       registry_(registry),
@@ -378,6 +378,7 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
     if (!wait_until_ended(container, kKillPatience))
       return give_up({ErrorKind::timeout, 0, "could not kill container"});
   }
+  if (with_volumes) volumes_.announce_removal(container->record);
   if (Result<void> forgotten = registry_.remove(container); !forgotten)
     return give_up(std::move(forgotten.error()));
 
@@ -389,7 +390,7 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
       reserve_.replenish();
     });
   (void)remove_tree(settings_.run_directory(id));
-  if (with_volumes) volumes_.remove_anonymous(container->record.mounts);
+  volumes_.forget(container->record, with_volumes);
   image::Lease lease;
   {
     std::lock_guard lock(container->mutex);
@@ -464,6 +465,7 @@ void Lifecycle::ended(const ContainerPointer& container, const keeper::State& st
   const bool for_good = state.phase == keeper::Phase::exited;
   if (listener_.ended) listener_.ended(container);
   if (for_good) launcher_.release_network(*container);
+  if (for_good) volumes_.release(container->record);
   if (state.oom_killed) publish(*container, "oom");
   const auto lasted = std::chrono::nanoseconds(state.finished_at.nanoseconds - state.started_at.nanoseconds);
   publish(

@@ -42,7 +42,7 @@ struct LifecycleListener {
 
 class Lifecycle {
  public:
-  Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, const Volumes& volumes,
+  Lifecycle(const Settings& settings, Registry& registry, Launcher& launcher, Volumes& volumes,
             DiskReserve& reserve, EventBus& events, WorkQueue& work);
 
   void set_listener(LifecycleListener listener) { listener_ = std::move(listener); }
@@ -88,7 +88,7 @@ class Lifecycle {
   const Settings& settings_;
   Registry& registry_;
   Launcher& launcher_;
-  const Volumes& volumes_;
+  Volumes& volumes_;
   DiskReserve& reserve_;
   EventBus& events_;
   WorkQueue& work_;

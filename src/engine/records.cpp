@@ -21,7 +21,8 @@ json::object to_json(const MountPoint& mount) {
           {"readOnlyBelow", mount.read_only_below},
           {"recursive", mount.recursive},
           {"createSource", mount.create_source},
-          {"copyUp", mount.copy_up}};
+          {"copyUp", mount.copy_up},
+          {"anonymous", mount.anonymous}};
 }
 
 void read_mount(ObjectReader& in, MountPoint& mount) {
@@ -38,6 +39,7 @@ void read_mount(ObjectReader& in, MountPoint& mount) {
   in.read("recursive", mount.recursive);
   in.read("createSource", mount.create_source);
   in.read("copyUp", mount.copy_up);
+  in.read("anonymous", mount.anonymous);
 }
 
 std::string encode_record(const ContainerRecord& record) {

@@ -66,6 +66,7 @@ void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       std::lock_guard lock(container->mutex);
       container->paused = frozen && *frozen;
     }
+    volumes_.found_using(container->record);
     if (Result<void> watched = watch.add(*link); !watched)
       log_error("engine", "container {}: {}", id, watched.error().message);
     if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "engine/modes.h"
+#include "runtime/plan.h"
 #include "sys/capabilities.h"
 
 namespace berth::engine {
@@ -103,6 +104,7 @@ oci::Mount bind_of(const MountPoint& point) {
                                    point.propagation.empty() ? "rprivate" : point.propagation};
   // "ro" alone would leave the mounts below the source writable.
   if (point.read_only) options.push_back(point.read_only_below ? "rro" : "ro");
+  if (!point.subpath.empty()) options.push_back(fmt::format("{}={}", runtime::kBeneathOption, point.subpath));
   return mount(point.destination, "bind", point.source, std::move(options));
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/file.h"
@@ -123,6 +124,21 @@ TEST(RuntimeConfig, AReadOnlyRootWithTmpfsBindsAndVolumes) {
       {.type = "bind", .source = "/my/shm", .destination = "/dev/shm"}};
   in.facts.init_program = "/usr/libexec/berth-init";
   expect_golden("mounts.json", in);
+}
+
+TEST(RuntimeConfig, AVolumesSubpathIsLookedUpWhenItIsMounted) {
+  Input in = plain();
+  in.record.mounts = {{.type = "volume",
+                       .name = "v",
+                       .source = "/data/volumes/v/_data",
+                       .destination = "/data",
+                       .subpath = "a/b"}};
+  oci::RuntimeSpec spec = make_runtime_config(in.settings, in.record, in.facts).value();
+  auto found = std::find_if(spec.mounts.begin(), spec.mounts.end(),
+                            [](const oci::Mount& mount) { return mount.destination == "/data"; });
+  ASSERT_NE(found, spec.mounts.end());
+  EXPECT_EQ(found->source, "/data/volumes/v/_data");
+  EXPECT_EQ(found->options.back(), "berth.beneath=a/b");
 }
 
 TEST(RuntimeConfig, TheHostsNamespaces) {

@@ -10,7 +10,8 @@
 //     images/                            staging of imports and loads
 //     containers/<id>/                   upper/ work/ (overlay), hostname hosts resolv.conf, <id>-json.log
 //     containers/.removed/               what a removal has taken out of sight and not deleted yet
-//     volumes/<name>/_data
+//     volumes/<name>/_data               volumes.h; beside _data: filling, while an image's files are copied
+//     in volumes/.removed/                  what a removal has taken out of sight and not deleted yet
 //     mount-points/                      the lowest directory of every container: what is mounted over
 //   <exec-root>/                         on a tmpfs as a rule: gone after a reboot
 //     containers/<id>/                   keeper/paths.h

@@ -7,7 +7,9 @@
 
 #include "base/text.h"
 #include "engine/modes.h"
+#include "engine/volume_driver.h"
 #include "keeper/settings.h"
+#include "sys/rooted_path.h"
 
 namespace berth::engine {
 namespace {
@@ -147,10 +149,31 @@ Result<void> check_bind_target(const std::string& destination, std::string_view 
   return {};
 }
 
-bool valid_volume_name(std::string_view name) {
-  return name.size() >= 2 && name.size() <= 255 && name[0] != '.' && name[0] != '-' && name[0] != '_' &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-             std::string_view::npos;
+// "ro,z": one word of each kind at most, and each only where it means something.
+Result<void> read_bind_mode(std::string_view mode, MountPoint& point) {
+  auto refused = [&] { return fail(ErrorKind::invalid, "invalid mode: {}", mode); };
+  const bool bind = point.type == "bind";
+  int access = 0, label = 0, copy = 0, propagation = 0, consistency = 0;
+  for (std::string_view option : split(mode, ',')) {
+    if (option == "ro" || option == "rw") {
+      point.read_only = option == "ro";
+      ++access;
+    } else if (option == "z" || option == "Z") {
+      ++label;  // SELinux is not here to label anything
+    } else if (option == "nocopy" && !bind) {
+      point.copy_up = false;
+      ++copy;
+    } else if (contains(kPropagations, option) && bind) {
+      point.propagation = std::string(option);
+      ++propagation;
+    } else if (contains(std::array{"consistent", "cached", "delegated"}, option)) {
+      ++consistency;
+    } else {
+      return refused();
+    }
+  }
+  if (access > 1 || label > 1 || copy > 1 || propagation > 1 || consistency > 1) return refused();
+  return {};
 }
 
 // "source:destination[:options]" of -v.
@@ -179,16 +202,7 @@ Result<MountPoint> parse_bind(std::string_view text) {
   }
   if (parts.size() < 3) return point;
   point.mode = std::string(parts[2]);
-  for (std::string_view option : split(parts[2], ',')) {
-    if (option == "ro")
-      point.read_only = true;
-    else if (option == "nocopy")
-      point.copy_up = false;
-    else if (contains(kPropagations, option))
-      point.propagation = std::string(option);
-    else if (!contains(std::array{"rw", "z", "Z", "consistent", "cached", "delegated"}, option))
-      return fail(ErrorKind::invalid, "invalid mode: {}", parts[2]);
-  }
+  TRY(read_bind_mode(parts[2], point));
   return point;
 }
 
@@ -233,7 +247,16 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
     point.driver = "local";
     point.copy_up = !(setting.volume && setting.volume->no_copy);
     if (setting.volume) {
-      point.subpath = setting.volume->subpath;
+      if (!stays_inside(setting.volume->subpath))
+        return refused(
+            fmt::format("subpath \"{}\" must be a relative path within the volume", setting.volume->subpath));
+      if (!setting.volume->subpath.empty() && setting.source.empty())
+        return refused("must not set Subpath when using anonymous volumes");
+      point.subpath = sys::clean_relative(setting.volume->subpath);
+      point.volume_labels = setting.volume->labels;
+      point.volume_options = setting.volume->driver_options;
+      Result<void> options = check_volume_options(point.volume_options);
+      if (!options) return refused(options.error().message);
       if (!setting.volume->driver_name.empty() && setting.volume->driver_name != "local")
         return refused(
             fmt::format("volume driver \"{}\" is not installed: use local", setting.volume->driver_name));
@@ -244,6 +267,23 @@ Result<std::optional<MountPoint>> parse_mount(const MountSetting& setting) {
 }
 
 }  // namespace
+
+bool valid_volume_name(std::string_view name) {
+  return name.size() >= 2 && name.size() <= 255 && name[0] != '.' && name[0] != '-' && name[0] != '_' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+             std::string_view::npos;
+}
+
+bool stays_inside(std::string_view path) {
+  if (path.starts_with('/') || path.find('\0') != std::string_view::npos) return false;
+  int depth = 0;
+  for (std::string_view part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    depth += part == ".." ? -1 : 1;
+    if (depth < 0) return false;
+  }
+  return true;
+}
 
 std::string clean_absolute(std::string_view path) {
   if (path.empty() || path.front() != '/' || path.find('\0') != std::string_view::npos) return {};

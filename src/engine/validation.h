@@ -22,6 +22,12 @@ Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config,
 // Lexically clean, absolute; "" when it is not absolute.
 std::string clean_absolute(std::string_view path);
 
+// [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 255 bytes: a name is one component of a path, and no option.
+bool valid_volume_name(std::string_view name);
+
+// A path inside a volume that does not leave it by its words alone: "a/b", not "/a", "..", "a/../..".
+bool stays_inside(std::string_view path);
+
 // kernel.* and fs.mqueue.* that belong to the ipc namespace, net.* that belong to the network namespace;
 // nothing else.
 Result<void> check_sysctl(const std::string& name, const HostConfig& host);

@@ -1,31 +1,136 @@
 // SPDX-License-Identifier: Apache-2.0
-// Local volumes: <data-root>/volumes/<name>/_data, a directory each. What a container's mounts need of them;
-// networks and volumes as objects of their own come with another issue.
+// Volumes: directories that outlive containers, at <data-root>/volumes/<name>/_data, with a name, labels and
+// the options of the driver "local" (volume_driver.h), which is the only one.
+//
+//   create, or the first container that names it -> there -> removed, once no container refers to it
+//
+// A container *refers* to a volume from its create to its removal, and *uses* it from its start to its end.
+// What a volume's options mount is mounted on the host when the first container uses it and unmounted with
+// the last, so that containers share it; the mount table itself is the memory of that, so a new engine finds
+// what a killed one left.
+//
+// Thread safe. Errors are Docker's in words: not_found, conflict (in use, other options), invalid (names).
 #pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "db/database.h"
 #include "engine/container.h"
+#include "engine/disk_reserve.h"
+#include "engine/events.h"
+#include "engine/registry.h"
 #include "engine/settings.h"
+#include "engine/volume_content.h"
+#include "engine/volume_records.h"
+#include "engine/work_queue.h"
 
 namespace berth::engine {
 
+struct NewVolume {
+  std::string name;  // "": a made-up one
+  std::string driver;
+  VolumeOptions options;
+  std::map<std::string, std::string> labels;
+};
+
+// A volume as it is shown.
+struct VolumeState {
+  VolumeRecord record;
+  std::string mountpoint;
+  std::set<std::string> containers;  // ids of those that refer to it
+
+  bool anonymous() const { return record.labels.contains(kAnonymousLabel); }
+};
+
+struct VolumeDeletion {
+  std::string name;
+  std::uint64_t bytes = 0;  // that it had on the disk
+};
+
 class Volumes {
  public:
-  explicit Volumes(const Settings& settings) : settings_(settings) {}
+  Volumes(const Settings& settings, db::Database& database, DiskReserve& reserve, const Registry& registry,
+          EventBus& events, WorkQueue& work);
 
-  // Gives every volume among `mounts` its directory (and an anonymous one its name), so that `source` is a
-  // host path.
-  Result<void> provide(std::vector<MountPoint>& mounts) const;
-  // Fills a volume that is empty with what the image has at its destination, owners and modes included.
-  // `root` is the container's file system.
-  Result<void> copy_up(const MountPoint& mount, int root) const;
-  // Those that provide() named itself.
-  void remove_anonymous(const std::vector<MountPoint>& mounts) const;
+  // At start, before anything else: reads the records, finishes what a kill cut short, adopts directories
+  // that have no record, and learns which containers refer to what. What fails is logged.
+  void load();
+  // At start, when it is known which containers run: unmounts what none of them uses.
+  void unmount_unused();
+
+  // The same answer for one that exists with these options; with others it is a conflict.
+  Result<VolumeState> create(const NewVolume& wanted);
+  Result<VolumeState> find(const std::string& name) const;
+  std::vector<VolumeState> all() const;  // by name
+  Result<void> remove(const std::string& name);
+  // Removes those that no container refers to and that are `wanted`. One whose content is elsewhere (it has
+  // options) stays: it takes nothing here.
+  std::vector<VolumeDeletion> prune(const std::function<bool(const VolumeState&)>& wanted);
+  // On the disk here; nothing for one whose content is elsewhere.
+  std::optional<std::uint64_t> size_of(const VolumeState& volume) const;
+
+  // --- what containers do with them ---
+  // A container refers to its volumes from now on. Those that do not exist are made, an anonymous one gets
+  // its name, and every mount its source on the host. On an error nothing is referred to.
+  Result<void> refer(const std::string& container, std::vector<MountPoint>& mounts, bool auto_remove);
+  // The container is about to go, and its anonymous volumes with it, also if this engine is killed meanwhile.
+  void announce_removal(const ContainerRecord& container);
+  // It is gone.
+  void forget(const ContainerRecord& container, bool with_anonymous);
+
+  // The container starts: everything is mounted and filled. `open_root` gives its file system.
+  Result<void> use(const ContainerRecord& container, const std::function<Result<Fd>()>& open_root);
+  // It runs already, found so by a new engine.
+  void found_using(const ContainerRecord& container);
+  // It has ended. Nothing happens for one that does not use any.
+  void release(const ContainerRecord& container);
 
  private:
+  struct Volume {
+    VolumeRecord record;
+    std::set<std::string> referring;  // containers' ids
+    std::set<std::string> using_it;
+    std::mutex operation;  // held while it is mounted, filled, unmounted; taken before mutex_
+  };
+  using Pointer = std::shared_ptr<Volume>;
+
+  VolumePlace place_of(const std::string& name) const;
+  std::string aside_directory() const { return settings_.volumes_directory() + "/.removed"; }
+  Pointer find_pointer(const std::string& name) const;  // null when there is none
+  VolumeState state_of(const Volume& volume) const;     // with mutex_ held
+  Result<Pointer> make(VolumeRecord record, Durability durability);
+  Result<void> make_directories_of(const std::string& name) const;
+  Result<Pointer> find_or_make(MountPoint& mount, const std::string& container, bool auto_remove);
+  Result<void> remove_held(const Pointer& volume);
+  Result<void> put_aside(const std::string& name);
+  std::string users_text(const std::set<std::string>& containers) const;
+  Result<void> use_one(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+                       const std::function<Result<Fd>()>& open_root);
+  void leave_to_others(Volume& volume);
+  void unmount_if_unused(const Pointer& volume);
+  void finish_removals(std::vector<VolumeRecord>& records);
+  void adopt_directories();
+  void refer_to_recorded();
+  void drop_what_was_cut_short();
+  void publish(const std::string& volume, std::string action, std::map<std::string, std::string> extra = {});
+
   const Settings& settings_;
+  db::Database& database_;
+  DiskReserve& reserve_;
+  const Registry& registry_;
+  EventBus& events_;
+  WorkQueue& work_;
+  std::mutex changes_;        // held by whoever makes, removes, or begins to refer; taken before all others
+  mutable std::mutex mutex_;  // guards the map and what is in it; held for moments only
+  std::map<std::string, Pointer> volumes_;
 };
 
 }  // namespace berth::engine

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/volumes.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/text.h"
+#include "engine/records.h"
+#include "engine/validation.h"
+
+namespace berth::engine {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Names = std::vector<std::string>;
+
+class VolumesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    settings_.data_root = directory_.path();
+    ASSERT_TRUE(make_directories(settings_.volumes_directory(), 0711));
+    reopen();
+  }
+  void TearDown() override {
+    for (const VolumeState& volume : volumes_->all())
+      while (umount2(volume.mountpoint.c_str(), MNT_DETACH) == 0) {
+      }
+    volumes_.reset();
+  }
+  // As a new engine after the old one was killed.
+  void reopen() {
+    work_.reset();
+    volumes_.reset();
+    registry_.reset();
+    database_.reset();
+    std::vector<db::Migration> steps = migrations();
+    for (db::Migration& step : volume_migrations()) steps.push_back(std::move(step));
+    database_ = db::Database::open(directory_.path() + "/meta.db", steps).value();
+    registry_.emplace(*database_, reserve_);
+    ASSERT_TRUE(registry_->load());
+    work_ = std::make_unique<WorkQueue>(2);
+    volumes_ = std::make_unique<Volumes>(settings_, *database_, reserve_, *registry_, events_, *work_);
+    volumes_->load();
+  }
+  std::string place(const std::string& name) { return settings_.volumes_directory() + "/" + name; }
+  static MountPoint mount(const std::string& name, const std::string& destination = "/data") {
+    return {.type = "volume", .name = name, .destination = destination, .driver = "local", .copy_up = true};
+  }
+  // A container on record.
+  ContainerRecord container(const std::string& name, std::vector<MountPoint> mounts,
+                            bool auto_remove = false) {
+    ContainerRecord record;
+    record.id = random_identifier();
+    record.name = name;
+    record.created = now();
+    record.host_config.auto_remove = auto_remove;
+    record.mounts = std::move(mounts);
+    EXPECT_TRUE(volumes_->refer(record.id, record.mounts, auto_remove));
+    EXPECT_TRUE(registry_->add(record, {}));
+    return record;
+  }
+  void remove(const ContainerRecord& record, bool with_volumes) {
+    if (with_volumes) volumes_->announce_removal(record);
+    ASSERT_TRUE(registry_->remove(registry_->find_by_id(record.id)));
+    volumes_->forget(record, with_volumes);
+  }
+  Result<void> use(const ContainerRecord& record) {
+    return volumes_->use(record, [&] { return open_file(image_.path(), O_PATH | O_DIRECTORY); });
+  }
+  Names names() {
+    Names list;
+    for (const VolumeState& volume : volumes_->all()) list.push_back(volume.record.name);
+    return list;
+  }
+  bool mounted(const std::string& name) { return is_mounted(place(name) + "/_data").value_or(false); }
+  bool soon(const std::function<bool()>& holds) {
+    for (int attempt = 0; attempt < 500 && !holds(); ++attempt)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return holds();
+  }
+  std::string refusal(const NewVolume& wanted) {
+    Result<VolumeState> made = volumes_->create(wanted);
+    return made ? "" : made.error().message;
+  }
+  static void touch(const std::string& path) { ASSERT_TRUE(open_file(path, O_WRONLY | O_CREAT, 0644)); }
+
+  const VolumeOptions memory_{{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "size=1m"}};
+  TemporaryDirectory directory_ = TemporaryDirectory::create("volumes").value();
+  TemporaryDirectory image_ = TemporaryDirectory::create("image").value();
+  Settings settings_;
+  DiskReserve reserve_{directory_.path() + "/reserve"};
+  EventBus events_;
+  std::unique_ptr<db::Database> database_;
+  std::optional<Registry> registry_;
+  std::unique_ptr<Volumes> volumes_;
+  std::unique_ptr<WorkQueue> work_;
+};
+
+TEST_F(VolumesTest, WhatExistsIsTheSameAnswerAndOtherOptionsAreAConflict) {
+  Result<VolumeState> first = volumes_->create({.name = "data", .labels = {{"a", "b"}}});
+  ASSERT_TRUE(first) << first.error().message;
+  Result<VolumeState> second = volumes_->create({.name = "data"});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->record.created, first->record.created);
+  EXPECT_EQ(second->record.labels, first->record.labels);
+  Result<VolumeState> other = volumes_->create({.name = "data", .options = memory_});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().kind, ErrorKind::conflict);
+}
+
+TEST_F(VolumesTest, ANameIsNoPath) {
+  for (const char* name : {"..", ".removed", "../x", "a/b", "-rf", "x", "a b", "/etc"})
+    EXPECT_THAT(refusal({.name = name}), HasSubstr("invalid characters")) << name;
+  EXPECT_EQ(list_directory(settings_.volumes_directory()).value(), Names{});
+}
+
+TEST_F(VolumesTest, AnotherDriverIsRefusedByName) {
+  EXPECT_THAT(refusal({.name = "data", .driver = "nfs"}), HasSubstr("\"nfs\" is not installed"));
+}
+
+TEST_F(VolumesTest, OneThatAContainerRefersToStaysAndTheErrorNamesTheContainer) {
+  ContainerRecord web = container("web", {mount("data")});
+  Result<void> removed = volumes_->remove("data");
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().kind, ErrorKind::conflict);
+  EXPECT_THAT(removed.error().message, HasSubstr("volume is in use - [" + web.id + "] (container web)"));
+  reopen();
+  EXPECT_FALSE(volumes_->remove("data")) << "also for an engine that did not make it";
+  remove(web, false);
+  EXPECT_TRUE(volumes_->remove("data"));
+  EXPECT_FALSE(exists(place("data")));
+  Result<void> again = volumes_->remove("data");
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().kind, ErrorKind::not_found);
+}
+
+TEST_F(VolumesTest, AnonymousOnesGoWithTheirContainerWhenAskedToAndNamedOnesStay) {
+  ContainerRecord kept = container("kept", {mount("", "/a"), mount("data", "/b")});
+  remove(kept, false);
+  EXPECT_EQ(names().size(), 2u);
+  ContainerRecord gone = container("gone", {mount("", "/a"), mount("data", "/b")});
+  EXPECT_EQ(names().size(), 3u);
+  remove(gone, true);
+  EXPECT_EQ(names(), (Names{std::min(kept.mounts[0].name, std::string("data")),
+                            std::max(kept.mounts[0].name, std::string("data"))}));
+}
+
+TEST_F(VolumesTest, AnAnonymousOneThatOthersShareGoesWithTheLastOfThem) {
+  ContainerRecord first = container("first", {mount("")});
+  ContainerRecord second = container("second", first.mounts);
+  remove(first, true);
+  reopen();
+  EXPECT_EQ(names(), Names{first.mounts[0].name});
+  remove(second, true);
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(VolumesTest, RecordsOutliveTheEngine) {
+  VolumeState made =
+      volumes_->create({.name = "memory", .options = memory_, .labels = {{"a", "b"}, {"c", ""}}}).value();
+  reopen();
+  VolumeState found = volumes_->find("memory").value();
+  EXPECT_EQ(found.record.created, made.record.created);
+  EXPECT_EQ(found.record.labels, made.record.labels);
+  EXPECT_EQ(found.record.options, memory_);
+}
+
+TEST_F(VolumesTest, ADirectoryWithoutARecordIsAdoptedWithWhatIsInIt) {
+  ASSERT_TRUE(make_directories(place("old") + "/_data", 0755));
+  touch(place("old") + "/_data/file");
+  touch(place("no-directory"));
+  ASSERT_EQ(symlink("/etc", place("link").c_str()), 0);
+  reopen();
+  EXPECT_EQ(names(), Names{"old"});
+  EXPECT_TRUE(exists(place("old") + "/_data/file"));
+  reopen();
+  EXPECT_EQ(names(), Names{"old"});
+}
+
+TEST_F(VolumesTest, ARecordWithoutADirectoryIsGivenOne) {  // killed between the two
+  ASSERT_TRUE(save_volume(*database_, {.name = "data", .created = now()}, Durability::visible));
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+  EXPECT_TRUE(exists(place("data") + "/_data"));
+}
+
+TEST_F(VolumesTest, ARemovalThatWasCutShortIsFinished) {
+  VolumeRecord record = volumes_->create({.name = "data"}).value().record;
+  touch(place("data") + "/_data/file");
+  record.removing = true;
+  ASSERT_TRUE(save_volume(*database_, record, Durability::visible));
+  reopen();
+  EXPECT_EQ(names(), Names{});
+  EXPECT_FALSE(exists(place("data")));
+  EXPECT_TRUE(soon([&] { return list_directory(place(".removed")).value().empty(); }));
+  reopen();
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(VolumesTest, AVolumeOfAContainerThatNeverCameToBeGoes) {
+  std::vector<MountPoint> mounts{mount("")};
+  ASSERT_TRUE(volumes_->refer(random_identifier(), mounts, false));
+  EXPECT_EQ(names().size(), 1u);
+  reopen();
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(VolumesTest, AnAnonymousOneWithContentOutlivesItsContainerUnlessThatWasToTakeItAlong) {
+  ContainerRecord kept = container("kept", {mount("")}), gone = container("gone", {mount("")}),
+                  short_lived = container("short", {mount("")}, true);
+  for (const ContainerRecord* record : {&kept, &gone, &short_lived})
+    touch(record->mounts[0].source + "/file");
+  volumes_->announce_removal(gone);
+  // Killed just after the containers' records went.
+  for (const ContainerRecord* record : {&kept, &gone, &short_lived})
+    ASSERT_TRUE(registry_->remove(registry_->find_by_id(record->id)));
+  reopen();
+  EXPECT_EQ(names(), Names{kept.mounts[0].name});
+}
+
+TEST_F(VolumesTest, WhatAContainerRefersToComesBackWithTheContainer) {
+  ContainerRecord web = container("web", {mount("data")});
+  ASSERT_TRUE(delete_volume(*database_, "data", Durability::visible));
+  ASSERT_TRUE(remove_tree(place("data")));
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+  EXPECT_FALSE(volumes_->remove("data"));
+  EXPECT_TRUE(use(web));
+}
+
+TEST_F(VolumesTest, ADamagedRecordDoesNotTakeTheContentAlong) {
+  ASSERT_TRUE(volumes_->create({.name = "data"}));
+  touch(place("data") + "/_data/file");
+  {
+    db::Transaction transaction = database_->begin(Durability::visible).value();
+    ASSERT_TRUE(transaction.run_script("UPDATE volumes SET record = 'rubbish'"));
+    ASSERT_TRUE(transaction.commit());
+  }
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+  EXPECT_TRUE(exists(place("data") + "/_data/file"));
+}
+
+TEST_F(VolumesTest, ARefusedMountLeavesNothingBehind) {
+  ASSERT_TRUE(volumes_->create({.name = "data", .options = memory_}));
+  MountPoint other = mount("data", "/b");
+  other.volume_options = {{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "size=9m"}};
+  std::vector<MountPoint> mounts{mount("", "/a"), other};
+  Result<void> referred = volumes_->refer(random_identifier(), mounts, false);
+  ASSERT_FALSE(referred);
+  EXPECT_EQ(referred.error().kind, ErrorKind::conflict);
+  EXPECT_EQ(names(), Names{"data"});
+  EXPECT_TRUE(volumes_->remove("data"));
+}
+
+TEST_F(VolumesTest, OptionsAreMountedWithTheFirstUserAndUnmountedWithTheLast) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ASSERT_TRUE(volumes_->create({.name = "memory", .options = memory_}));
+  ContainerRecord one = container("one", {mount("memory")}), two = container("two", {mount("memory")});
+  EXPECT_FALSE(mounted("memory"));
+  Result<void> used = use(one);
+  ASSERT_TRUE(used) << used.error().message;
+  EXPECT_TRUE(mounted("memory"));
+  touch(place("memory") + "/_data/shared");
+  ASSERT_TRUE(use(two));
+  EXPECT_TRUE(exists(place("memory") + "/_data/shared")) << "not mounted a second time";
+  volumes_->release(one);
+  volumes_->release(one);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(mounted("memory"));
+  volumes_->release(two);
+  EXPECT_TRUE(soon([&] { return !mounted("memory"); }));
+}
+
+TEST_F(VolumesTest, MountsOfAKilledEngineAreFoundAgain) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ASSERT_TRUE(volumes_->create({.name = "runs", .options = memory_}));
+  ASSERT_TRUE(volumes_->create({.name = "ended", .options = memory_}));
+  ContainerRecord runs = container("runs", {mount("runs")}), ended = container("ended", {mount("ended")});
+  ASSERT_TRUE(use(runs) && use(ended));
+  touch(place("runs") + "/_data/file");
+  reopen();
+  volumes_->found_using(runs);
+  volumes_->unmount_unused();
+  EXPECT_TRUE(exists(place("runs") + "/_data/file"));
+  EXPECT_FALSE(mounted("ended"));
+  volumes_->release(runs);
+  EXPECT_TRUE(soon([&] { return !mounted("runs"); }));
+}
+
+TEST_F(VolumesTest, WhatCannotBeMountedIsUsedByNobody) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ASSERT_TRUE(volumes_->create(
+      {.name = "nowhere", .options = {{"type", "none"}, {"device", "/no/such"}, {"o", "bind"}}}));
+  ContainerRecord web = container("web", {mount("data"), mount("nowhere", "/b")});
+  Result<void> used = use(web);
+  ASSERT_FALSE(used);
+  EXPECT_THAT(used.error().message, HasSubstr("failed to mount local volume nowhere"));
+  remove(web, false);
+  EXPECT_TRUE(volumes_->remove("nowhere"));
+}
+
+TEST_F(VolumesTest, ASubpathIsThereAndInside) {
+  MountPoint part = mount("data");
+  part.subpath = "part";
+  ContainerRecord web = container("web", {part});
+  auto words = [&] {
+    Result<void> used = use(web);
+    return used ? "" : used.error().message;
+  };
+  EXPECT_THAT(words(), HasSubstr("has nothing at its subpath \"part\""));
+  ASSERT_EQ(symlink("/etc", (place("data") + "/_data/part").c_str()), 0);
+  EXPECT_THAT(words(), HasSubstr("leads out of volume data"));
+  ASSERT_EQ(unlink((place("data") + "/_data/part").c_str()), 0);
+  touch(place("data") + "/_data/part");
+  EXPECT_EQ(words(), "");
+}
+
+TEST_F(VolumesTest, PruningTakesWhatIsWantedUnusedAndHere) {
+  ASSERT_TRUE(volumes_->create({}));
+  ASSERT_TRUE(volumes_->create({.name = "named"}));
+  ASSERT_TRUE(volumes_->create({.name = "elsewhere", .options = memory_}));
+  ContainerRecord web = container("web", {mount("used")});
+  EXPECT_EQ(volumes_->prune([](const VolumeState& volume) { return volume.anonymous(); }).size(), 1u);
+  EXPECT_EQ(names(), (Names{"elsewhere", "named", "used"}));
+  std::vector<VolumeDeletion> deleted = volumes_->prune([](const VolumeState&) { return true; });
+  ASSERT_EQ(deleted.size(), 1u);
+  EXPECT_EQ(deleted[0].name, "named");
+}
+
+TEST_F(VolumesTest, ALinkInItsPlaceIsNotFollowedByARemoval) {
+  TemporaryDirectory outside = TemporaryDirectory::create("outside").value();
+  touch(outside.path() + "/precious");
+  ASSERT_TRUE(volumes_->create({.name = "data"}));
+  ASSERT_EQ(symlink(outside.path().c_str(), (place("data") + "/_data/link").c_str()), 0);
+  EXPECT_TRUE(volumes_->size_of(volumes_->find("data").value()));
+  ASSERT_TRUE(volumes_->remove("data"));
+  EXPECT_TRUE(soon([&] { return list_directory(place(".removed")).value().empty(); }));
+  EXPECT_TRUE(exists(outside.path() + "/precious"));
+}
+
+TEST_F(VolumesTest, EventsTellItsLife) {
+  ContainerRecord web = container("web", {mount("data")});
+  ASSERT_TRUE(use(web));
+  volumes_->release(web);
+  remove(web, true);
+  ASSERT_TRUE(volumes_->remove("data"));
+  Names actions;
+  for (const Event& event : events_.since({}, now())) {
+    EXPECT_EQ(event.type, "volume");
+    EXPECT_EQ(event.actor, "data");
+    EXPECT_EQ(event.attributes.at("driver"), "local");
+    actions.push_back(event.action);
+  }
+  EXPECT_THAT(actions, ElementsAre("create", "mount", "unmount", "destroy"));
+}
+
+}  // namespace
+}  // namespace berth::engine
