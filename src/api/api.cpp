@@ -56,6 +56,7 @@ http::Handler make_handler(engine::Engine& engine) {
   add_exec_routes(*router);
   add_archive_routes(*router);
   add_image_routes(*router);
+  add_volume_routes(*router);
   add_registry_routes(*router);
   add_unavailable_routes(*router);
   return [router, &engine](http::Exchange& exchange) {

@@ -63,9 +63,14 @@ json::object mount_document(const MountPoint& mount) {
   return document;
 }
 
-json::array mount_documents(const std::vector<MountPoint>& mounts) {
+// Those of --tmpfs are not among them, as with Docker.
+json::array mount_documents(const ContainerRecord& record) {
   json::array list;
-  for (const MountPoint& mount : mounts) list.push_back(mount_document(mount));
+  for (const MountPoint& mount : record.mounts) list.push_back(mount_document(mount));
+  for (const engine::MountSetting& setting : record.host_config.mounts)
+    if (setting.type == "tmpfs")
+      list.push_back(
+          mount_document({.type = "tmpfs", .destination = setting.target, .read_only = setting.read_only}));
   return list;
 }
 
@@ -207,7 +212,7 @@ json::object container_document(Engine& engine, const ContainerPointer& containe
       {"GraphDriver", json::object{{"Name", engine::driver_name(engine.storage().driver)},
                                    {"Data", json::object{{"UpperDir", directory + "/upper"},
                                                          {"WorkDir", directory + "/work"}}}}},
-      {"Mounts", mount_documents(record.mounts)},
+      {"Mounts", mount_documents(record)},
       {"Config", oci::to_json(record.config, oci::ConfigForm::api)},
       {"NetworkSettings", network_settings(*container)},
   };
@@ -242,7 +247,7 @@ json::object container_summary(Engine& engine, const ContainerPointer& container
       {"Status", status_text(*container, now())},
       {"HostConfig", json::object{{"NetworkMode", record.host_config.network_mode}}},
       {"NetworkSettings", json::object{{"Networks", networks_document(*container)}}},
-      {"Mounts", mount_documents(record.mounts)},
+      {"Mounts", mount_documents(record)},
   };
   if (sizes) {
     document["SizeRw"] = sizes->writable;

@@ -8,6 +8,7 @@
 #include "api/container_documents.h"
 #include "api/respond.h"
 #include "api/routes.h"
+#include "api/volume_documents.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "base/version.h"
@@ -279,7 +280,7 @@ Result<void> disk_usage(Call& call) {
                    json::object{{"LayersSize", usage.layers_size},
                                 {"Images", std::move(images)},
                                 {"Containers", std::move(containers)},
-                                {"Volumes", json::array()},
+                                {"Volumes", volume_usage(call.engine)},
                                 {"BuildCache", json::array()}});
 }
 
@@ -374,10 +375,6 @@ Result<void> prune_build_cache(Call& call) {
   return send_json(call, 200, json::object{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}});
 }
 
-Result<void> list_volumes(Call& call) {
-  return send_json(call, 200, json::object{{"Volumes", json::array()}, {"Warnings", nullptr}});
-}
-
 }  // namespace
 
 void add_system_routes(Router& router) {
@@ -400,7 +397,6 @@ void add_unavailable_routes(Router& router) {
   router.add("GET", "/networks/{id}", inspect_network);
   router.add("POST", "/networks/prune", prune_networks);
   router.add("POST", "/build/prune", prune_build_cache);
-  router.add("GET", "/volumes", list_volumes);
 }
 
 }  // namespace berth::api
