@@ -155,11 +155,11 @@ Result<std::string> details(const json::value& usage) {
   }
   for (const json::value& volume : list_of(usage, "Volumes")) {
     const json::value& data = member_of(volume, "UsageData");
+    const bool sized = !data.is_null() && number_of(data, "Size") >= 0;
     volumes.push_back(
         {{"Name", text_of(volume, "Name")},
          {"Links", data.is_null() ? "N/A" : std::to_string(number_of(data, "RefCount"))},
-         {"Size",
-          data.is_null() ? "N/A" : format_size_decimal(static_cast<double>(number_of(data, "Size")))}});
+         {"Size", sized ? format_size_decimal(static_cast<double>(number_of(data, "Size"))) : "N/A"}});
   }
   for (const json::value& record : list_of(usage, "BuildCache"))
     build.push_back({{"ID", text_of(record, "ID").substr(0, 12)},

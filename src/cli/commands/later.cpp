@@ -22,7 +22,6 @@ constexpr Command kCommands[] = {
     later("network disconnect", "Disconnect a container from a network (not yet)"),
     later("network rm|network remove", "Remove networks (not yet)"),
     later("network prune", "Remove unused networks (not yet)"),
-    later("volume prune", "Remove unused volumes (not yet)"),
 };
 
 }  // namespace

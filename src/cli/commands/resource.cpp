@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simple commands on volumes and networks: ls, create and rm of volumes, ls of networks.
+// The simple commands on volumes and networks: ls, create, rm and prune of volumes, ls of networks.
 #include <algorithm>
 
 #include "base/json.h"
@@ -98,6 +98,37 @@ Result<int> remove_volumes(Invocation& invocation) {
   });
 }
 
+Result<int> prune_volumes(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  const bool all = flags.on("all");
+  std::vector<std::string> filters = flags.list("filter");
+  if (all && std::any_of(filters.begin(), filters.end(),
+                         [](const std::string& filter) { return filter.starts_with("all="); }))
+    return fail(ErrorKind::invalid, "conflicting options: cannot specify both --all and --filter all=1");
+  std::string_view question =
+      all ? "WARNING! This will remove all local volumes not used by at least one container.\nAre you sure "
+            "you want to continue?"
+          : "WARNING! This will remove anonymous local volumes not used by at least one container.\nAre you "
+            "sure you want to continue?";
+  if (!flags.on("force") && !confirm(question)) return 0;
+  if (all) filters.push_back("all=1");
+  http::Query query;
+  if (!filters.empty()) query.add("filters", encode_filters(filters));
+  Engine* engine = TRY(invocation.context.engine());
+  http::Response response = TRY(engine->call("POST", "/volumes/prune", query));
+  json::value answer = TRY(read_json(response, "the engine's answer"));
+  std::string out;
+  if (const json::array* deleted = member_of(answer, "VolumesDeleted").if_array();
+      deleted && !deleted->empty()) {
+    out += "Deleted Volumes:\n";
+    for (const json::value& name : *deleted) out += std::string(name.as_string()) + "\n";
+    out += "\n";
+  }
+  const auto reclaimed = static_cast<double>(number_of(answer, "SpaceReclaimed"));
+  print_out(out + "Total reclaimed space: " + format_size_decimal(reclaimed) + "\n");
+  return 0;
+}
+
 constexpr Column kNetworkColumns[] = {{"CreatedAt", "CREATED AT"},
                                       {"Driver", "DRIVER"},
                                       {"ID", "NETWORK ID"},
@@ -153,6 +184,11 @@ constexpr FlagSpec kCreateVolume[] = {
     {"opt", 'o', "map", "Options of the driver"},
 };
 constexpr FlagSpec kForce[] = {{"force", 'f', "", "A volume that is not there is no failure"}};
+constexpr FlagSpec kPruneVolumes[] = {
+    {"all", 'a', "", "Those with a name too, not only anonymous ones"},
+    {"filter", 0, "filter", "Which ones (label=, label!=)"},
+    {"force", 'f', "", "Do not ask"},
+};
 constexpr FlagSpec kListNetworks[] = {
     {"filter", 'f', "filter", "Which ones (driver=, label=, name=, ...)"},
     {"format", 0, "string", kFormatHelp},
@@ -164,6 +200,8 @@ constexpr Command kCommands[] = {
     {"volume create", "[OPTIONS] [VOLUME]", "Create a volume", kCreateVolume, 0, 1, create_volume},
     {"volume rm|volume remove", "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes", kForce, 1, kAnyNumber,
      remove_volumes},
+    {"volume prune", "[OPTIONS]", "Remove volumes that no container uses", kPruneVolumes, 0, 0,
+     prune_volumes},
     {"network ls|network list", "[OPTIONS]", "List networks", kListNetworks, 0, 0, list_networks},
 };
 

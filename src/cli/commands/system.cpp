@@ -186,6 +186,9 @@ std::string prune_question(bool all, bool volumes) {
 Result<int> prune(Invocation& invocation) {
   const Flags& flags = invocation.flags;
   bool all = flags.on("all"), volumes = flags.on("volumes");
+  for (const std::string& filter : flags.list("filter"))
+    if (volumes && filter.starts_with("until="))
+      return fail(ErrorKind::invalid, "ERROR: The \"until\" filter is not supported with \"--volumes\"");
   if (!flags.on("force") && !confirm(prune_question(all, volumes))) return 0;
   std::vector<PruneStep> steps{{"/containers/prune", "ContainersDeleted", "Deleted Containers", {}},
                                {"/networks/prune", "NetworksDeleted", "Deleted Networks", {}}};
