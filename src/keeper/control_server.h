@@ -7,8 +7,8 @@
 #include <list>
 #include <string>
 
+#include "base/event_loop.h"
 #include "base/fd.h"
-#include "keeper/event_loop.h"
 #include "keeper/protocol.h"
 
 namespace berth::keeper {

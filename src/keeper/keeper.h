@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/event_loop.h"
 #include "base/fd.h"
 #include "keeper/assignment.h"
 #include "keeper/control_server.h"
-#include "keeper/event_loop.h"
 #include "keeper/log_writer.h"
 #include "keeper/protocol.h"
 #include "keeper/restart.h"

@@ -13,8 +13,8 @@
 #include <list>
 #include <string>
 
+#include "base/event_loop.h"
 #include "base/fd.h"
-#include "keeper/event_loop.h"
 #include "keeper/log_writer.h"
 #include "keeper/protocol.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keeper/event_loop.h"
+#include "base/event_loop.h"
 
 #include <sys/epoll.h>
 
@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <vector>
 
-namespace berth::keeper {
+namespace berth {
 
 Result<EventLoop> EventLoop::create() {
   int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -81,4 +81,4 @@ Result<void> EventLoop::run_once() {
   return {};
 }
 
-}  // namespace berth::keeper
+}  // namespace berth

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keeper's event loop: epoll and one-shot timers, one thread. Callbacks may watch, change and forget
-// descriptors, their own included.
+// An event loop for the small programs that have one: epoll and one-shot timers, one thread. Callbacks may
+// watch, change and forget descriptors, their own included.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-namespace berth::keeper {
+namespace berth {
 
 class EventLoop {
  public:
@@ -47,4 +47,4 @@ class EventLoop {
   Timer last_timer_ = 0;
 };
 
-}  // namespace berth::keeper
+}  // namespace berth
