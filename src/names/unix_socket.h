@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket's file. sun_path holds 107 bytes; a longer path is reached through its directory's
+// descriptor. Internal to this room.
+#pragma once
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace berth::names {
+
+// Both are stream sockets. A listener takes the place of whatever was at `path`; its mode is 0600 from the
+// first moment.
+Result<Fd> listen_at(const std::string& path);
+Result<Fd> connect_to(const std::string& path);
+
+}  // namespace berth::names
