@@ -57,6 +57,7 @@ http::Handler make_handler(engine::Engine& engine) {
   add_archive_routes(*router);
   add_image_routes(*router);
   add_volume_routes(*router);
+  add_network_routes(*router);
   add_registry_routes(*router);
   add_unavailable_routes(*router);
   return [router, &engine](http::Exchange& exchange) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/container_documents.h"
 
+#include <set>
+
+#include "api/network_documents.h"
 #include "api/respond.h"
 #include "base/text.h"
 #include "engine/host_config_json.h"
-#include "engine/modes.h"
+#include "engine/port_mapping.h"
 #include "engine/runtime_config.h"
 #include "layers/changes.h"
 #include "oci/config_json.h"
@@ -18,7 +21,6 @@ using engine::ContainerRecord;
 using engine::Engine;
 using engine::HealthStatus;
 using engine::MountPoint;
-using engine::NetworkKind;
 
 json::object health_document(const engine::Health& health) {
   json::array log;
@@ -74,52 +76,102 @@ json::array mount_documents(const ContainerRecord& record) {
   return list;
 }
 
-std::string network_name(const ContainerRecord& record) {
-  switch (engine::network_kind(record.host_config.network_mode)) {
-    case NetworkKind::bridge:
-      return "bridge";
-    case NetworkKind::none:
-      return "none";
-    case NetworkKind::host:
-      return "host";
-    default:
-      return "";
-  }
+json::value null_or_list(const std::vector<std::string>& list) {
+  return list.empty() ? json::value(nullptr) : json::value(berth::to_json(list));
 }
 
-json::object endpoint_document(const Container& container) {
-  const std::optional<network::Endpoint>& endpoint = container.endpoint;
+json::value ipam_config(const engine::EndpointSettings& settings) {
+  if (settings.ipv4_address.empty() && settings.ipv6_address.empty()) return nullptr;
+  json::object config;
+  if (!settings.ipv4_address.empty()) config["IPv4Address"] = settings.ipv4_address;
+  if (!settings.ipv6_address.empty()) config["IPv6Address"] = settings.ipv6_address;
+  return config;
+}
+
+json::object endpoint_document(const Container& container, const engine::Attachment& attachment) {
+  const std::optional<network::Endpoint>& endpoint = attachment.endpoint;
   const bool attached = endpoint && endpoint->address && container.running();
-  return {{"IPAMConfig", nullptr},
-          {"Links", nullptr},
-          {"Aliases", nullptr},
-          {"MacAddress", attached ? netlink::format_mac(endpoint->mac) : ""},
-          {"DriverOpts", nullptr},
-          {"GwPriority", 0},
-          {"NetworkID", network_name(container.record)},
-          {"EndpointID", attached ? container.record.id : ""},
-          {"Gateway", attached ? endpoint->gateway.text() : ""},
-          {"IPAddress", attached ? endpoint->address.text() : ""},
-          {"IPPrefixLen", attached ? endpoint->prefix_length : 0},
-          {"IPv6Gateway", ""},
-          {"GlobalIPv6Address", ""},
-          {"GlobalIPv6PrefixLen", 0},
-          {"DNSNames", nullptr}};
+  const engine::EndpointSettings& settings = attachment.settings;
+  std::vector<std::string> names{container.record.name};
+  names.insert(names.end(), settings.aliases.begin(), settings.aliases.end());
+  names.push_back(container.record.id.substr(0, 12));
+  return {
+      {"IPAMConfig", ipam_config(settings)},
+      {"Links", null_or_list(settings.links)},
+      {"Aliases", null_or_list(settings.aliases)},
+      {"MacAddress", attached ? netlink::format_mac(endpoint->mac) : ""},
+      {"DriverOpts", settings.driver_options.empty() ? json::value(nullptr)
+                                                     : json::value(berth::to_json(settings.driver_options))},
+      {"GwPriority", settings.gateway_priority},
+      {"NetworkID", attachment.network},
+      {"EndpointID", attached ? endpoint_id(container.record.id, attachment.network) : ""},
+      {"Gateway", attached ? endpoint->gateway.text() : ""},
+      {"IPAddress", attached ? endpoint->address.text() : ""},
+      {"IPPrefixLen", attached ? endpoint->prefix_length : 0},
+      {"IPv6Gateway", ""},
+      {"GlobalIPv6Address", ""},
+      {"GlobalIPv6PrefixLen", 0},
+      {"DNSNames", berth::to_json(names)}};
 }
 
 json::object networks_document(const Container& container) {
-  const std::string name = network_name(container.record);
-  if (name.empty()) return {};
-  return {{name, endpoint_document(container)}};
+  json::object networks;
+  for (const engine::Attachment& attachment : container.record.attachments)
+    networks[attachment.network_name] = endpoint_document(container, attachment);
+  return networks;
+}
+
+// What the default bridge gave stands beside the networks as well, as it did before there were others.
+json::object legacy_endpoint(const Container& container) {
+  for (const engine::Attachment& attachment : container.record.attachments)
+    if (attachment.network_name == "bridge") return endpoint_document(container, attachment);
+  return endpoint_document(container, {});
+}
+
+std::string host_address_of(const network::PublishedPort& port) {
+  return port.host_address ? port.host_address.text() : "0.0.0.0";
+}
+
+json::object ports_document(const Container& container) {
+  json::object ports;
+  if (!container.running()) return ports;
+  for (const std::string& exposed : container.record.config.exposed_ports) ports[exposed] = nullptr;
+  for (const network::PublishedPort& port : container.record.ports) {
+    json::value& list = ports[fmt::format("{}/{}", port.container_port, port.protocol)];
+    if (!list.is_array()) list = json::array();
+    list.as_array().push_back(
+        json::object{{"HostIp", host_address_of(port)}, {"HostPort", std::to_string(port.host_port)}});
+  }
+  return ports;
+}
+
+// For the table of containers.
+json::array port_list(const Container& container) {
+  json::array list;
+  if (!container.running()) return list;
+  std::set<std::string> published;
+  for (const network::PublishedPort& port : container.record.ports) {
+    published.insert(fmt::format("{}/{}", port.container_port, port.protocol));
+    list.push_back(json::object{{"IP", host_address_of(port)},
+                                {"PrivatePort", port.container_port},
+                                {"PublicPort", port.host_port},
+                                {"Type", port.protocol}});
+  }
+  for (const std::string& text : container.record.config.exposed_ports) {
+    Result<engine::PortSpec> port = engine::parse_port(text);
+    if (port && !published.contains(text))
+      list.push_back(json::object{{"PrivatePort", port->port}, {"Type", port->protocol}});
+  }
+  return list;
 }
 
 json::object network_settings(const Container& container) {
-  json::object endpoint = endpoint_document(container);
+  json::object endpoint = legacy_endpoint(container);
   json::object settings{
       {"Bridge", ""},
       {"SandboxID", container.running() ? container.record.id : ""},
       {"SandboxKey", container.running() ? fmt::format("/proc/{}/ns/net", container.state.pid) : ""},
-      {"Ports", json::object()},
+      {"Ports", ports_document(container)},
       {"HairpinMode", false},
       {"LinkLocalIPv6Address", ""},
       {"LinkLocalIPv6PrefixLen", 0},
@@ -241,7 +293,7 @@ json::object container_summary(Engine& engine, const ContainerPointer& container
       {"ImageID", record.image_id ? record.image_id->text() : ""},
       {"Command", join(record.arguments, " ")},
       {"Created", record.created.nanoseconds / 1'000'000'000},
-      {"Ports", json::array()},
+      {"Ports", port_list(*container)},
       {"Labels", berth::to_json(record.config.labels)},
       {"State", status_word(*container)},
       {"Status", status_text(*container, now())},

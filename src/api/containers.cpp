@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/container_documents.h"
+#include "api/network_documents.h"
 #include "api/respond.h"
 #include "api/routes.h"
 #include "base/text.h"
@@ -28,15 +29,9 @@ Result<void> create(Call& call) {
                  [&](ObjectReader& host) { engine::read_host_config(host, request.host_config); });
   in.read_object("NetworkingConfig", [&](ObjectReader& networking) {
     networking.read_object("EndpointsConfig", [&](ObjectReader& endpoints) {
-      for (const char* name : {"bridge", "default"})
-        endpoints.read_object(name, [&](ObjectReader& endpoint) {
-          endpoint.read("MacAddress", request.mac_address);
-          endpoint.read_object("IPAMConfig", [&](ObjectReader& ipam) {
-            std::string address;
-            ipam.read("IPv4Address", address);
-            if (!address.empty()) request.bridge_address = address;
-          });
-        });
+      endpoints.each_object([&](std::string_view name, ObjectReader& endpoint) {
+        read_endpoint_settings(endpoint, request.endpoints[std::string(name)]);
+      });
     });
   });
   TRY(in.finish());
@@ -86,13 +81,21 @@ bool matches_one(const std::string& filter, const std::string& value, const Cont
            std::to_string(container.state.exit_code) == value;
   if (filter == "health") return to_text(container.health.status) == value;
   if (filter == "network")
-    return (record.host_config.network_mode == "default" ? "bridge" : record.host_config.network_mode) ==
-           value;
+    return std::any_of(
+        record.attachments.begin(), record.attachments.end(), [&](const engine::Attachment& one) {
+          return one.network_name == value || (value.size() >= 2 && one.network.starts_with(value));
+        });
   if (filter == "volume")
     return std::any_of(record.mounts.begin(), record.mounts.end(), [&](const engine::MountPoint& mount) {
       return mount.name == value || mount.destination == value || mount.source == value;
     });
-  if (filter == "publish" || filter == "expose")
+  if (filter == "publish") {
+    auto [port, protocol] = split_once(value, '/');
+    return std::any_of(record.ports.begin(), record.ports.end(), [&](const network::PublishedPort& one) {
+      return std::to_string(one.host_port) == port && (protocol.empty() || protocol == one.protocol);
+    });
+  }
+  if (filter == "expose")
     return record.config.exposed_ports.contains(value.find('/') == std::string::npos ? value + "/tcp"
                                                                                      : value);
   return true;

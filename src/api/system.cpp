@@ -331,46 +331,6 @@ Result<void> no_swarm(Call& call) {
 
 Result<void> no_plugins(Call& call) { return send_json(call, 200, json::array()); }
 
-// The three networks that there are, so that clients that list them before they run something find them.
-json::object network_document(engine::Engine& engine, const std::string& name) {
-  json::array ranges;
-  if (name == "bridge" && engine.bridge())
-    ranges.push_back(json::object{{"Subnet", engine.bridge()->subnet().text()},
-                                  {"Gateway", engine.bridge()->gateway().text()}});
-  return {{"Name", name},
-          {"Id", name},
-          {"Created", "0001-01-01T00:00:00Z"},
-          {"Scope", "local"},
-          {"Driver", name == "none" ? "null" : name},
-          {"EnableIPv4", true},
-          {"EnableIPv6", false},
-          {"IPAM", json::object{{"Driver", "default"}, {"Options", nullptr}, {"Config", std::move(ranges)}}},
-          {"Internal", false},
-          {"Attachable", false},
-          {"Ingress", false},
-          {"ConfigOnly", false},
-          {"Containers", json::object()},
-          {"Options", json::object()},
-          {"Labels", json::object()}};
-}
-
-Result<void> list_networks(Call& call) {
-  json::array networks;
-  for (const char* name : {"bridge", "host", "none"}) networks.push_back(network_document(call.engine, name));
-  return send_json(call, 200, networks);
-}
-
-Result<void> inspect_network(Call& call) {
-  const std::string& name = call.path.at("id");
-  if (name != "bridge" && name != "host" && name != "none")
-    return fail(ErrorKind::not_found, "network {} not found", name);
-  return send_json(call, 200, network_document(call.engine, name));
-}
-
-Result<void> prune_networks(Call& call) {
-  return send_json(call, 200, json::object{{"NetworksDeleted", nullptr}});
-}
-
 Result<void> prune_build_cache(Call& call) {
   return send_json(call, 200, json::object{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}});
 }
@@ -393,9 +353,6 @@ void add_unavailable_routes(Router& router) {
                            "/secrets/create", "/configs/create"})
     router.add("POST", path, no_swarm);
   router.add("GET", "/plugins", no_plugins);
-  router.add("GET", "/networks", list_networks);
-  router.add("GET", "/networks/{id}", inspect_network);
-  router.add("POST", "/networks/prune", prune_networks);
   router.add("POST", "/build/prune", prune_build_cache);
 }
 

@@ -75,6 +75,19 @@ class ObjectReader {
     each(reader);
     adopt(reader);
   }
+  // Calls `each(name, reader)` for every member that is not null; all of them must be objects.
+  template <class Function>
+  void each_object(Function each) {
+    if (!object_) return;
+    for (const json::key_value_pair& member : *object_) {
+      if (member.value().is_null()) {
+        continue;
+      }
+      ObjectReader reader(member.value(), path_of(member.key()));
+      each(std::string_view(member.key()), reader);
+      adopt(reader);
+    }
+  }
   void refuse(std::string_view name, std::string_view wanted);  // "<path>.<name> must be <wanted>"
   void adopt(ObjectReader& inner);
   Result<void> finish();

@@ -20,10 +20,11 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "engine/host_config.h"
+#include "engine/network_record.h"
 #include "image/image_store.h"
 #include "keeper/protocol.h"
 #include "keeper/state.h"
-#include "network/bridge.h"
+#include "network/firewall.h"
 #include "oci/image_config.h"
 
 namespace berth::engine {
@@ -59,9 +60,11 @@ struct ContainerRecord {
   std::vector<Digest> diff_ids;  // base first
   std::string platform = "linux";
   std::vector<MountPoint> mounts;
-  std::vector<std::string> arguments;           // entrypoint and command
-  std::optional<network::Ipv4Address> address;  // on the default bridge, while it runs
-  std::string mac_address;
+  std::vector<std::string> arguments;         // entrypoint and command
+  std::vector<Attachment> attachments;        // its places on networks
+  std::vector<network::PublishedPort> ports;  // while it runs
+  bool named_by_resolver = false;             // while it runs: names::kListeningAddress answers inside
+  std::string mac_address;                    // of the first place, where that says none
   bool manually_stopped = false;  // a restart policy other than "always" does not start it after a reboot
   bool started_once = false;
   bool wants_to_run = false;  // it was running when this was written
@@ -132,8 +135,7 @@ class Container {
   bool restarting_by_hand = false;  // between the two halves of `restart`: --rm does not remove it
   bool removed = false;
   Health health;
-  std::shared_ptr<KeeperLink> keeper;         // while one lives
-  std::optional<network::Endpoint> endpoint;  // on the bridge, while it runs
+  std::shared_ptr<KeeperLink> keeper;  // while one lives
   std::vector<WaitingClient> waiting_clients;
   std::vector<std::shared_ptr<ExitWaiter>> waiters;
   std::condition_variable changed;  // state has changed

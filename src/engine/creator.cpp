@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "engine/modes.h"
+#include "engine/port_mapping.h"
 #include "engine/validation.h"
 
 namespace berth::engine {
@@ -96,9 +97,6 @@ Result<CreatedContainer> Creator::create(NewContainer request) {
   image::LeasedImage leased = TRY(images_.acquire(request.config.image));
   merge_image_defaults(request.config, leased.image.config.config);
   TRY(validate(settings_, request.config, request.host_config));
-  if (request.bridge_address)
-    return fail(ErrorKind::invalid, "user specified IP address is supported on user defined networks only");
-
   ContainerRecord record;
   record.id = random_identifier();
   record.name = request.name.starts_with('/') ? request.name.substr(1) : request.name;
@@ -108,7 +106,9 @@ Result<CreatedContainer> Creator::create(NewContainer request) {
   record.host_config = std::move(request.host_config);
   record.image_id = leased.image.id;
   record.diff_ids = leased.image.diff_ids;
-  record.mac_address = !request.mac_address.empty() ? request.mac_address : record.config.mac_address;
+  record.mac_address = record.config.mac_address;
+  record.attachments = TRY(networks_.plan(record.host_config, std::move(request.endpoints)));
+  TRY(wanted_ports(record.config, record.host_config));
   if (record.host_config.log_driver.empty()) record.host_config.log_driver = settings_.log_driver;
   if (record.host_config.shm_size == 0) record.host_config.shm_size = settings_.default_shm_size;
   record.mounts = TRY(collect_mounts(record.config, record.host_config));

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/container.h"
 #include "engine/lifecycle.h"
+#include "engine/networks.h"
 #include "engine/registry.h"
 #include "engine/root_file_system.h"
 #include "engine/settings.h"
@@ -20,9 +21,8 @@ struct NewContainer {
   std::string name;  // "": one is made up
   oci::ContainerConfig config;
   HostConfig host_config;
-  std::string platform;                       // "": the image's
-  std::optional<std::string> bridge_address;  // --ip
-  std::string mac_address;
+  std::string platform;                               // "": the image's
+  std::map<std::string, EndpointSettings> endpoints;  // by network
 };
 
 struct CreatedContainer {
@@ -33,12 +33,13 @@ struct CreatedContainer {
 class Creator {
  public:
   Creator(const Settings& settings, Registry& registry, image::ImageStore& images,
-          const RootFileSystems& roots, Volumes& volumes, Lifecycle& lifecycle)
+          const RootFileSystems& roots, Volumes& volumes, Networks& networks, Lifecycle& lifecycle)
       : settings_(settings),
         registry_(registry),
         images_(images),
         roots_(roots),
         volumes_(volumes),
+        networks_(networks),
         lifecycle_(lifecycle) {}
 
   Result<CreatedContainer> create(NewContainer request);
@@ -52,6 +53,7 @@ class Creator {
   image::ImageStore& images_;
   const RootFileSystems& roots_;
   Volumes& volumes_;
+  Networks& networks_;
   Lifecycle& lifecycle_;
 };
 

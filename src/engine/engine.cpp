@@ -44,10 +44,11 @@ Result<void> make_private_directory(const std::string& path, mode_t mode) {
 Result<std::unique_ptr<Engine>> Engine::open(Settings settings) {
   if (settings.keeper_program.empty()) settings.keeper_program = sibling_program("berth-keeper");
   if (settings.init_program.empty()) settings.init_program = sibling_program("berth-init");
+  if (settings.resolver_program.empty()) settings.resolver_program = sibling_program("berth-resolver");
   std::unique_ptr<Engine> engine(new Engine(std::move(settings)));
   TRY(engine->take_roots());
   TRY(engine->open_storage());
-  engine->open_network();
+  engine->networks_ = Networks::open(engine->settings_, engine->id_, *engine->database_, engine->events_);
   TRY(engine->start_services());
   TRY(engine->recover());
   return engine;
@@ -57,9 +58,6 @@ Engine::~Engine() {
   work_.stop();
   health_.reset();
   watch_.reset();  // no report comes after this
-  if (!bridge_ || bridge_->in_use()) return;
-  if (Result<void> removed = bridge_->remove(); !removed)
-    log_warning("engine", "remove the bridge {}: {}", bridge_->name(), removed.error().message);
 }
 
 Result<void> Engine::take_roots() {
@@ -86,6 +84,8 @@ Result<void> Engine::open_storage() {
   steps.insert(steps.end(), image_steps.begin(), image_steps.end());
   std::vector<db::Migration> volume_steps = volume_migrations();
   steps.insert(steps.end(), volume_steps.begin(), volume_steps.end());
+  std::vector<db::Migration> network_steps = network_migrations();
+  steps.insert(steps.end(), network_steps.begin(), network_steps.end());
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
   TRY(make_private_directory(settings_.layers_directory(), 0700));
@@ -115,28 +115,6 @@ Result<void> Engine::open_storage() {
   return {};
 }
 
-// Without a bridge everything but --network bridge works, so its failure is told and not fatal.
-void Engine::open_network() {
-  plain_sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
-  if (settings_.bridge == "none") return;
-  network::BridgeSettings bridge;
-  if (!settings_.bridge.empty()) bridge.name = settings_.bridge;
-  bridge.owner = id_.substr(0, 12);
-  bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
-  if (!settings_.bridge_address.empty()) {
-    std::optional<netlink::Ipv4Prefix> address = netlink::Ipv4Prefix::parse(settings_.bridge_address);
-    if (!address)
-      return log_error("engine", "no bridge network: invalid address '{}'", settings_.bridge_address);
-    bridge.subnet = address->subnet();
-    bridge.gateway = address->address;
-  }
-  Result<std::unique_ptr<network::BridgeNetwork>> opened = network::BridgeNetwork::open(bridge);
-  if (!opened) return log_error("engine", "no bridge network: {}", opened.error().message);
-  bridge_ = std::move(*opened);
-  bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
-      kReadySandboxes, [this](network::Sandbox& sandbox) { return bridge_->prepare(sandbox); });
-}
-
 Result<void> Engine::start_services() {
   KeeperCallbacks callbacks;
   callbacks.on_state = [this](const auto& link, const keeper::State& state) {
@@ -151,21 +129,31 @@ Result<void> Engine::start_services() {
   volumes_ = std::make_unique<Volumes>(settings_, *database_, *reserve_, *registry_, events_, work_);
   volumes_->load();
   watch_ = TRY(KeeperWatch::start(std::move(callbacks)));
-  launcher_ =
-      std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_,
-                                 Sandboxes{*plain_sandboxes_, bridged_sandboxes_.get()}, bridge_.get());
+  launcher_ = std::make_unique<Launcher>(settings_, *registry_, *roots_, *volumes_, *watch_, *networks_);
   lifecycle_ =
       std::make_unique<Lifecycle>(settings_, *registry_, *launcher_, *volumes_, *reserve_, events_, work_);
   execs_ = std::make_unique<Execs>(*roots_, *launcher_, *lifecycle_);
   health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);
-  creator_ = std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *lifecycle_);
-  lifecycle_->set_listener({[this](const ContainerPointer& container) { health_->started(container); },
+  creator_ =
+      std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *networks_, *lifecycle_);
+  lifecycle_->set_listener({[this](const ContainerPointer& container) { started(container); },
                             [this](const ContainerPointer& container) { health_->ended(container); }});
   return {};
 }
 
+void Engine::started(const ContainerPointer& container) {
+  int process;
+  {
+    std::lock_guard lock(container->mutex);
+    process = container->state.pid;
+  }
+  networks_->started(container->record.id, process);
+  health_->started(container);
+}
+
 Result<void> Engine::recover() {
-  lifecycle_->recover(*watch_, bridge_.get());
+  lifecycle_->recover(*watch_, *networks_);
+  networks_->recovered();
   volumes_->unmount_unused();
   return {};
 }

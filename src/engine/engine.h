@@ -21,6 +21,7 @@
 #include "engine/keeper_link.h"
 #include "engine/launcher.h"
 #include "engine/lifecycle.h"
+#include "engine/networks.h"
 #include "engine/registry.h"
 #include "engine/root_file_system.h"
 #include "engine/settings.h"
@@ -29,8 +30,6 @@
 #include "engine/work_queue.h"
 #include "image/image_store.h"
 #include "layers/layer_store.h"
-#include "network/bridge.h"
-#include "network/sandbox.h"
 
 namespace berth::engine {
 
@@ -54,7 +53,7 @@ class Engine {
   const RootFileSystems& roots() const { return *roots_; }
   Volumes& volumes() { return *volumes_; }
   EventBus& events() { return events_; }
-  network::BridgeNetwork* bridge() { return bridge_.get(); }
+  Networks& networks() { return *networks_; }
   db::Database& database() { return *database_; }
   DiskReserve& reserve() { return *reserve_; }
 
@@ -64,9 +63,9 @@ class Engine {
   explicit Engine(Settings settings) : settings_(std::move(settings)) {}
   Result<void> take_roots();
   Result<void> open_storage();
-  void open_network();
   Result<void> start_services();
   Result<void> recover();
+  void started(const ContainerPointer& container);
 
   // In the order of construction: what is below uses what is above.
   Settings settings_;
@@ -82,10 +81,7 @@ class Engine {
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<RootFileSystems> roots_;
   std::unique_ptr<Volumes> volumes_;
-  std::unique_ptr<network::BridgeNetwork> bridge_;
-  std::unique_ptr<network::SandboxPool> plain_sandboxes_;  // for --network none
-  std::unique_ptr<network::SandboxPool>
-      bridged_sandboxes_;  // with an interface in the bridge; null without one
+  std::unique_ptr<Networks> networks_;
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<Lifecycle> lifecycle_;
   std::unique_ptr<Execs> execs_;

@@ -42,8 +42,14 @@ Result<void> write_in_place(const std::string& path, std::string_view text) {
   return {};
 }
 
-std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
-                       const std::optional<network::Endpoint>& endpoint, const std::string& gateway) {
+// What "host-gateway" stands for: the host, as the container reaches it.
+std::string gateway_of(const ContainerRecord& record) {
+  for (const Attachment& attachment : record.attachments)
+    if (attachment.endpoint) return attachment.endpoint->gateway.text();
+  return "127.0.0.1";
+}
+
+std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, const std::string& gateway) {
   std::string text =
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n"
       "ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
@@ -53,25 +59,23 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts,
     if (address == "host-gateway") address = gateway;
     text += address + "\t" + entry.substr(0, separator) + "\n";
   }
-  if (endpoint) {
-    std::string names = facts.resolved_hostname;
-    if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
-    text += endpoint->address.text() + "\t" + names + "\n";
-  }
+  std::string names = facts.resolved_hostname;
+  if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
+  for (const Attachment& attachment : record.attachments)
+    if (attachment.endpoint) text += attachment.endpoint->address.text() + "\t" + names + "\n";
   return text;
 }
 
 }  // namespace
 
 Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
-                   Volumes& volumes, KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge)
+                   Volumes& volumes, KeeperWatch& watch, Networks& networks)
     : settings_(settings),
       registry_(registry),
       roots_(roots),
       volumes_(volumes),
       watch_(watch),
-      sandboxes_(sandboxes),
-      bridge_(bridge),
+      networks_(networks),
       keepers_(settings.keeper_program, settings.run_directory(random_identifier()).size()),
       capabilities_(machine_capabilities()) {}
 
@@ -86,19 +90,14 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
   StartFacts facts = TRY(gather(record));
   oci::RuntimeSpec spec = TRY(make_runtime_config(settings_, record, facts));
   const RootFileSystems::Lower lower = TRY(roots_.lower_of(record));
-  Network attached = TRY(attach_network(record));
-  {
-    std::lock_guard lock(container->mutex);
-    container->endpoint = attached.endpoint;
-    container->record.address = attached.endpoint ? std::optional(attached.endpoint->address) : std::nullopt;
-  }
+  std::optional<network::Sandbox> sandbox = TRY(attach_network(*container, record));
   Undo undo([&] {
     release_network(*container);
     (void)remove_tree(settings_.run_directory(record.id));
   });
-  TRY(write_network_files(record, facts, attached.endpoint));
+  TRY(write_network_files(record, facts));
   TRY(write_bundle(record, spec, lower));
-  TRY(start_keeper(container, attached.sandbox ? attached.sandbox->descriptor() : -1, lower));
+  TRY(start_keeper(container, sandbox ? sandbox->descriptor() : -1, lower));
   undo.disarm();
   unuse.disarm();
   return {};
@@ -130,8 +129,7 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   const bool hosts_name = record.config.hostname.empty() &&
                           (host.uts_mode == "host" || network_kind(host.network_mode) == NetworkKind::host);
   facts.resolved_hostname = hosts_name ? host_name() : hostname_of(record);
-  const NetworkKind kind = network_kind(host.network_mode);
-  facts.network_by_descriptor = kind == NetworkKind::bridge || kind == NetworkKind::none;
+  facts.network_by_descriptor = has_own_network(host.network_mode);
   TRY(share_namespaces(record, facts));
   TRY(choose_seccomp(record, facts));
   for (const DeviceMapping& mapping : host.resources.devices) {
@@ -202,56 +200,48 @@ Result<void> Launcher::choose_seccomp(const ContainerRecord& record, StartFacts&
   return {};
 }
 
-Result<Launcher::Network> Launcher::attach_network(const ContainerRecord& record) {
-  Network network;
-  const NetworkKind kind = network_kind(record.host_config.network_mode);
-  if (kind != NetworkKind::bridge && kind != NetworkKind::none) return network;
-  if (kind == NetworkKind::none || record.config.network_disabled) {
-    network.sandbox = TRY(sandboxes_.plain.take());
-    return network;
-  }
-  if (!bridge_)
-    return fail(ErrorKind::unavailable,
-                "this engine has no bridge network: use --network none or --network host");
-  network::AttachRequest request;
-  request.container = record.id;
-  request.hostname = hostname_of(record);
-  if (!record.mac_address.empty()) {
-    request.mac = netlink::parse_mac(record.mac_address);
-    if (!request.mac) return fail(ErrorKind::invalid, "invalid MAC address: {}", record.mac_address);
-  }
-  network.sandbox = TRY(sandboxes_.bridged->take());
-  network.endpoint = TRY_AS("attach to the bridge network", bridge_->attach(*network.sandbox, request));
-  return network;
+// What was taken is in the container's record at once: whoever lists it sees it, and its end gives it back.
+Result<std::optional<network::Sandbox>> Launcher::attach_network(Container& container,
+                                                                 ContainerRecord& record) {
+  if (!has_own_network(record.host_config.network_mode)) return std::optional<network::Sandbox>();
+  network::Sandbox sandbox = TRY(networks_.attach(record));
+  std::lock_guard lock(container.mutex);
+  container.record.attachments = record.attachments;
+  container.record.ports = record.ports;
+  container.record.named_by_resolver = record.named_by_resolver;
+  return std::optional(std::move(sandbox));
 }
 
 void Launcher::release_network(Container& container) {
-  std::optional<network::Endpoint> endpoint;
+  ContainerRecord record;
   {
     std::lock_guard lock(container.mutex);
-    endpoint = std::exchange(container.endpoint, std::nullopt);
-    container.record.address.reset();
+    record = container.record;
+    for (Attachment& attachment : container.record.attachments) attachment.endpoint.reset();
+    container.record.ports.clear();
+    container.record.named_by_resolver = false;
   }
-  if (endpoint && bridge_)
-    if (Result<void> detached = bridge_->detach(*endpoint); !detached)
-      log_warning("engine", "container {}: {}", container.record.id, detached.error().message);
+  networks_.release(record);
 }
 
-Result<void> Launcher::write_network_files(const ContainerRecord& record, const StartFacts& facts,
-                                           const std::optional<network::Endpoint>& endpoint) const {
+Result<void> Launcher::write_network_files(const ContainerRecord& record, const StartFacts& facts) const {
   const HostConfig& host = record.host_config;
   const NetworkKind kind = network_kind(host.network_mode);
   if (kind == NetworkKind::container) return {};
   const std::string& directory = facts.container_directory;
   TRY(write_in_place(directory + "/hostname", facts.resolved_hostname + "\n"));
-  std::string hosts =
-      kind == NetworkKind::host && host.extra_hosts.empty()
-          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
-          : make_hosts(record, facts, endpoint, bridge_ ? bridge_->gateway().text() : "127.0.0.1");
+  std::string hosts = kind == NetworkKind::host && host.extra_hosts.empty()
+                          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
+                          : make_hosts(record, facts, gateway_of(record));
   TRY(write_in_place(directory + "/hosts", hosts));
   ResolverSettings resolver{host.dns.empty() ? settings_.dns : host.dns,
                             host.dns_search.empty() ? settings_.dns_search : host.dns_search,
                             host.dns_options.empty() ? settings_.dns_options : host.dns_options};
+  if (record.named_by_resolver) {
+    // It knows the servers; and a name with one dot is asked for as it is first, for it may be a container's.
+    resolver.servers = {names::kListeningAddress};
+    if (resolver.options.empty()) resolver.options = {"ndots:0"};
+  }
   return write_in_place(directory + "/resolv.conf",
                         make_resolv_conf(host_resolv_conf(), resolver, kind != NetworkKind::host));
 }

@@ -9,27 +9,19 @@
 #include "engine/container.h"
 #include "engine/keeper_link.h"
 #include "engine/keeper_pool.h"
+#include "engine/networks.h"
 #include "engine/registry.h"
 #include "engine/root_file_system.h"
 #include "engine/runtime_config.h"
 #include "engine/settings.h"
 #include "engine/volumes.h"
-#include "network/bridge.h"
-#include "network/sandbox.h"
 
 namespace berth::engine {
 
-// Namespaces that are ready before they are asked for.
-struct Sandboxes {
-  network::SandboxPool& plain;
-  network::SandboxPool* bridged;  // null without a bridge network
-};
-
 class Launcher {
  public:
-  // `bridge` may be null: then only --network none, host and container: work.
   Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, Volumes& volumes,
-           KeeperWatch& watch, Sandboxes sandboxes, network::BridgeNetwork* bridge);
+           KeeperWatch& watch, Networks& networks);
 
   // With the container's `operation` held.
   Result<void> launch(const ContainerPointer& container);
@@ -39,18 +31,14 @@ class Launcher {
 
   const std::vector<std::string>& capabilities() const { return capabilities_; }
   const Settings& settings() const { return settings_; }
+  Networks& networks() { return networks_; }
 
  private:
-  struct Network {
-    std::optional<network::Sandbox> sandbox;
-    std::optional<network::Endpoint> endpoint;
-  };
   Result<StartFacts> gather(const ContainerRecord& record) const;
   Result<void> share_namespaces(const ContainerRecord& record, StartFacts& facts) const;
   Result<void> choose_seccomp(const ContainerRecord& record, StartFacts& facts) const;
-  Result<Network> attach_network(const ContainerRecord& record);
-  Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts,
-                                   const std::optional<network::Endpoint>& endpoint) const;
+  Result<std::optional<network::Sandbox>> attach_network(Container& container, ContainerRecord& record);
+  Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts) const;
   Result<void> prepare_sources(const ContainerRecord& record);
   Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,
                             const RootFileSystems::Lower& lower) const;
@@ -62,8 +50,7 @@ class Launcher {
   const RootFileSystems& roots_;
   Volumes& volumes_;
   KeeperWatch& watch_;
-  Sandboxes sandboxes_;
-  network::BridgeNetwork* bridge_;
+  Networks& networks_;
   KeeperPool keepers_;
   std::vector<std::string> capabilities_;  // of this machine
 };

@@ -250,6 +250,39 @@ Result<void> Lifecycle::unpause(const ContainerPointer& container) {
   return {};
 }
 
+Result<void> Lifecycle::change_networks(const ContainerPointer& container,
+                                        const std::function<Result<void>(ContainerRecord&, int)>& change) {
+  std::lock_guard operation(container->operation);
+  ContainerRecord record;
+  int process;
+  {
+    std::lock_guard lock(container->mutex);
+    record = container->record;
+    process = container->running() ? container->state.pid : 0;
+  }
+  TRY(change(record, process));
+  {
+    std::lock_guard lock(container->mutex);
+    container->record.attachments = std::move(record.attachments);
+    container->record.ports = std::move(record.ports);
+  }
+  return registry_.save(container, importance(*container));
+}
+
+Result<void> Lifecycle::connect(const ContainerPointer& container, const std::string& network,
+                                const EndpointSettings& settings) {
+  return change_networks(container, [&](ContainerRecord& record, int process) {
+    return launcher_.networks().connect(record, process, network, settings);
+  });
+}
+
+Result<void> Lifecycle::disconnect(const ContainerPointer& container, const std::string& network,
+                                   bool force) {
+  return change_networks(container, [&](ContainerRecord& record, int process) {
+    return launcher_.networks().disconnect(record, process, network, force);
+  });
+}
+
 Result<void> Lifecycle::rename(const ContainerPointer& container, const std::string& name) {
   std::lock_guard operation(container->operation);
   const std::string previous = container->record.name;

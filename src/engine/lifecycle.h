@@ -55,6 +55,9 @@ class Lifecycle {
   Result<void> unpause(const ContainerPointer& container);
   Result<void> rename(const ContainerPointer& container, const std::string& name);
   Result<void> update(const ContainerPointer& container, const UpdateRequest& request);
+  Result<void> connect(const ContainerPointer& container, const std::string& network,
+                       const EndpointSettings& settings);
+  Result<void> disconnect(const ContainerPointer& container, const std::string& network, bool force);
   Result<void> remove(const ContainerPointer& container, bool force, bool with_volumes);
 
   // Hands a client's socket to the keeper, or keeps it for the start.
@@ -68,7 +71,7 @@ class Lifecycle {
   // At start-up: finds the containers that run, learns what happened to the others, starts those that a
   // reboot ended and that want to run, removes those that were to remove themselves, and sweeps what belongs
   // to none.
-  void recover(KeeperWatch& watch, network::BridgeNetwork* bridge);
+  void recover(KeeperWatch& watch, Networks& networks);
 
   void publish(const Container& container, std::string action, std::map<std::string, std::string> extra = {});
 
@@ -78,10 +81,12 @@ class Lifecycle {
   Result<void> remove_locked(const ContainerPointer& container, bool force, bool with_volumes);
   Result<void> signal_keeper(const ContainerPointer& container, int signal, bool stop_intended);
   bool wait_until_ended(const ContainerPointer& container, std::optional<std::chrono::milliseconds> patience);
+  Result<void> change_networks(const ContainerPointer& container,
+                               const std::function<Result<void>(ContainerRecord&, int)>& change);
   void fail_start(const ContainerPointer& container, const Error& error);
   void ended(const ContainerPointer& container, const keeper::State& state);
   void finish_lost(const ContainerPointer& container, std::string why);
-  void recover_one(const ContainerPointer& container, KeeperWatch& watch, network::BridgeNetwork* bridge);
+  void recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks);
   void sweep_directories();
   Durability importance(const Container& container) const;
 

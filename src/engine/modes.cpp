@@ -23,6 +23,11 @@ NetworkKind network_kind(std::string_view mode) {
   return NetworkKind::other;
 }
 
+bool has_own_network(std::string_view mode) {
+  const NetworkKind kind = network_kind(mode);
+  return kind != NetworkKind::host && kind != NetworkKind::container;
+}
+
 bool wants_no_new_privileges(const std::vector<std::string>& security_options, bool by_default) {
   bool wanted = by_default;
   for (const std::string& option : security_options) {

@@ -16,9 +16,11 @@ namespace berth::engine {
 // "container:NAME" gives NAME.
 std::optional<std::string> container_of_mode(std::string_view mode);
 
-// --network: which kind of attachment. Named networks come with another issue and count as `other`.
+// --network: which kind of attachment. `other` is a named network.
 enum class NetworkKind { bridge, none, host, container, other };
 NetworkKind network_kind(std::string_view mode);
+bool has_own_network(
+    std::string_view mode);  // a network namespace of its own: neither the host's nor another's
 
 // "no-new-privileges", "no-new-privileges:true"; ":false" is a plain no.
 // `by_default` holds when no option says either.

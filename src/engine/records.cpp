@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "engine/host_config_json.h"
+#include "engine/modes.h"
 #include "oci/config_json.h"
 
 namespace berth::engine {
@@ -42,8 +43,83 @@ void read_mount(ObjectReader& in, MountPoint& mount) {
   in.read("anonymous", mount.anonymous);
 }
 
+json::object to_json(const network::Endpoint& endpoint) {
+  return {{"address", endpoint.address.text()},   {"prefixLength", endpoint.prefix_length},
+          {"gateway", endpoint.gateway.text()},   {"mac", netlink::format_mac(endpoint.mac)},
+          {"interface", endpoint.interface_name}, {"hostInterface", endpoint.host_interface_name}};
+}
+
+void read_endpoint(ObjectReader& in, network::Endpoint& endpoint) {
+  std::string address, gateway, mac;
+  in.read("address", address);
+  in.read("prefixLength", endpoint.prefix_length);
+  in.read("gateway", gateway);
+  in.read("mac", mac);
+  in.read("interface", endpoint.interface_name);
+  in.read("hostInterface", endpoint.host_interface_name);
+  endpoint.address = netlink::Ipv4Address::parse(address).value_or(netlink::Ipv4Address{});
+  endpoint.gateway = netlink::Ipv4Address::parse(gateway).value_or(netlink::Ipv4Address{});
+  endpoint.mac = netlink::parse_mac(mac).value_or(netlink::MacAddress{});
+}
+
+json::object to_json(const Attachment& attachment) {
+  const EndpointSettings& settings = attachment.settings;
+  json::object out{{"network", attachment.network},
+                   {"name", attachment.network_name},
+                   {"aliases", berth::to_json(settings.aliases)},
+                   {"ipv4", settings.ipv4_address},
+                   {"ipv6", settings.ipv6_address},
+                   {"mac", settings.mac_address},
+                   {"links", berth::to_json(settings.links)},
+                   {"linkLocal", berth::to_json(settings.link_local_addresses)},
+                   {"driverOptions", berth::to_json(settings.driver_options)},
+                   {"gatewayPriority", settings.gateway_priority}};
+  if (attachment.endpoint) out["endpoint"] = to_json(*attachment.endpoint);
+  return out;
+}
+
+void read_attachment(ObjectReader& in, Attachment& attachment) {
+  EndpointSettings& settings = attachment.settings;
+  in.read("network", attachment.network);
+  in.read("name", attachment.network_name);
+  in.read("aliases", settings.aliases);
+  in.read("ipv4", settings.ipv4_address);
+  in.read("ipv6", settings.ipv6_address);
+  in.read("mac", settings.mac_address);
+  in.read("links", settings.links);
+  in.read("linkLocal", settings.link_local_addresses);
+  in.read("driverOptions", settings.driver_options);
+  in.read("gatewayPriority", settings.gateway_priority);
+  in.read_object("endpoint",
+                 [&](ObjectReader& endpoint) { read_endpoint(endpoint, attachment.endpoint.emplace()); });
+}
+
+json::object to_json(const network::PublishedPort& port) {
+  return {{"protocol", port.protocol},
+          {"hostAddress", port.host_address ? port.host_address.text() : ""},
+          {"hostPort", port.host_port},
+          {"containerAddress", port.container_address.text()},
+          {"containerPort", port.container_port}};
+}
+
+void read_port(ObjectReader& in, network::PublishedPort& port) {
+  std::string host, container;
+  std::uint32_t host_port = 0, container_port = 0;
+  in.read("protocol", port.protocol);
+  in.read("hostAddress", host);
+  in.read("hostPort", host_port);
+  in.read("containerAddress", container);
+  in.read("containerPort", container_port);
+  port.host_address = netlink::Ipv4Address::parse(host).value_or(netlink::Ipv4Address{});
+  port.container_address = netlink::Ipv4Address::parse(container).value_or(netlink::Ipv4Address{});
+  port.host_port = static_cast<std::uint16_t>(host_port);
+  port.container_port = static_cast<std::uint16_t>(container_port);
+}
+
 std::string encode_record(const ContainerRecord& record) {
-  json::array layers, mounts;
+  json::array layers, mounts, attachments, ports;
+  for (const Attachment& attachment : record.attachments) attachments.push_back(to_json(attachment));
+  for (const network::PublishedPort& port : record.ports) ports.push_back(to_json(port));
   for (const Digest& layer : record.diff_ids) layers.emplace_back(layer.text());
   for (const MountPoint& mount : record.mounts) mounts.push_back(to_json(mount));
   json::object document{
@@ -55,7 +131,9 @@ std::string encode_record(const ContainerRecord& record) {
       {"platform", record.platform},
       {"mounts", std::move(mounts)},
       {"arguments", berth::to_json(record.arguments)},
-      {"address", record.address ? record.address->value : 0},
+      {"attachments", std::move(attachments)},
+      {"ports", std::move(ports)},
+      {"namedByResolver", record.named_by_resolver},
       {"macAddress", record.mac_address},
       {"manuallyStopped", record.manually_stopped},
       {"startedOnce", record.started_once},
@@ -71,7 +149,7 @@ Result<ContainerRecord> decode_record(std::string id, std::string name, std::str
   record.name = std::move(name);
   std::string image;
   std::vector<std::string> layers;
-  std::uint32_t address = 0;
+  bool has_attachments = false;
   ObjectReader in(document, "");
   in.read("created", record.created.nanoseconds);
   in.read_object("config", [&](ObjectReader& config) { oci::read_container_config(config, record.config); });
@@ -81,7 +159,12 @@ Result<ContainerRecord> decode_record(std::string id, std::string name, std::str
   in.read("platform", record.platform);
   in.read_objects("mounts", [&](ObjectReader& mount) { read_mount(mount, record.mounts.emplace_back()); });
   in.read("arguments", record.arguments);
-  in.read("address", address);
+  in.read_objects("attachments", [&](ObjectReader& attachment) {
+    read_attachment(attachment, record.attachments.emplace_back());
+  });
+  has_attachments = in.find("attachments") != nullptr;
+  in.read_objects("ports", [&](ObjectReader& port) { read_port(port, record.ports.emplace_back()); });
+  in.read("namedByResolver", record.named_by_resolver);
   in.read("macAddress", record.mac_address);
   in.read("manuallyStopped", record.manually_stopped);
   in.read("startedOnce", record.started_once);
@@ -89,7 +172,9 @@ Result<ContainerRecord> decode_record(std::string id, std::string name, std::str
   TRY(in.finish());
   if (!image.empty()) record.image_id = TRY(Digest::parse(image));
   for (const std::string& layer : layers) record.diff_ids.push_back(TRY(Digest::parse(layer)));
-  if (address != 0) record.address = network::Ipv4Address{address};
+  // Of a version that had the default bridge alone.
+  if (!has_attachments && network_kind(record.host_config.network_mode) == NetworkKind::bridge)
+    record.attachments.push_back({"bridge", "bridge", {}, std::nullopt});
   return record;
 }
 

@@ -35,13 +35,12 @@ bool is_running(const keeper::State& state) {
 
 }  // namespace
 
-void Lifecycle::recover(KeeperWatch& watch, network::BridgeNetwork* bridge) {
-  for (const ContainerPointer& container : registry_.all()) recover_one(container, watch, bridge);
+void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
+  for (const ContainerPointer& container : registry_.all()) recover_one(container, watch, networks);
   sweep_directories();
 }
 
-void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch,
-                            network::BridgeNetwork* bridge) {
+void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks) {
   const std::string& id = container->record.id;
   const std::string run_directory = settings_.run_directory(id);
   // Connected first, read second: what the keeper reports from now on comes over the connection.
@@ -55,11 +54,6 @@ void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       container->state = *seen;
       container->record.started_once = true;
       container->record.wants_to_run = true;
-      if (container->record.address && bridge) {
-        if (Result<void> reserved = bridge->reserve(*container->record.address); !reserved)
-          log_warning("engine", "container {}: {}", id, reserved.error().message);
-        container->endpoint.emplace().address = *container->record.address;
-      }
     }
     if (Result<sys::Cgroup> group = sys::Cgroup::at(cgroup_path(settings_, container->record))) {
       Result<bool> frozen = group->frozen();
@@ -67,6 +61,7 @@ void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       container->paused = frozen && *frozen;
     }
     volumes_.found_using(container->record);
+    networks.adopt(container->record, seen->pid);
     if (Result<void> watched = watch.add(*link); !watched)
       log_error("engine", "container {}: {}", id, watched.error().message);
     if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);

@@ -167,7 +167,18 @@ TEST_F(RegistryTest, EverythingOfARecordSurvivesARestart) {
                   .subpath = "s",
                   .copy_up = true}};
   full.arguments = {"sh", "-c", "x"};
-  full.address = network::Ipv4Address{0xac110002};
+  Attachment& place = full.attachments.emplace_back();
+  place.network = "n1";
+  place.network_name = "front";
+  place.settings = {.aliases = {"db"}, .ipv4_address = "10.1.0.9", .gateway_priority = 3};
+  place.endpoint = network::Endpoint{.address = {0x0a010009},
+                                     .prefix_length = 24,
+                                     .gateway = {0x0a010001},
+                                     .mac = {2, 0x42, 10, 1, 0, 9},
+                                     .interface_name = "eth0",
+                                     .host_interface_name = "veth1"};
+  full.ports = {{"udp", {0x7f000001}, 5353, {0x0a010009}, 53, 1}, {"tcp", {}, 8080, {0x0a010009}, 80, 1}};
+  full.named_by_resolver = true;
   full.mac_address = "02:42:ac:11:00:02";
   full.manually_stopped = full.started_once = full.wants_to_run = true;
   ContainerPointer container = registry_->add(full, {}).value();
@@ -185,7 +196,16 @@ TEST_F(RegistryTest, EverythingOfARecordSurvivesARestart) {
   EXPECT_EQ(back->record.image_id, full.image_id);
   EXPECT_EQ(back->record.diff_ids, full.diff_ids);
   EXPECT_EQ(back->record.arguments, full.arguments);
-  EXPECT_EQ(back->record.address->value, full.address->value);
+  ASSERT_EQ(back->record.attachments.size(), 1u);
+  EXPECT_EQ(back->record.attachments[0].network_name, "front");
+  EXPECT_EQ(back->record.attachments[0].settings.aliases, place.settings.aliases);
+  EXPECT_EQ(back->record.attachments[0].settings.gateway_priority, 3);
+  ASSERT_TRUE(back->record.attachments[0].endpoint);
+  EXPECT_EQ(back->record.attachments[0].endpoint->address, place.endpoint->address);
+  EXPECT_EQ(back->record.attachments[0].endpoint->mac, place.endpoint->mac);
+  EXPECT_EQ(back->record.attachments[0].endpoint->host_interface_name, "veth1");
+  EXPECT_EQ(back->record.ports, full.ports);
+  EXPECT_TRUE(back->record.named_by_resolver);
   EXPECT_EQ(back->record.mac_address, full.mac_address);
   EXPECT_TRUE(back->record.manually_stopped && back->record.started_once && back->record.wants_to_run);
   ASSERT_EQ(back->record.mounts.size(), 2u);

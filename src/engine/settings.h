@@ -31,8 +31,9 @@ namespace berth::engine {
 struct Settings {
   std::string data_root = "/var/lib/berth";
   std::string exec_root = "/run/berth";
-  std::string keeper_program;  // berth-keeper; beside this program when not set
-  std::string init_program;    // what --init runs as the first process: berth-init
+  std::string keeper_program;    // berth-keeper; beside this program when not set
+  std::string resolver_program;  // berth-resolver; beside this program when not set
+  std::string init_program;      // what --init runs as the first process: berth-init
   bool init_by_default = false;
   std::string storage_driver;  // of new layers: "erofs", "overlay", "overlay2"; "" chooses (storage.h)
   std::string cgroup_parent = "/berth";

@@ -41,10 +41,6 @@ Result<void> check_restart_policy(const HostConfig& host) {
 }
 
 Result<void> check_modes(const HostConfig& host) {
-  if (network_kind(host.network_mode) == NetworkKind::other)
-    return fail(ErrorKind::not_found,
-                "network {} not found: this version has bridge, none, host and container:NAME",
-                host.network_mode);
   auto one_of = [](std::string_view what, const std::string& mode,
                    std::initializer_list<std::string_view> known, bool container_too) -> Result<void> {
     if (std::find(known.begin(), known.end(), mode) != known.end()) return {};

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
+#include <thread>
 #include <vector>
 
 #include "base/log.h"
@@ -16,6 +18,7 @@ namespace berth::network {
 namespace {
 
 constexpr std::string_view kMark = "berth network of ";
+constexpr int kClaimAttempts = 50;
 
 // A leading zero byte, and no terminating one: the length tells where the name ends.
 std::string claim_name(const std::string& owner) { return std::string(1, '\0') + "berth-bridges-" + owner; }
@@ -37,7 +40,9 @@ Result<void> remove_bridge(netlink::Socket& netlink, const netlink::Link& bridge
 
 }  // namespace
 
-std::string bridge_mark(const std::string& owner) { return std::string(kMark) + owner; }
+std::string bridge_mark(const std::string& owner, const std::string& network) {
+  return std::string(kMark) + owner + (network.empty() ? "" : "/" + network);
+}
 
 Result<Fd> claim_bridges(const std::string& owner) {
   const std::string name = claim_name(owner);
@@ -57,12 +62,20 @@ Result<Fd> claim_bridges(const std::string& owner) {
   return fail_errno(errno, "claim the bridges of {}", owner);
 }
 
+Result<Fd> claim_bridges_patiently(const std::string& owner) {
+  for (int attempt = 1;; ++attempt) {
+    Result<Fd> claim = claim_bridges(owner);
+    if (claim || claim.error().kind != ErrorKind::conflict || attempt == kClaimAttempts) return claim;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own) {
   Result<std::vector<netlink::Link>> links = netlink.links();
   if (!links) return log_warning("network", "look for abandoned bridges: {}", links.error().message);
   for (const netlink::Link& link : *links) {
     if (link.kind != "bridge" || !link.alias.starts_with(kMark)) continue;
-    const std::string owner = link.alias.substr(kMark.size());
+    const std::string owner = link.alias.substr(kMark.size(), link.alias.find('/') - kMark.size());
     if (owner == own || has_port(*links, link)) continue;
     Result<Fd> claim =
         claim_bridges(owner);  // held while we remove: an engine that starts now makes a new one

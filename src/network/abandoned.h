@@ -15,10 +15,13 @@
 
 namespace berth::network {
 
-std::string bridge_mark(const std::string& owner);  // the alias that says whose bridge it is
+// The alias that says whose bridge it is, and for which network: "" is the owner's default one.
+std::string bridge_mark(const std::string& owner, const std::string& network = "");
 
 // Holds the owner's claim as long as the descriptor lives. ErrorKind::conflict while another one holds it.
 Result<Fd> claim_bridges(const std::string& owner);
+// Tries for half a second: an engine that clears our old bridge away holds the claim for some milliseconds.
+Result<Fd> claim_bridges_patiently(const std::string& owner);
 
 // Takes the abandoned bridges of other owners away, with their nft tables. What fails is logged.
 void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own);

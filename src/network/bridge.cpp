@@ -3,20 +3,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "network/abandoned.h"
-#include "network/firewall.h"
 
 namespace berth::network {
 namespace {
 
 constexpr int kMostNames = 100;  // tried when foreign devices have the ones before
-constexpr int kClaimAttempts = 50;
 
 // Stricter than the kernel: the name goes into nft text and sysctl paths as it is.
 Result<void> check_bridge_name(std::string_view name) {
@@ -50,7 +46,8 @@ netlink::MacAddress mac_for(Ipv4Address address) {
 Result<std::optional<netlink::Link>> find_ours(netlink::Socket& netlink, const BridgeSettings& settings) {
   std::vector<netlink::Link> links = TRY(netlink.links());
   for (netlink::Link& link : links)
-    if (link.kind == "bridge" && link.alias == bridge_mark(settings.owner)) return std::move(link);
+    if (link.kind == "bridge" && link.alias == bridge_mark(settings.owner, settings.network))
+      return std::move(link);
   return std::nullopt;
 }
 
@@ -66,7 +63,7 @@ Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings
     std::optional<netlink::Link> link = TRY(netlink.find_link(name));
     if (!link) return fail(ErrorKind::conflict, "the bridge {} was removed as soon as it was made", name);
     netlink::Batch mark;
-    mark.set_alias(link->index, bridge_mark(settings.owner));
+    mark.set_alias(link->index, bridge_mark(settings.owner, settings.network));
     TRY(netlink.execute(mark));
     return std::move(*link);
   }
@@ -84,8 +81,7 @@ std::vector<Ipv4Prefix> candidate_subnets() {
   return subnets;
 }
 
-Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink) {
-  std::vector<Ipv4Prefix> used;
+Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefix> used) {
   std::vector<netlink::Route> routes = TRY(netlink.routes());
   for (const netlink::Route& route : routes)
     if (route.destination.length > 0) used.push_back(route.destination);
@@ -112,7 +108,7 @@ Result<Ipv4Prefix> decide_address(netlink::Socket& netlink, const netlink::Link&
   else if (present)
     subnet = present->subnet();
   else
-    subnet = TRY(choose_subnet(netlink));
+    subnet = TRY(choose_subnet(netlink, settings.avoided));
   if (subnet.length < 1 || subnet.length > 30)
     return fail(ErrorKind::invalid, "the subnet {} has no room for containers", subnet.text());
   const Ipv4Address gateway = settings.gateway.value_or(Ipv4Address{subnet.address.value + 1});
@@ -150,37 +146,23 @@ Result<void> set_sysctls(const std::string& bridge) {
   return write_existing(forwarding, "1");
 }
 
-// Another engine that clears our old bridge away holds the claim for some milliseconds.
-Result<Fd> claim_patiently(const std::string& owner) {
-  for (int attempt = 1;; ++attempt) {
-    Result<Fd> claim = claim_bridges(owner);
-    if (claim || claim.error().kind != ErrorKind::conflict || attempt == kClaimAttempts) return claim;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-}
-
 std::string random_host_name() { return "veth" + random_identifier().substr(0, 8); }
 
 }  // namespace
 
-BridgeNetwork::BridgeNetwork(Fd claim, netlink::Socket netlink, std::string name, std::uint32_t index,
+BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index,
                              Ipv4Prefix subnet, Ipv4Address gateway, const BridgeSettings& settings)
-    : claim_(std::move(claim)),
-      netlink_(std::move(netlink)),
-      pool_(subnet),
+    : netlink_(std::move(netlink)),
+      pool_(subnet, settings.range),
       name_(std::move(name)),
       index_(index),
       subnet_(subnet),
       gateway_(gateway),
-      mtu_(settings.mtu),
-      owner_(settings.owner) {}
+      mtu_(settings.mtu) {}
 
 Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
   TRY(check_bridge_name(settings.name));
   netlink::Socket netlink = TRY(netlink::Socket::open());
-  Result<Fd> claim = claim_patiently(settings.owner);
-  if (!claim) log_warning("network", "{}; its bridge is used all the same", claim.error().message);
-  remove_abandoned_bridges(netlink, settings.owner);
   std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
   netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
   const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
@@ -188,15 +170,12 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
 
   Result<void> forwarding = set_sysctls(link.name);
   if (!forwarding) log_warning("network", "containers reach only this host: {}", forwarding.error().message);
-  Result<void> loaded = load_firewall(firewall_text(firewall_table_name(settings.owner),
-                                                    {{link.name, address.subnet(), settings.masquerade}}));
-  if (!loaded)
-    log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
-
-  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(claim ? std::move(*claim) : Fd(),
-                                                           std::move(netlink), link.name, link.index,
+  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(netlink), link.name, link.index,
                                                            address.subnet(), address.address, settings));
   TRY(network->pool_.reserve(address.address));
+  for (const Ipv4Address& excluded : settings.excluded)
+    if (excluded != address.address) TRY(network->pool_.reserve(excluded));
+  network->never_leased_ = network->pool_.taken();
   return network;
 }
 
@@ -294,12 +273,10 @@ Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interfa
 
 bool BridgeNetwork::in_use() {
   std::lock_guard lock(mutex_);
-  return pool_.taken() > 1;  // the gateway is one
+  return pool_.taken() > never_leased_;
 }
 
 Result<void> BridgeNetwork::remove() {
-  Result<void> dropped = drop_firewall(firewall_table_name(owner_));
-  if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
   netlink::Batch batch;
   batch.delete_link(name_);
   std::lock_guard lock(mutex_);

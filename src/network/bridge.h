@@ -11,7 +11,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "netlink/ipv4.h"
 #include "netlink/netlink.h"
 #include "network/address_pool.h"
@@ -25,10 +24,13 @@ using netlink::Ipv4Prefix;
 struct BridgeSettings {
   std::string name = "berth0";  // when a foreign device has it, the next free: berth1, ...
   std::string owner = "berth";  // identifies this engine: a bridge with this mark is ours after a restart
+  std::string network;          // of a network that a user made: its id, a part of the mark
   std::optional<Ipv4Prefix> subnet;    // none: the first free /16 from 172.17.0.0 upward
   std::optional<Ipv4Address> gateway;  // none: the subnet's first address
+  std::optional<Ipv4Prefix> range;     // addresses are given out of this part of the subnet
+  std::vector<Ipv4Address> excluded;   // never given out
+  std::vector<Ipv4Prefix> avoided;     // subnets that are spoken for, though no route shows it
   std::uint32_t mtu = 1500;
-  bool masquerade = true;  // outbound traffic leaves with the host's address
 };
 
 struct AttachRequest {
@@ -52,9 +54,8 @@ struct Endpoint {
 
 class BridgeNetwork {
  public:
-  // Finds or makes the bridge in the calling thread's network namespace, turns forwarding on and loads the
-  // nft table. Clears away what engines that are gone have left (abandoned.h). Without nft, containers still
-  // reach the host and each other; that is logged.
+  // Finds or makes the bridge in the calling thread's network namespace and turns forwarding on. What may
+  // pass it is the Firewall's business.
   static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
 
   // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
@@ -74,12 +75,11 @@ class BridgeNetwork {
   Ipv4Address gateway() const noexcept { return gateway_; }
   std::uint32_t mtu() const noexcept { return mtu_; }
 
-  bool in_use();  // an address is leased
-  // Takes the bridge and its nft table away, for an engine that ends with nothing on them.
-  Result<void> remove();
+  bool in_use();          // an address is leased
+  Result<void> remove();  // takes the bridge away
 
  private:
-  BridgeNetwork(Fd claim, netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
+  BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
                 Ipv4Address gateway, const BridgeSettings& settings);
   Result<void> configure(Sandbox& sandbox, const PreparedInterface& interface, const AttachRequest& request,
                          const Endpoint& endpoint);
@@ -87,15 +87,14 @@ class BridgeNetwork {
   Result<void> delete_interface(const std::string& host_name);
 
   std::mutex mutex_;  // over netlink_ and pool_
-  Fd claim_;          // says that this engine lives (abandoned.h)
   netlink::Socket netlink_;
   AddressPool pool_;
+  std::size_t never_leased_ = 0;  // how many of the taken addresses are the gateway's and the like
   std::string name_;
   std::uint32_t index_ = 0;
   Ipv4Prefix subnet_;
   Ipv4Address gateway_;
   std::uint32_t mtu_ = 1500;
-  std::string owner_;
 };
 
 }  // namespace berth::network

@@ -1,46 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/firewall.h"
 
-#include <cerrno>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
 
 namespace berth::network {
 namespace {
 
-constexpr std::size_t kTableNameLimit = 31;
+constexpr int kPause = 50;  // ms: whoever flushes tables often does it one by one
+
+Result<Fd> open_events() {
+  Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER));
+  if (!socket) return fail_errno(errno, "open a netfilter socket");
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = 1u << (NFNLGRP_NFTABLES - 1);
+  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno(errno, "listen to changes of nft tables");
+  return socket;
+}
+
+// Of these messages the table's name is the first attribute, by number as by place.
+bool names_table(const nlmsghdr* message, const std::string& table) {
+  const std::size_t head = NLMSG_LENGTH(sizeof(nfgenmsg));
+  if (message->nlmsg_len < head + NLA_HDRLEN) return false;
+  nlattr attribute;
+  const char* at = reinterpret_cast<const char*>(message) + NLMSG_ALIGN(head);
+  std::memcpy(&attribute, at, sizeof attribute);
+  static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 && NFTA_SET_TABLE == 1);
+  if ((attribute.nla_type & NLA_TYPE_MASK) != 1 || attribute.nla_len < NLA_HDRLEN ||
+      NLMSG_ALIGN(head) + attribute.nla_len > message->nlmsg_len)
+    return false;
+  std::string_view name(at + NLA_HDRLEN, attribute.nla_len - NLA_HDRLEN);
+  return name.substr(0, name.find('\0')) == table;
+}
+
+enum class Change { none, damaged, made };
+
+// Our own loading takes the table away and makes it anew, in this order; so what comes last tells.
+Change change_of(const nlmsghdr* message, const std::string& table) {
+  if (NFNL_SUBSYS_ID(message->nlmsg_type) != NFNL_SUBSYS_NFTABLES) return Change::none;
+  switch (NFNL_MSG_TYPE(message->nlmsg_type)) {
+    case NFT_MSG_DELTABLE:
+    case NFT_MSG_DELCHAIN:
+    case NFT_MSG_DELRULE:
+    case NFT_MSG_DELSET:
+      return names_table(message, table) ? Change::damaged : Change::none;
+    case NFT_MSG_NEWTABLE:
+      return names_table(message, table) ? Change::made : Change::none;
+    default:
+      return Change::none;
+  }
+}
+
+// Everything that has arrived, one judgement.
+Change drain(int socket, const std::string& table) {
+  Change last = Change::none;
+  alignas(nlmsghdr) char buffer[32 << 10];
+  for (;;) {
+    ssize_t size = recv(socket, buffer, sizeof buffer, 0);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == ENOBUFS) {  // some are lost: who knows what they said
+      last = Change::damaged;
+      continue;
+    }
+    if (size <= 0) return last;
+    auto left = static_cast<unsigned>(size);
+    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(message, left);
+         message = NLMSG_NEXT(message, left))
+      if (Change change = change_of(message, table); change != Change::none) last = change;
+  }
+}
 
 }  // namespace
-
-std::string firewall_table_name(std::string_view owner) {
-  std::string name = owner == "berth" ? "berth" : "berth_";
-  if (owner == "berth") return name;
-  for (char c : to_lower(owner)) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    name += plain ? c : '_';
-  }
-  return name.substr(0, kTableNameLimit);
-}
-
-std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges) {
-  // Adding before deleting makes the deletion succeed whether the table was there or not.
-  std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\ntable ip {0} {{\n", table);
-  text += "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n";
-  for (const FirewallBridge& bridge : bridges)
-    if (bridge.masquerade)
-      text += fmt::format("    ip saddr {} oifname != \"{}\" masquerade\n", bridge.subnet.subnet().text(),
-                          bridge.name);
-  text += "  }\n  chain forward {\n    type filter hook forward priority filter; policy accept;\n";
-  for (const FirewallBridge& bridge : bridges) {
-    const std::string inbound = fmt::format("    iifname != \"{0}\" oifname \"{0}\"", bridge.name);
-    text += inbound + " ct state established,related accept\n";
-    text += inbound + " ct status dnat accept\n";
-    text += inbound + " drop\n";
-  }
-  text += "  }\n}\n";
-  return text;
-}
 
 Result<void> load_firewall(const std::string& text) {
   Result<Output> output = run_program({"nft", "-f", "-"}, text);
@@ -54,6 +99,93 @@ Result<void> load_firewall(const std::string& text) {
 
 Result<void> drop_firewall(const std::string& table) {
   return load_firewall(fmt::format("add table ip {0}\ndelete table ip {0}\n", table));
+}
+
+Result<std::unique_ptr<Firewall>> Firewall::open(const std::string& owner) {
+  Fd events = TRY(open_events());
+  Fd stop(eventfd(0, EFD_CLOEXEC));
+  if (!stop) return fail_errno(errno, "make an event descriptor");
+  return std::unique_ptr<Firewall>(
+      new Firewall(firewall_table_name(owner), std::move(events), std::move(stop)));
+}
+
+Firewall::Firewall(std::string table, Fd events, Fd stop)
+    : table_(std::move(table)), events_(std::move(events)), stop_(std::move(stop)) {
+  thread_ = std::thread([this] { follow(); });
+}
+
+Firewall::~Firewall() {
+  const std::uint64_t one = 1;
+  (void)!::write(stop_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+void Firewall::follow() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);  // the program's signals are not this thread's business
+  pollfd polled[] = {{events_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+  for (;;) {
+    if (poll(polled, 2, -1) < 0 && errno != EINTR) return;
+    if (polled[1].revents != 0) return;
+    if (poll(&polled[1], 1, kPause) > 0) return;
+    // Locked first: what an own transaction, that is under way, says about itself has then arrived as a
+    // whole.
+    std::lock_guard lock(mutex_);
+    if (drain(events_.get(), table_) != Change::damaged || !loaded_) continue;
+    log_warning("network", "the nft table {} was changed by somebody else: it is loaded again", table_);
+    if (Result<void> loaded = load_locked(); !loaded) log_error("network", "{}", loaded.error().message);
+  }
+}
+
+Result<void> Firewall::load_locked() {
+  std::vector<FirewallBridge> bridges;
+  for (const auto& [name, bridge] : bridges_) bridges.push_back(bridge);
+  return load_firewall(firewall_text(table_, bridges, ports_));
+}
+
+Result<void> Firewall::load() {
+  std::lock_guard lock(mutex_);
+  loaded_ = true;
+  return load_locked();
+}
+
+Result<void> Firewall::add_bridge(const FirewallBridge& bridge) {
+  std::lock_guard lock(mutex_);
+  bridges_[bridge.name] = bridge;
+  return loaded_ ? load_locked() : Result<void>();
+}
+
+Result<void> Firewall::remove_bridge(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  if (bridges_.erase(name) == 0 || !loaded_) return {};
+  return load_locked();
+}
+
+Result<void> Firewall::change_ports(std::string_view verb, const std::vector<PublishedPort>& ports) {
+  if (!loaded_) return {};
+  if (load_firewall(firewall_ports_text(verb, table_, ports))) return {};
+  return load_locked();  // somebody has just flushed it, and we were faster than the thread that heals
+}
+
+Result<void> Firewall::publish(const std::vector<PublishedPort>& ports) {
+  if (ports.empty()) return {};
+  std::lock_guard lock(mutex_);
+  ports_.insert(ports.begin(), ports.end());
+  return change_ports("add", ports);
+}
+
+Result<void> Firewall::withdraw(const std::vector<PublishedPort>& ports) {
+  if (ports.empty()) return {};
+  std::lock_guard lock(mutex_);
+  for (const PublishedPort& port : ports) ports_.erase(port);
+  return change_ports("delete", ports);
+}
+
+Result<void> Firewall::drop() {
+  std::lock_guard lock(mutex_);
+  loaded_ = false;
+  return drop_firewall(table_);
 }
 
 }  // namespace berth::network

@@ -1,11 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine's own nft table as text, and its loading. One table an engine, replaced as a whole in one
-// transaction: there is never a moment with half the rules.
+// What may pass between containers, this host and others, and where published ports lead: one nft table an
+// engine. Tables of others are left alone; what they forbid stays forbidden.
+//
+// The whole table is replaced in one transaction when a network comes or goes, so that there is never a
+// moment with half the rules; published ports are elements of its maps. The text is made by a pure function.
+// A thread follows what happens to nft tables: when somebody flushes ours, it is loaded again.
+//
+// Lifecycle: open() -> add what there is already -> load(), from which on every change takes effect at once
+// -> the object's end leaves the table where it is, for containers outlive the engine; drop() takes it away.
+// Thread safe.
 #pragma once
+#include <compare>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "netlink/ipv4.h"
 
 namespace berth::network {
@@ -13,17 +29,64 @@ namespace berth::network {
 struct FirewallBridge {
   std::string name;  // of the bridge; plain characters only, as BridgeNetwork checks
   netlink::Ipv4Prefix subnet;
-  bool masquerade = true;
+  bool masquerade = true;  // outbound traffic leaves with the host's address
+  bool internal = false;   // no way out, none in
+};
+
+// `count` ports from `host_port` on lead to as many of the container.
+struct PublishedPort {
+  std::string protocol;               // "tcp", "udp", "sctp"
+  netlink::Ipv4Address host_address;  // none: any of the host's
+  std::uint16_t host_port = 0;
+  netlink::Ipv4Address container_address;
+  std::uint16_t container_port = 0;
+  std::uint16_t count = 1;
+  auto operator<=>(const PublishedPort&) const = default;
 };
 
 // Lower-case letters, digits and underscores: "berth", or "berth_" and what of the owner's name fits.
 std::string firewall_table_name(std::string_view owner);
 
-// What `nft -f` takes. Containers reach out, answers come back, and published ports (destination NAT) come
-// in; other hosts cannot route packets to containers, even though this host forwards.
-std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges);
+// What `nft -f` takes, for the whole table. Containers reach out, answers come back, and published ports
+// (destination NAT) come in; other hosts and other networks cannot reach containers otherwise, even though
+// this host forwards.
+std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
+                          const std::set<PublishedPort>& ports);
+// For the elements alone; `verb` is "add" or "delete".
+std::string firewall_ports_text(std::string_view verb, const std::string& table,
+                                const std::vector<PublishedPort>& ports);
 
 Result<void> load_firewall(const std::string& text);  // ErrorKind::unsupported when there is no nft
 Result<void> drop_firewall(const std::string& table);
+
+class Firewall {
+ public:
+  static Result<std::unique_ptr<Firewall>> open(const std::string& owner);
+  Firewall(const Firewall&) = delete;
+  Firewall& operator=(const Firewall&) = delete;
+  ~Firewall();
+
+  Result<void> load();
+  Result<void> add_bridge(const FirewallBridge& bridge);
+  Result<void> remove_bridge(const std::string& name);
+  Result<void> publish(const std::vector<PublishedPort>& ports);
+  Result<void> withdraw(const std::vector<PublishedPort>& ports);
+  Result<void> drop();
+
+ private:
+  Firewall(std::string table, Fd events, Fd stop);
+  Result<void> load_locked();
+  Result<void> change_ports(std::string_view verb, const std::vector<PublishedPort>& ports);
+  void follow();
+
+  const std::string table_;
+  std::mutex mutex_;  // over what follows, and held while nft runs
+  bool loaded_ = false;
+  std::map<std::string, FirewallBridge> bridges_;
+  std::set<PublishedPort> ports_;
+  Fd events_;  // of all nft tables of this network namespace
+  Fd stop_;
+  std::thread thread_;
+};
 
 }  // namespace berth::network

@@ -16,6 +16,7 @@
 #include "network/abandoned.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
+#include "network/ports.h"
 #include "network/sandbox.h"
 
 namespace berth::network {
@@ -236,27 +237,50 @@ TEST(BridgeNetwork, EvadesForeignDevicesAndSubnets) {
   });
 }
 
-TEST(BridgeNetwork, OpensThoughSomebodyElseClaimsIt) {
+// As an engine begins: it claims its bridges, clears away others' and has a table.
+struct OneEngine {
+  Fd claim;
+  std::unique_ptr<Firewall> firewall;
+  std::unique_ptr<BridgeNetwork> network;
+};
+OneEngine begin_engine(const std::string& owner) {
+  OneEngine engine;
+  engine.claim = must(claim_bridges(owner));
+  netlink::Socket netlink = must(netlink::Socket::open());
+  remove_abandoned_bridges(netlink, owner);
+  engine.firewall = must(Firewall::open(owner));
+  engine.network = must(BridgeNetwork::open({.owner = owner}));
+  must(engine.firewall->add_bridge({engine.network->name(), engine.network->subnet()}));
+  must(engine.firewall->load());
+  return engine;
+}
+
+TEST(Claims, AreHeldOnceAnOwner) {
   on_own_host([] {
     Fd claim = must(claim_bridges("berth"));
-    must(BridgeNetwork::open({}));
-    EXPECT_FALSE(claim_bridges("berth"));
+    EXPECT_EQ(claim_bridges("berth").error().kind, ErrorKind::conflict);
+    must(claim_bridges("another"));
+    claim.reset();
+    must(claim_bridges("berth"));
   });
 }
 
 TEST(BridgeNetwork, ClearsAwayWhatDeadEnginesHaveLeft) {
   on_own_host([] {
     netlink::Socket netlink = must(netlink::Socket::open());
-    auto alive = must(BridgeNetwork::open({.owner = "alive"}));
+    OneEngine alive = begin_engine("alive");
     Sandbox sandbox = must(Sandbox::create());
-    must(must(BridgeNetwork::open({.owner = "hosts"}))->attach(sandbox, {.container = "c"}));
-    must(BridgeNetwork::open({.owner = "dead"}));
+    must(begin_engine("hosts").network->attach(sandbox, {.container = "c"}));
+    {
+      OneEngine dead = begin_engine("dead");
+      must(BridgeNetwork::open({.name = "br-7", .owner = "dead", .network = "7"}));
+    }
     netlink::Batch batch;
     batch.create_bridge("strange", {});
     must(netlink.execute(batch));
     EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, HasSubstr("berth_dead"));
 
-    auto network = must(BridgeNetwork::open({.owner = "later"}));
+    OneEngine later = begin_engine("later");
     std::set<std::string> names;
     for (const netlink::Link& link : must(netlink.links()))
       if (link.kind == "bridge") names.insert(link.alias.empty() ? link.name : link.alias);
@@ -359,29 +383,93 @@ TEST(AddressPool, CoversTheWholeOfIpv4AndASingleHost) {
   EXPECT_FALSE(one.allocate());
 }
 
-TEST(Firewall, WritesOneTableThatReplacesItself) {
-  EXPECT_EQ(firewall_text("berth", {{"berth0", *Ipv4Prefix::parse("172.17.0.0/16"), true},
-                                    {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), false}}),
-            R"(add table ip berth
-delete table ip berth
-table ip berth {
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr 172.17.0.0/16 oifname != "berth0" masquerade
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    iifname != "berth0" oifname "berth0" ct state established,related accept
-    iifname != "berth0" oifname "berth0" ct status dnat accept
-    iifname != "berth0" oifname "berth0" drop
-    iifname != "inner" oifname "inner" ct state established,related accept
-    iifname != "inner" oifname "inner" ct status dnat accept
-    iifname != "inner" oifname "inner" drop
-  }
+TEST(AddressPool, KeepsToItsRange) {
+  AddressPool pool(*Ipv4Prefix::parse("10.0.0.0/24"), Ipv4Prefix::parse("10.0.0.8/30"));
+  must(pool.reserve(*Ipv4Address::parse("10.0.0.1")));
+  must(pool.reserve(*Ipv4Address::parse("10.0.0.9")));
+  std::set<std::string> given;
+  for (int i = 0; i < 3; ++i) given.insert(must(pool.allocate()).text());
+  EXPECT_EQ(given, (std::set<std::string>{"10.0.0.8", "10.0.0.10", "10.0.0.11"}));
+  EXPECT_EQ(pool.allocate().error().kind, ErrorKind::exhausted);
+  pool.release(*Ipv4Address::parse("10.0.0.1"));
+  EXPECT_FALSE(pool.allocate());
+  pool.release(*Ipv4Address::parse("10.0.0.9"));
+  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.9");
 }
-)");
+
+TEST(Firewall, WritesNetworksAndPortsAsOneTable) {
+  const std::string text = firewall_text(
+      "berth",
+      {{"berth0", *Ipv4Prefix::parse("172.17.0.0/16")},
+       {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), true, true}},
+      {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1},
+       {"udp", *Ipv4Address::parse("127.0.0.1"), 5000, *Ipv4Address::parse("172.17.0.3"), 5000, 1000},
+       {"tcp", {}, 90, *Ipv4Address::parse("172.17.0.3"), 91, 2}});
+  EXPECT_TRUE(text.starts_with("add table ip berth\ndelete table ip berth\ntable ip berth {\n")) << text;
+  EXPECT_THAT(text, HasSubstr("elements = { tcp . 90 : 172.17.0.3 . 91, tcp . 91 : 172.17.0.3 . 92, "
+                              "tcp . 8080 : 172.17.0.2 . 80 }"));
+  EXPECT_THAT(text, HasSubstr("elements = { udp . 127.0.0.1 . 5000-5999 : 172.17.0.3 }"));
+  EXPECT_THAT(text, HasSubstr("ip saddr 172.17.0.0/16 oifname != \"berth0\" masquerade"));
+  EXPECT_THAT(text, HasSubstr("iifname \"inner\" oifname != \"inner\" drop"));
+  EXPECT_THAT(text, Not(HasSubstr("ip saddr 10.0.0.0/8")));
+  EXPECT_EQ(
+      firewall_ports_text("delete", "berth", {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1}}),
+      "delete element ip berth single { tcp . 8080 : 172.17.0.2 . 80 }\n");
   EXPECT_EQ(firewall_table_name("berth"), "berth");
   EXPECT_EQ(firewall_table_name("A-b\"; flush ruleset"), "berth_a_b___flush_ruleset");
+}
+
+TEST(Firewall, IsLoadedAgainWhenSomebodyFlushesIt) {
+  on_own_host([] {
+    OneEngine engine = begin_engine("flushed");
+    must(engine.firewall->publish({{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1},
+                                   {"udp", {}, 9000, *Ipv4Address::parse("172.17.0.2"), 9000, 100}}));
+    auto listed = [] { return must(run_program({"nft", "list", "ruleset"})).standard_output; };
+    const std::string before = listed();
+    EXPECT_THAT(before, HasSubstr("tcp . 8080 : 172.17.0.2 . 80"));
+    EXPECT_THAT(before, HasSubstr("9000-9099"));
+    for (const char* command :
+         {"flush ruleset", "delete table ip berth_flushed", "flush table ip berth_flushed"}) {
+      must(load_firewall(std::string(command) + "\n"));
+      for (int i = 0; i < 100 && listed() != before; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      EXPECT_EQ(listed(), before) << command;
+    }
+    must(engine.firewall->withdraw({{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1}}));
+    EXPECT_THAT(listed(), Not(HasSubstr("8080")));
+    must(engine.firewall->drop());
+    EXPECT_EQ(listed(), "");
+  });
+}
+
+TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
+  on_own_host([] {
+    must(Sandbox::create());
+    PortTable ports;
+    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 80})), 80);
+    Result<std::uint16_t> again = ports.claim("tcp", *Ipv4Address::parse("127.0.0.1"), {80, 80});
+    ASSERT_FALSE(again);
+    EXPECT_THAT(again.error().message, HasSubstr("port is already allocated"));
+    EXPECT_EQ(must(ports.claim("udp", {}, {80, 80})), 80);
+    ports.release("tcp", {}, 80);
+    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 81})), 80);
+    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 81})), 81);
+    EXPECT_FALSE(ports.claim("tcp", {}, {80, 81}));
+    const std::uint16_t any = must(ports.claim("tcp", {}, {}));
+    EXPECT_GE(any, 32768);
+    EXPECT_NE(must(ports.claim("tcp", {}, {})), any);
+    EXPECT_EQ(ports.claim("tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90}).error().kind,
+              ErrorKind::invalid);
+
+    Fd listener(socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address = socket_address({}, 7000);
+    ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(listen(listener.get(), 1), 0);
+    Result<std::uint16_t> used = ports.claim("tcp", {}, {7000, 7000});
+    ASSERT_FALSE(used);
+    EXPECT_THAT(used.error().message, HasSubstr("address already in use"));
+    EXPECT_EQ(must(ports.claim("tcp", {}, {7000, 7001})), 7001);
+  });
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "network/name_redirect.h"
 
 namespace berth::network {
 namespace {
@@ -19,7 +20,21 @@ constexpr std::chrono::seconds kRetryPause(1);
 struct Made {
   Fd ns;
   netlink::Socket netlink;
+  std::optional<names::SandboxSockets> name_sockets;
 };
+
+Result<names::SandboxSockets> open_name_sockets() {
+  names::SandboxSockets sockets = TRY(names::open_sandbox_sockets());
+  TRY(redirect_names(netlink::Ipv4Address::parse(names::kListeningAddress)->value, sockets.udp_port,
+                     sockets.tcp_port));
+  return sockets;
+}
+
+Result<void> bring_up_loopback(netlink::Socket& netlink) {
+  netlink::Batch batch;
+  batch.change_link(kLoopback, {.up = true});
+  return netlink.execute(batch);
+}
 
 // On a thread that ends after this: unshare(2) moves only the thread that calls it.
 Result<Made> make_in_this_thread() {
@@ -29,7 +44,13 @@ Result<Made> make_in_this_thread() {
   // Interfaces without an IPv6 network of their own get no link-local address: neighbours would reach each
   // other past all IPv4 rules. A kernel without IPv6 lacks the file.
   (void)write_existing("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-  return Made{std::move(ns), std::move(netlink)};
+  TRY(bring_up_loopback(netlink));
+  Made made{std::move(ns), std::move(netlink), std::nullopt};
+  if (Result<names::SandboxSockets> sockets = open_name_sockets())
+    made.name_sockets = std::move(*sockets);
+  else
+    log_warning("network", "a container has no resolver of its own: {}", sockets.error().message);
+  return made;
 }
 
 }  // namespace
@@ -39,19 +60,13 @@ Result<Sandbox> Sandbox::create() {
   std::thread([&] { made = make_in_this_thread(); }).join();
   if (!made) return std::unexpected(std::move(made).error());
   Sandbox sandbox(std::move(made->ns), std::move(made->netlink));
-  TRY(sandbox.bring_loopback_up());
+  sandbox.name_sockets = std::move(made->name_sockets);
   return sandbox;
 }
 
 Result<Sandbox> Sandbox::adopt(Fd namespace_descriptor) {
   netlink::Socket netlink = TRY(netlink::Socket::open_in(namespace_descriptor.get()));
   return Sandbox(std::move(namespace_descriptor), std::move(netlink));
-}
-
-Result<void> Sandbox::bring_loopback_up() {
-  netlink::Batch batch;
-  batch.change_link(kLoopback, {.up = true});
-  return netlink_.execute(batch);
 }
 
 SandboxPool::SandboxPool(std::size_t size, Prepare prepare)

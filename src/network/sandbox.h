@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "names/client.h"
 #include "netlink/netlink.h"
 
 namespace berth::network {
@@ -38,7 +39,10 @@ class Sandbox {
 
   int descriptor() const noexcept { return namespace_.get(); }  // for setns(2), or to pass on
   netlink::Socket& netlink() noexcept { return netlink_; }      // speaks inside the namespace
-  Result<void> bring_loopback_up();
+
+  // Of the resolver, inside; handed to it when the container starts. None where the kernel lacks what it
+  // takes.
+  std::optional<names::SandboxSockets> name_sockets;
 
   // Set by BridgeNetwork::prepare(), consumed by its attach().
   std::optional<PreparedInterface> prepared;

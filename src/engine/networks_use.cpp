@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers' places on networks: planned at their creation, taken at their start, given back at their end.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/modes.h"
+#include "engine/networks.h"
+#include "engine/port_mapping.h"
+
+namespace berth::engine {
+namespace {
+
+using netlink::Ipv4Address;
+
+Result<network::Sandbox> sandbox_of(int process) {
+  return network::Sandbox::adopt(TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY)));
+}
+
+std::string interface_name(const std::vector<Attachment>& attachments) {
+  for (int number = 0;; ++number) {
+    std::string name = "eth" + std::to_string(number);
+    if (std::none_of(attachments.begin(), attachments.end(), [&](const Attachment& one) {
+          return one.endpoint && one.endpoint->interface_name == name;
+        }))
+      return name;
+  }
+}
+
+// On its networks: its name, aliases, the id's beginning, and what it calls itself.
+std::vector<std::string> names_of(const ContainerRecord& record, const Attachment& attachment) {
+  std::vector<std::string> names{record.name};
+  names.insert(names.end(), attachment.settings.aliases.begin(), attachment.settings.aliases.end());
+  names.push_back(record.id.substr(0, 12));
+  return names;
+}
+
+}  // namespace
+
+Attachment Networks::attachment_of(const Live& live, EndpointSettings settings) const {
+  return {live.record.id, live.record.name, std::move(settings), std::nullopt};
+}
+
+Result<void> Networks::check_settings(const Live& live, const EndpointSettings& settings) const {
+  if (!settings.ipv6_address.empty())
+    return fail(ErrorKind::unsupported, "networks have IPv4 here: {} cannot be had", settings.ipv6_address);
+  if (!settings.mac_address.empty() && !netlink::parse_mac(settings.mac_address))
+    return fail(ErrorKind::invalid, "invalid MAC address: {}", settings.mac_address);
+  if (settings.ipv4_address.empty()) return {};
+  std::optional<Ipv4Address> address = Ipv4Address::parse(settings.ipv4_address);
+  if (!address) return fail(ErrorKind::invalid, "invalid IPv4 address: {}", settings.ipv4_address);
+  if (&live == default_.get() || !live.bridge)
+    return fail(ErrorKind::invalid, "user specified IP address is supported on user defined networks only");
+  if (!live.record.subnet_chosen_by_user)
+    return fail(ErrorKind::invalid,
+                "user specified IP address is supported only when connecting to networks with user "
+                "configured subnets");
+  if (!live.record.subnet.contains(*address))
+    return fail(ErrorKind::invalid, "no configured subnet contains IP address {}: the network {} has {}",
+                settings.ipv4_address, live.record.name, live.record.subnet.text());
+  return {};
+}
+
+Result<std::vector<Attachment>> Networks::plan(const HostConfig& host,
+                                               std::map<std::string, EndpointSettings> endpoints) const {
+  if (network_kind(host.network_mode) == NetworkKind::container) {
+    if (endpoints.empty()) return std::vector<Attachment>{};
+    return fail(ErrorKind::invalid,
+                "conflicting options: a container in another's network cannot be connected to networks");
+  }
+  std::lock_guard lock(mutex_);
+  std::vector<Attachment> planned;
+  auto add = [&](const std::string& reference, EndpointSettings settings) -> Result<void> {
+    LivePointer live = TRY(look_up(reference));
+    for (Attachment& one : planned)
+      if (one.network == live->record.id)
+        return fail(ErrorKind::invalid, "network {} is given twice", live->record.name);
+    TRY(check_settings(*live, settings));
+    planned.push_back(attachment_of(*live, std::move(settings)));
+    return {};
+  };
+  const std::string mode =
+      host.network_mode.empty() || host.network_mode == "default" ? "bridge" : host.network_mode;
+  LivePointer primary = TRY(look_up(mode));
+  EndpointSettings settings;
+  for (auto entry = endpoints.begin(); entry != endpoints.end(); ++entry) {
+    Result<LivePointer> named = look_up(entry->first);
+    if (!named || *named != primary) continue;
+    settings = std::move(entry->second);
+    endpoints.erase(entry);
+    break;
+  }
+  TRY(add(mode, std::move(settings)));
+  for (auto& [name, one] : endpoints) TRY(add(name, std::move(one)));
+  const bool alone = planned.front().network_name == "host" || planned.front().network_name == "none";
+  if (alone && planned.size() > 1)
+    return fail(ErrorKind::invalid, "conflicting options: the network {} cannot be combined with others",
+                planned.front().network_name);
+  return planned;
+}
+
+Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerRecord& record,
+                                  Attachment& attachment, const std::string& interface_name,
+                                  bool default_route) {
+  network::AttachRequest request;
+  request.container = record.id;
+  request.hostname = hostname_of(record);
+  request.interface_name = interface_name;
+  request.default_route = default_route;
+  if (!attachment.settings.ipv4_address.empty())
+    request.address = Ipv4Address::parse(attachment.settings.ipv4_address);
+  const std::string& mac =
+      attachment.settings.mac_address.empty() ? record.mac_address : attachment.settings.mac_address;
+  if (!mac.empty()) {
+    request.mac = netlink::parse_mac(mac);
+    if (!request.mac) return fail(ErrorKind::invalid, "invalid MAC address: {}", mac);
+  }
+  LivePointer live;
+  {
+    std::lock_guard lock(mutex_);
+    live = TRY(look_up(attachment.network));
+    if (!live->bridge)
+      return fail(ErrorKind::unavailable,
+                  "this engine has no bridge for the network {}: use --network none or --network host",
+                  live->record.name);
+    live->users[record.id] = {record.id, record.name, {}};  // it cannot be removed from here on
+  }
+  Result<network::Endpoint> endpoint = live->bridge->attach(sandbox, request);
+  {
+    std::lock_guard lock(mutex_);
+    if (!endpoint) {
+      live->users.erase(record.id);
+      return std::unexpected(
+          std::move(endpoint).error().within("attach to the network " + live->record.name));
+    }
+    live->users[record.id].endpoint = *endpoint;
+  }
+  attachment.endpoint = *endpoint;
+  names_.set_endpoint(
+      live->record.id,
+      {record.id, names_of(record, attachment), {*names::Address::parse(endpoint->address.text())}});
+  publish(*live, "connect", record.id);
+  return {};
+}
+
+void Networks::detach_one(const ContainerRecord& record, Attachment& attachment, bool remove_interface) {
+  std::optional<network::Endpoint> endpoint = std::exchange(attachment.endpoint, std::nullopt);
+  if (!endpoint) return;
+  LivePointer live;
+  {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> found = look_up(attachment.network);
+    if (!found || !(*found)->bridge) return;
+    live = *found;
+  }
+  names_.remove_endpoint(live->record.id, record.id);
+  if (Result<void> detached = live->bridge->detach(*endpoint, remove_interface); !detached)
+    log_warning("network", "container {}: {}", record.id, detached.error().message);
+  {
+    std::lock_guard lock(mutex_);
+    live->users.erase(record.id);
+  }
+  publish(*live, "disconnect", record.id);
+}
+
+names::View Networks::view_of(const ContainerRecord& record) const {
+  names::View view;
+  view.container = record.id;
+  view.forward = false;
+  std::lock_guard lock(mutex_);
+  for (const Attachment& attachment : record.attachments) {
+    view.networks.push_back(attachment.network);
+    if (Result<LivePointer> live = look_up(attachment.network); live && !(*live)->record.internal)
+      view.forward = true;
+  }
+  for (const std::string& text : record.host_config.dns.empty() ? settings_.dns : record.host_config.dns)
+    if (std::optional<names::Server> server = names::Server::parse(text)) view.servers.push_back(*server);
+  return view;
+}
+
+// Which way out: the highest priority among those that have one, then the first.
+static const Attachment* way_out(const std::vector<Attachment>& attachments,
+                                 const std::function<bool(const Attachment&)>& leads_out) {
+  const Attachment* best = nullptr;
+  for (const Attachment& one : attachments)
+    if (leads_out(one) && (!best || one.settings.gateway_priority > best->settings.gateway_priority))
+      best = &one;
+  return best;
+}
+
+Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
+  const bool isolated = record.attachments.empty() || record.config.network_disabled ||
+                        record.attachments.front().network_name == "none";
+  if (isolated) return plain_sandboxes_->take();
+  const bool on_default = record.attachments.front().network == default_->record.id;
+  network::Sandbox sandbox =
+      TRY(on_default && bridged_sandboxes_ ? bridged_sandboxes_->take() : plain_sandboxes_->take());
+  const Attachment* out = way_out(record.attachments, [&](const Attachment& one) {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> live = look_up(one.network);
+    return live && !(*live)->record.internal;
+  });
+  auto take_places = [&]() -> Result<void> {
+    for (Attachment& one : record.attachments)
+      TRY(attach_one(sandbox, record, one, interface_name(record.attachments), &one == out));
+    return claim_ports(record);
+  };
+  if (Result<void> taken = take_places(); !taken) {
+    release(record);
+    return std::unexpected(std::move(taken).error());
+  }
+  record.named_by_resolver =
+      sandbox.name_sockets && names_.add_sandbox(record.id, view_of(record), *sandbox.name_sockets);
+  sandbox.name_sockets.reset();
+  return sandbox;
+}
+
+Result<void> Networks::claim_ports(ContainerRecord& record) {
+  const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
+  if (wanted.empty()) return {};
+  const Attachment* out =
+      way_out(record.attachments, [](const Attachment& one) { return one.endpoint.has_value(); });
+  if (!out) return {};
+  record.ports.clear();
+  for (const WantedPort& port : wanted) {
+    const std::uint16_t host_port =
+        TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
+               ports_.claim(port.container.protocol, port.host_address, port.host));
+    record.ports.push_back({port.container.protocol, port.host_address, host_port, out->endpoint->address,
+                            port.container.port, 1});
+  }
+  if (!firewall_) return fail(ErrorKind::unavailable, "ports cannot be published: there is no firewall");
+  return firewall_->publish(merge_ports(record.ports));
+}
+
+void Networks::release_ports(ContainerRecord& record) {
+  if (record.ports.empty()) return;
+  if (firewall_)
+    if (Result<void> withdrawn = firewall_->withdraw(merge_ports(record.ports)); !withdrawn)
+      log_warning("network", "container {}: {}", record.id, withdrawn.error().message);
+  for (const network::PublishedPort& port : record.ports)
+    ports_.release(port.protocol, port.host_address, port.host_port);
+  record.ports.clear();
+}
+
+void Networks::started(const std::string& container, int process) { names_.started(container, process); }
+
+void Networks::release(ContainerRecord& record) {
+  names_.remove_sandbox(record.id);
+  release_ports(record);
+  for (Attachment& one : record.attachments) detach_one(record, one, false);
+}
+
+void Networks::adopt(ContainerRecord& record, int process) {
+  for (Attachment& one : record.attachments) {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> live = look_up(one.network);
+    if (!live || !(*live)->bridge || !one.endpoint) continue;
+    if (Result<void> reserved = (*live)->bridge->reserve(one.endpoint->address); !reserved)
+      log_warning("network", "container {}: {}", record.id, reserved.error().message);
+    (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
+    names_.set_endpoint(
+        (*live)->record.id,
+        {record.id, names_of(record, one), {*names::Address::parse(one.endpoint->address.text())}});
+  }
+  for (const network::PublishedPort& port : record.ports)
+    if (Result<void> had = ports_.reclaim(port.protocol, port.host_address, port.host_port); !had)
+      log_warning("network", "container {}: {}", record.id, had.error().message);
+  if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
+  if (record.named_by_resolver) names_.adopt_sandbox(record.id, view_of(record), process);
+}
+
+void Networks::recovered() {
+  if (firewall_)
+    if (Result<void> loaded = firewall_->load(); !loaded)
+      log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
+  names_.reconcile();
+}
+
+Result<void> Networks::connect(ContainerRecord& record, int process, const std::string& reference,
+                               const EndpointSettings& settings) {
+  if (network_kind(record.host_config.network_mode) == NetworkKind::host ||
+      network_kind(record.host_config.network_mode) == NetworkKind::container)
+    return fail(
+        ErrorKind::denied,
+        "container sharing network namespace with another container or host cannot be connected to any other "
+        "network");
+  Attachment attachment;
+  {
+    std::lock_guard lock(mutex_);
+    LivePointer live = TRY(look_up(reference));
+    if (live->record.name == "host" || live->record.name == "none")
+      return fail(ErrorKind::denied, "a container cannot be connected to the network {}", live->record.name);
+    for (const Attachment& one : record.attachments)
+      if (one.network == live->record.id)
+        return fail(ErrorKind::denied, "endpoint with name {} already exists in network {}", record.name,
+                    live->record.name);
+    TRY(check_settings(*live, settings));
+    attachment = attachment_of(*live, settings);
+  }
+  if (process != 0) {
+    network::Sandbox sandbox = TRY(sandbox_of(process));
+    const bool first = std::none_of(record.attachments.begin(), record.attachments.end(),
+                                    [](const Attachment& one) { return one.endpoint.has_value(); });
+    TRY(attach_one(sandbox, record, attachment, interface_name(record.attachments), first));
+  }
+  std::erase_if(record.attachments, [](const Attachment& one) { return one.network_name == "none"; });
+  record.attachments.push_back(std::move(attachment));
+  names_.change_view(record.id, view_of(record));
+  return {};
+}
+
+Result<void> Networks::disconnect(ContainerRecord& record, int process, const std::string& reference,
+                                  bool force) {
+  std::string id;
+  {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> live = look_up(reference);
+    if (!live && !force) return std::unexpected(std::move(live).error());
+    id = live ? (*live)->record.id : reference;
+  }
+  auto found = std::find_if(record.attachments.begin(), record.attachments.end(), [&](const Attachment& one) {
+    return one.network == id || one.network_name == reference;
+  });
+  if (found == record.attachments.end())
+    return fail(ErrorKind::denied, "container {} is not connected to network {}", record.id, reference);
+  if (found->network_name == "host" || found->network_name == "none")
+    return fail(ErrorKind::denied, "container cannot be disconnected from the network {}",
+                found->network_name);
+  const bool had_ports =
+      found->endpoint && std::any_of(record.ports.begin(), record.ports.end(), [&](const auto& port) {
+        return port.container_address == found->endpoint->address;
+      });
+  if (had_ports) release_ports(record);
+  detach_one(record, *found, true);
+  record.attachments.erase(found);
+  names_.change_view(record.id, view_of(record));
+  if (process == 0) return {};
+  // The default route went with the interface: it goes through another network now.
+  const Attachment* out =
+      way_out(record.attachments, [](const Attachment& one) { return one.endpoint.has_value(); });
+  if (!out) return {};
+  if (Result<network::Sandbox> sandbox = sandbox_of(process)) {
+    netlink::Batch batch;
+    batch.add_route({.destination = {}, .gateway = out->endpoint->gateway, .interface = 0});
+    (void)sandbox->netlink().execute(batch);  // refused where there is one already
+  }
+  if (had_ports) return claim_ports(record);
+  return {};
+}
+
+}  // namespace berth::engine
