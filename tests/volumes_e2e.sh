@@ -27,6 +27,7 @@ named() {
     "$(b volume inspect -f '{{.Driver}} {{index .Labels "a"}} {{.Scope}} {{.Mountpoint}}' data)"
   is kept "$(cat "$volumes/data/_data/f")"
   is data "$(b volume ls -q -f label=a=b)"
+  is "data b" "$(b volume ls --format '{{.Name}} {{.Label "a"}}')"
   is data "$(b volume ls -q -f name=dat -f dangling=true)"
   is "" "$(b volume ls -q -f driver=other)"
   is data "$(b volume rm data)"
@@ -237,8 +238,9 @@ copy_up_raced() { # another container plants links in the volume that is being f
   untouched
 }
 removal_of_links_and_depth() {
+  # Deeper than any path can be.
   # shellcheck disable=SC2016 # for the shell inside
-  run --rm -v deep:/d box sh -c "ln -s $secret /d/link; cd /d; "'n=0; while [ $n -lt 3000 ]; do mkdir d && cd d; n=$((n + 1)); done'
+  run --rm -v deep:/d box sh -ec "ln -s $secret /d/link; cd /d; "'p=$(yes d/ | head -n 1500 | tr -d "\n"); mkdir prev; for n in 1 2 3 4; do mkdir -p a/$p; mv prev a/${p}prev; mv a prev; done'
   b system df -v >/dev/null
   b volume rm deep
   eventually 20 eval "[ -z \"\$(ls -A $volumes/.removed)\" ]"

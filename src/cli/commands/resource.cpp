@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The simple commands on volumes and networks: ls, create, rm and prune of volumes, ls of networks.
 #include <algorithm>
+#include <map>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -57,8 +58,10 @@ Result<int> list_volumes(Invocation& invocation) {
   Engine* engine = TRY(invocation.context.engine());
   json::value answer = TRY(engine->get_json("/volumes", filter_query(flags)));
   std::vector<json::object> rows;
+  std::map<std::string, const json::value*> by_name;
   if (const json::array* volumes = member_of(answer, "Volumes").if_array())
-    for (const json::value& volume : *volumes)
+    for (const json::value& volume : *volumes) {
+      by_name[text_of(volume, "Name")] = &volume;
       rows.push_back({{"Availability", "N/A"},
                       {"Driver", text_of(volume, "Driver")},
                       {"Group", "N/A"},
@@ -69,10 +72,18 @@ Result<int> list_volumes(Invocation& invocation) {
                       {"Scope", text_of(volume, "Scope")},
                       {"Size", "N/A"},
                       {"Status", "N/A"}});
+    }
   std::sort(rows.begin(), rows.end(), [](const json::object& a, const json::object& b) {
     return a.at("Name").get_string() < b.at("Name").get_string();
   });
-  std::string out = TRY(format.render(rows));
+  std::string label;
+  auto method = [&](const json::object& row, std::string_view name,
+                    const std::vector<std::string>& arguments) -> const std::string* {
+    if (name != "Label" || arguments.size() != 1) return nullptr;
+    label = text_of(member_of(*by_name.at(std::string(row.at("Name").as_string())), "Labels"), arguments[0]);
+    return &label;
+  };
+  std::string out = TRY(format.render(rows, method));
   print_out(out);
   return 0;
 }
