@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket and the resolver's life, in a thread and as a program.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <fstream>
+
+#include "base/process.h"
+#include "names/state_file.h"
+#include "names/test_host.h"
+#include "names/unix_socket.h"
+
+namespace berth::names {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+TEST(Control, IsForItsOwnerAlone) {
+  on_own_host([] {
+    Host host;
+    struct stat info;
+    ASSERT_EQ(stat(host.settings.socket_path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+    // Even with the mode out of the way.
+    ASSERT_EQ(chmod(host.settings.socket_path.c_str(), 0666), 0);
+    ASSERT_EQ(chmod(host.directory.path().c_str(), 0755), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      if (setuid(65534) != 0) _exit(2);
+      Result<Fd> socket = connect_to(host.settings.socket_path);
+      if (!socket) _exit(3);
+      _exit(hung_up(socket->get()) ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(exit_code_of(status), 0);
+  });
+}
+
+void send_with_descriptors(int socket, std::string_view bytes, int count) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 200)] = {};
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  const std::size_t size = sizeof(int) * static_cast<std::size_t>(count);
+  message.msg_control = control;
+  message.msg_controllen = CMSG_SPACE(size);
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(size);
+  const std::vector<int> numbers(static_cast<std::size_t>(count), 2);
+  std::memcpy(CMSG_DATA(rights), numbers.data(), size);
+  ASSERT_EQ(sendmsg(socket, &message, MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+}
+
+std::size_t open_descriptors() { return must(list_directory("/proc/self/fd")).size(); }
+
+TEST(Control, HangsUpOnWhoeverBreaksTheProtocol) {
+  on_own_host([] {
+    Host host;
+    host.add_sandbox();
+    const std::size_t before = open_descriptors();
+    const auto connected = [&] { return must(connect_to(host.settings.socket_path)); };
+    {
+      const Fd socket = connected();
+      must(write_all(socket.get(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+      EXPECT_TRUE(hung_up(socket.get()));
+    }
+    {
+      const Fd socket = connected();
+      std::string frame = encode_frame(MessageKind::ping, "");
+      frame[7] = 0x7F;  // two gigabytes
+      must(write_all(socket.get(), frame));
+      EXPECT_TRUE(hung_up(socket.get()));
+    }
+    for (int count : {3, 200}) {
+      const Fd socket = connected();
+      send_with_descriptors(socket.get(), encode_frame(MessageKind::ping, "", 2), count);
+      EXPECT_TRUE(hung_up(socket.get()));
+    }
+    {
+      const Fd socket = connected();
+      must(write_all(socket.get(), encode_frame(MessageKind::add_sandbox, "", 2)));  // and there are none
+      EXPECT_TRUE(hung_up(socket.get()));
+    }
+    {
+      const Fd socket = connected();  // descriptors that nobody asks for, again and again
+      send_with_descriptors(socket.get(), encode_frame(MessageKind::ping, ""), 2);
+      send_with_descriptors(socket.get(), encode_frame(MessageKind::ping, ""), 2);
+      char byte;
+      while (readable(socket.get(), kPatience) && recv(socket.get(), &byte, 1, 0) == 1) {
+      }
+    }
+    EXPECT_TRUE(eventually([&] { return open_descriptors() == before; })) << "descriptors were kept";
+    must(host.client->ping());
+    EXPECT_THAT(ask(host, "web").addresses, ElementsAre("10.0.0.2"));
+  });
+}
+
+TEST(Control, AnswersWhatItCannotDoAndGoesOn) {
+  on_own_host([] {
+    Host host;
+    const auto reply = [&](MessageKind kind, std::string_view body) {
+      const Fd socket = must(connect_to(host.settings.socket_path));
+      must(write_all(socket.get(), encode_frame(kind, body)));
+      FrameReader reader;
+      for (;;) {
+        if (auto frame = must(reader.next())) return must(decode_error(frame->body)).kind;
+        if (!must(reader.receive(socket.get(), 0))) throw std::runtime_error("hung up");
+      }
+    };
+    EXPECT_EQ(reply(static_cast<MessageKind>(99), ""), ErrorKind::unsupported);
+    EXPECT_EQ(reply(MessageKind::set_network, "garbage"), ErrorKind::invalid);
+    EXPECT_EQ(reply(MessageKind::add_sandbox, "\x01\xFF\xFF\xFF\xFFx"), ErrorKind::invalid);
+    // Sockets of another kind.
+    SandboxSockets wrong;
+    wrong.udp = must(open_file("/dev/null", O_RDWR));
+    wrong.tcp = must(open_file("/dev/null", O_RDWR));
+    EXPECT_FALSE(host.client->add_sandbox("s1", host.view, &wrong));
+    SandboxSockets swapped = must(open_sandbox_sockets());
+    std::swap(swapped.udp, swapped.tcp);
+    EXPECT_EQ(host.client->add_sandbox("s1", host.view, &swapped).error().kind, ErrorKind::invalid);
+    EXPECT_THAT(must(host.client->list()).sandboxes, IsEmpty()) << "a refused sandbox left something";
+    host.add_sandbox();
+    EXPECT_THAT(ask(host, "web").addresses, SizeIs(1));
+  });
+}
+
+TEST(Control, HasOneResolverAState) {
+  on_own_host([] {
+    Host host;
+    Result<std::unique_ptr<Resolver>> second = Resolver::open(host.settings);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().kind, ErrorKind::conflict);
+    must(host.client->ping());
+  });
+}
+
+// --- its life ---
+
+TEST(Resolver, EndsByItselfWhenNobodyNeedsIt) {
+  on_own_host([] {
+    Host host([](ResolverSettings& settings) { settings.unused = 1s; });
+    host.add_sandbox();
+    host.client.reset();
+    std::this_thread::sleep_for(1500ms);  // a container does
+    host.client = must(Client::connect(host.settings.socket_path, 20s));
+    must(host.client->remove_sandbox("s1"));
+    std::this_thread::sleep_for(1500ms);  // the engine does
+    must(host.client->ping());
+    host.client.reset();
+    host.thread.join();
+    EXPECT_FALSE(exists(host.settings.socket_path));
+  });
+}
+
+TEST(Resolver, KnowsItsRecordsAfterItsEnd) {
+  on_own_host([] {
+    Host host;
+    host.add_sandbox();
+    host.end();
+    host.start();
+    const Listing listing = must(host.client->list());
+    EXPECT_EQ(listing.sandboxes, (std::vector<Listing::Sandbox>{{"s1", false}}));
+    EXPECT_EQ(listing.networks, (std::vector<Listing::NetworkSize>{{"n1", 1}}));
+    host.add_sandbox();
+    EXPECT_THAT(ask(host, "web").addresses, ElementsAre("10.0.0.2"));
+  });
+}
+
+TEST(Resolver, BeginsAnewWhenItsStateIsDamaged) {
+  on_own_host([] {
+    Host host;
+    host.end();
+    std::ofstream(host.settings.state_path) << "garbage";
+    host.start();
+    EXPECT_THAT(must(host.client->list()).networks, IsEmpty());
+  });
+}
+
+// --- the program ---
+
+class Program : public testing::Test {
+ protected:
+  Launch launch() const {
+    return {.program = std::string(BERTH_BINARY_DIR) + "/bin/berth-resolver",
+            .socket_path = directory.path() + "/resolver.sock",
+            .state_path = directory.path() + "/state",
+            .resolv_conf = "/nonexistent",
+            .timeout = 20s};
+  }
+  static pid_t pid_of(const std::string& socket_path) {
+    const Fd socket = must(connect_to(socket_path));
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.pid;
+  }
+  TemporaryDirectory directory = must(TemporaryDirectory::create("names"));
+};
+
+TEST_F(Program, IsStartedOnceAndRemembersWhenItWasKilled) {
+  if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
+  on_own_host([&] {
+    auto client = must(Client::connect_or_start(launch()));
+    const pid_t first = pid_of(launch().socket_path);
+    auto again = must(Client::connect_or_start(launch()));
+    EXPECT_EQ(pid_of(launch().socket_path), first);
+
+    must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
+    SandboxSockets sockets = must(open_sandbox_sockets());
+    const View view{.container = "c1", .networks = {"n1"}};
+    must(client->add_sandbox("s1", view, &sockets));
+    ASSERT_TRUE(eventually([&] {
+      Result<State> state = read_state(launch().state_path);
+      return state && state->directory.view("s1");
+    }));
+    ASSERT_EQ(kill(first, SIGKILL), 0);
+    ASSERT_TRUE(eventually([&] { return !client->ping(); }));
+
+    client = must(Client::connect_or_start(launch()));
+    EXPECT_NE(pid_of(launch().socket_path), first);
+    EXPECT_EQ(must(client->list()).sandboxes, (std::vector<Listing::Sandbox>{{"s1", false}}));
+    must(client->add_sandbox("s1", view, &sockets));
+    Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const SocketAddress where = at(kListeningAddress, sockets.udp_port);
+    ASSERT_EQ(connect(asking.get(), where.get(), where.size), 0);
+    send_datagram(asking.get(), make_query("web"));
+    EXPECT_THAT(read_answer(receive(asking.get()).value()).addresses, ElementsAre("10.0.0.2"));
+
+    // It gave away what root may do.
+    const std::string status = must(read_file(fmt::format("/proc/{}/status", pid_of(launch().socket_path))));
+    EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
+    EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
+
+    must(client->stop());
+    EXPECT_TRUE(eventually([&] { return !exists(launch().socket_path); }));
+    EXPECT_EQ(client->ping().error().kind, ErrorKind::unavailable);
+  });
+}
+
+TEST_F(Program, StopsOnASignalWithItsStateWritten) {
+  if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
+  auto client = must(Client::connect_or_start(launch()));
+  must(client->set_network({"n1", "backend", {}}));
+  ASSERT_EQ(kill(pid_of(launch().socket_path), SIGTERM), 0);
+  ASSERT_TRUE(eventually([&] { return !exists(launch().socket_path); }));
+  EXPECT_EQ(must(read_state(launch().state_path)).directory.networks().size(), 1u);
+}
+
+TEST_F(Program, SaysHowItIsUsed) {
+  if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
+  for (const std::vector<std::string>& flags : {std::vector<std::string>{},
+                                                {"--socket"},
+                                                {"--socket", "relative", "--state", "/x"},
+                                                {"--what", "x"}}) {
+    std::vector<std::string> words{launch().program};
+    words.insert(words.end(), flags.begin(), flags.end());
+    const Output output = must(run_program(words));
+    EXPECT_EQ(output.exit_code, 1);
+    EXPECT_THAT(output.standard_error, HasSubstr("usage: berth-resolver"));
+  }
+}
+
+}  // namespace
+}  // namespace berth::names
