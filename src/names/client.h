@@ -37,8 +37,10 @@ struct SandboxSockets {
   Fd udp, tcp;
   std::uint16_t udp_port = 0, tcp_port = 0;
 };
-// For the network namespace of the calling thread, whose loopback has to be up.
-Result<SandboxSockets> open_sandbox_sockets();
+// For the network namespace of the calling thread, whose loopback has to be up. With ports: those of before,
+// so that the namespace's redirection stays right when the resolver was started again; an error when they are
+// taken.
+Result<SandboxSockets> open_sandbox_sockets(std::uint16_t udp_port = 0, std::uint16_t tcp_port = 0);
 
 struct Launch {
   std::string program;  // berth-resolver, a path

@@ -228,6 +228,13 @@ TEST_F(Program, IsStartedOnceAndRemembersWhenItWasKilled) {
     client = must(Client::connect_or_start(launch()));
     EXPECT_NE(pid_of(launch().socket_path), first);
     EXPECT_EQ(must(client->list()).sandboxes, (std::vector<Listing::Sandbox>{{"s1", false}}));
+    // The same ports again, though connections of before may still wind down there.
+    const std::uint16_t udp_port = sockets.udp_port, tcp_port = sockets.tcp_port;
+    EXPECT_FALSE(open_sandbox_sockets(udp_port, tcp_port)) << "they are taken";
+    sockets = SandboxSockets();
+    sockets = must(open_sandbox_sockets(udp_port, tcp_port));
+    EXPECT_EQ(sockets.udp_port, udp_port);
+    EXPECT_EQ(sockets.tcp_port, tcp_port);
     must(client->add_sandbox("s1", view, &sockets));
     Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     const SocketAddress where = at(kListeningAddress, sockets.udp_port);

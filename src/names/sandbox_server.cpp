@@ -202,6 +202,7 @@ void SandboxServer::deliver_datagram(const SocketAddress& to, const Query& query
 // --- TCP ---
 
 void SandboxServer::on_connection(std::uint32_t) {
+  if (accept_timer_) return;  // a pause: see below
   for (std::size_t i = 0; i < limits_.connections; ++i) {
     Fd socket(accept4(tcp_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) {
