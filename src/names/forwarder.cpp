@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 
 #include "base/log.h"
 
@@ -121,10 +122,14 @@ void Forwarder::close(Attempt& attempt) {
 void Forwarder::order_by_favour(std::vector<Server>& servers) const {
   if (favours_.empty() || servers.size() < 2) return;
   const auto time = Clock::now();
-  std::ranges::stable_partition(servers, [&](const Server& server) {
-    auto favour = favours_.find(server.text());
-    return favour == favours_.end() || favour->second.asked_last_until <= time;
-  });
+  std::vector<Server> first, last;
+  for (Server& server : servers) {
+    const auto favour = favours_.find(server.text());
+    const bool out_of_favour = favour != favours_.end() && favour->second.asked_last_until > time;
+    (out_of_favour ? last : first).push_back(std::move(server));
+  }
+  servers = std::move(first);
+  std::ranges::move(last, std::back_inserter(servers));
 }
 
 // One more server is asked; the ones before may still answer. When all of them in a row have failed at once,
