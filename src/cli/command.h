@@ -51,6 +51,8 @@ std::span<const Command> inspect_commands();
 std::span<const Command> list_commands();
 std::span<const Command> system_commands();
 std::span<const Command> resource_commands();
+std::span<const Command> network_commands();
+std::span<const Command> port_commands();
 std::span<const Command> registry_commands();
 std::span<const Command> later_commands();  // known names that this version does not do yet
 

@@ -29,6 +29,7 @@ constexpr Kind kAnything[] = {kContainer, kImage, kNetwork, kVolume};
 Result<std::string> fetch(Engine& engine, const Kind& kind, const std::string& name, const Flags& flags) {
   http::Query query;
   if (kind.name == "container" && flags.has("size") && flags.on("size")) query.add("size", "1");
+  if (kind.name == "network" && flags.has("verbose") && flags.on("verbose")) query.add("verbose", "true");
   if (flags.has("platform") && flags.given("platform")) query.add("platform", flags.text("platform"));
   return engine.get_text(fmt::format("{}{}{}", kind.path, segment(name), kind.action), query);
 }
@@ -201,7 +202,7 @@ constexpr FlagSpec kContainerFlags[] = {kFormatFlag, kSizeFlag};
 constexpr FlagSpec kImageFlags[] = {kFormatFlag,
                                     {"platform", 0, "string", "Of this platform (os[/arch[/variant]])"}};
 constexpr FlagSpec kOtherFlags[] = {kFormatFlag};
-constexpr FlagSpec kNetworkFlags[] = {kFormatFlag, {"verbose", 'v', "", "Accepted for compatibility"}};
+constexpr FlagSpec kNetworkFlags[] = {kFormatFlag, {"verbose", 'v', "", "Ask the engine for more, as for a swarm's networks"}};
 
 constexpr Command kCommands[] = {
     {"inspect", "[OPTIONS] NAME|ID [NAME|ID...]",

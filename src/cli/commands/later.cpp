@@ -17,11 +17,6 @@ constexpr Command later(std::string_view names, std::string_view summary) {
 
 constexpr Command kCommands[] = {
     later("image build|build", "Build an image from a Dockerfile (not yet)"),
-    later("network create", "Create a network (not yet)"),
-    later("network connect", "Connect a container to a network (not yet)"),
-    later("network disconnect", "Disconnect a container from a network (not yet)"),
-    later("network rm|network remove", "Remove networks (not yet)"),
-    later("network prune", "Remove unused networks (not yet)"),
 };
 
 }  // namespace

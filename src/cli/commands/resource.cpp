@@ -1,27 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simple commands on volumes and networks: ls, create, rm and prune of volumes, ls of networks.
+// The simple commands on volumes: ls, create, rm and prune.
 #include <algorithm>
 #include <map>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands/common.h"
+#include "cli/commands/rows.h"
 #include "cli/flags/checks.h"
 #include "cli/output/list_format.h"
-#include "cli/output/units.h"
+#include "cli/output/natural_order.h"
 
 namespace berth::cli {
 namespace {
-
-std::string labels_of(const json::value& thing) {
-  std::vector<std::string> labels;
-  if (const json::object* map = member_of(thing, "Labels").if_object())
-    for (const auto& label : *map)
-      labels.push_back(std::string(label.key()) + "=" +
-                       (label.value().is_string() ? std::string(label.value().get_string()) : ""));
-  std::sort(labels.begin(), labels.end());
-  return join(labels, ",");
-}
 
 json::object settings(const std::vector<std::string>& list) {
   json::object object;
@@ -73,8 +64,8 @@ Result<int> list_volumes(Invocation& invocation) {
                       {"Size", "N/A"},
                       {"Status", "N/A"}});
     }
-  std::sort(rows.begin(), rows.end(), [](const json::object& a, const json::object& b) {
-    return a.at("Name").get_string() < b.at("Name").get_string();
+  std::ranges::sort(rows, natural_less, [](const json::object& row) {
+    return std::string_view(row.at("Name").get_string());
   });
   std::string label;
   auto method = [&](const json::object& row, std::string_view name,
@@ -140,49 +131,6 @@ Result<int> prune_volumes(Invocation& invocation) {
   return 0;
 }
 
-constexpr Column kNetworkColumns[] = {{"CreatedAt", "CREATED AT"},
-                                      {"Driver", "DRIVER"},
-                                      {"ID", "NETWORK ID"},
-                                      {"IPv4", "IPV4"},
-                                      {"IPv6", "IPV6"},
-                                      {"Internal", "INTERNAL"},
-                                      {"Labels", "LABELS"},
-                                      {"Name", "NAME"},
-                                      {"Scope", "SCOPE"}};
-constexpr ListLayout kNetworks{"*network.networkContext", "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
-                               kNetworkColumns};
-
-Result<int> list_networks(Invocation& invocation) {
-  const Flags& flags = invocation.flags;
-  std::string text = flags.on("quiet") ? "{{.ID}}" : flags.text("format");
-  ListFormat format = TRY(ListFormat::parse(text, kNetworks));
-  Engine* engine = TRY(invocation.context.engine());
-  json::value answer = TRY(engine->get_json("/networks", filter_query(flags)));
-  auto boolean = [](const json::value& network, std::string_view member) {
-    return flag_of(network, member) ? "true" : "false";
-  };
-  std::vector<json::object> rows;
-  if (const json::array* networks = answer.if_array())
-    for (const json::value& network : *networks) {
-      std::string id = text_of(network, "Id");
-      rows.push_back({{"CreatedAt", text_of(network, "Created")},
-                      {"Driver", text_of(network, "Driver")},
-                      {"ID", flags.on("no-trunc") ? id : short_id(id)},
-                      {"IPv4", boolean(network, "EnableIPv4")},
-                      {"IPv6", boolean(network, "EnableIPv6")},
-                      {"Internal", boolean(network, "Internal")},
-                      {"Labels", labels_of(network)},
-                      {"Name", text_of(network, "Name")},
-                      {"Scope", text_of(network, "Scope")}});
-    }
-  std::sort(rows.begin(), rows.end(), [](const json::object& a, const json::object& b) {
-    return a.at("Name").get_string() < b.at("Name").get_string();
-  });
-  std::string out = TRY(format.render(rows));
-  print_out(out);
-  return 0;
-}
-
 constexpr std::string_view kFormatHelp = "How to print: table, table TEMPLATE, json, or a Go template";
 constexpr FlagSpec kListVolumes[] = {
     {"filter", 'f', "filter", "Which ones (dangling=, driver=, label=, name=)"},
@@ -200,12 +148,6 @@ constexpr FlagSpec kPruneVolumes[] = {
     {"filter", 0, "filter", "Which ones (label=, label!=)"},
     {"force", 'f', "", "Do not ask"},
 };
-constexpr FlagSpec kListNetworks[] = {
-    {"filter", 'f', "filter", "Which ones (driver=, label=, name=, ...)"},
-    {"format", 0, "string", kFormatHelp},
-    {"no-trunc", 0, "", "Do not shorten"},
-    {"quiet", 'q', "", "Only show ids"},
-};
 constexpr Command kCommands[] = {
     {"volume ls|volume list", "[OPTIONS]", "List volumes", kListVolumes, 0, 0, list_volumes},
     {"volume create", "[OPTIONS] [VOLUME]", "Create a volume", kCreateVolume, 0, 1, create_volume},
@@ -213,7 +155,6 @@ constexpr Command kCommands[] = {
      remove_volumes},
     {"volume prune", "[OPTIONS]", "Remove volumes that no container uses", kPruneVolumes, 0, 0,
      prune_volumes},
-    {"network ls|network list", "[OPTIONS]", "List networks", kListNetworks, 0, 0, list_networks},
 };
 
 }  // namespace

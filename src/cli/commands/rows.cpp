@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands/common.h"
+#include "cli/output/natural_order.h"
 #include "cli/output/units.h"
 #include "oci/reference.h"
 
@@ -61,16 +62,6 @@ std::string names_of_container(const json::value& container, bool shortened) {
       names.emplace_back(name);
     }
   return join(names, ",");
-}
-
-std::string labels_of(const json::value& container) {
-  std::vector<std::string> labels;
-  if (const json::object* map = member_of(container, "Labels").if_object())
-    for (const auto& label : *map)
-      labels.push_back(std::string(label.key()) + "=" +
-                       (label.value().is_string() ? std::string(label.value().get_string()) : ""));
-  std::ranges::sort(labels);
-  return join(labels, ",");
 }
 
 std::string mounts_of(const json::value& container, bool shortened, std::int64_t& local_volumes) {
@@ -157,6 +148,49 @@ json::object image_row(const json::value& image, bool shortened, const std::stri
 }
 
 }  // namespace
+
+std::string labels_of(const json::value& thing) {
+  std::vector<std::string> labels;
+  if (const json::object* map = member_of(thing, "Labels").if_object())
+    for (const auto& label : *map)
+      labels.push_back(std::string(label.key()) + "=" +
+                       (label.value().is_string() ? std::string(label.value().get_string()) : ""));
+  std::ranges::sort(labels);
+  return join(labels, ",");
+}
+
+std::vector<std::string> published_addresses(const json::value& bindings) {
+  std::vector<std::string> addresses;
+  if (const json::array* all = bindings.if_array())
+    for (const json::value& binding : *all)
+      addresses.push_back(with_address(text_of(binding, "HostIp"), text_of(binding, "HostPort")));
+  std::ranges::sort(addresses, natural_less);
+  return addresses;
+}
+
+std::vector<std::string> published_ports(const json::value& ports) {
+  std::vector<std::string> lines;
+  if (const json::object* all = ports.if_object())
+    for (const auto& port : *all)
+      for (const std::string& address : published_addresses(port.value()))
+        lines.push_back(std::string(port.key()) + " -> " + address);
+  std::ranges::sort(lines, natural_less);
+  return lines;
+}
+
+json::object network_row(const json::value& network, bool shortened) {
+  auto boolean = [&](std::string_view member) { return flag_of(network, member) ? "true" : "false"; };
+  std::string id = text_of(network, "Id");
+  return {{"CreatedAt", go_time(text_of(network, "Created"))},
+          {"Driver", text_of(network, "Driver")},
+          {"ID", shortened ? short_id(id) : id},
+          {"IPv4", boolean("EnableIPv4")},
+          {"IPv6", boolean("EnableIPv6")},
+          {"Internal", boolean("Internal")},
+          {"Labels", labels_of(network)},
+          {"Name", text_of(network, "Name")},
+          {"Scope", text_of(network, "Scope")}};
+}
 
 std::string display_ports(const json::value& list) {
   std::vector<Port> ports;

@@ -67,6 +67,7 @@ Result<std::string> create_container(Context& context, const Flags& flags, const
   std::string policy = flags.text("pull");
   TRY(check_pull_policy(policy));
   TRY(check_container_id_file(flags.text("cidfile")));
+  for (const std::string& warning : request.warnings) print_error(fmt::format("WARNING: {}\n", warning));
   PullOptions pull{request.platform, flags.on("quiet"), STDERR_FILENO};
   Result<oci::Reference> name = oci::Reference::parse_with_default_tag(request.image);
   if (policy == "always") {

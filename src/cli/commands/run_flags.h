@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cli/create/mount.h"
+#include "cli/create/networks.h"
 #include "cli/flags/checks.h"
 #include "cli/flags/flags.h"
 
@@ -69,7 +70,7 @@ inline constexpr FlagSpec kCreateFlags[] = {
     {"kernel-memory", 0, "bytes", "Ignored: the kernel has no such limit any more"},
     {"label", 'l', "list", "Set a label", "", check_label},
     {"label-file", 0, "list", "Read labels from a file"},
-    {"link", 0, "list", "Not supported: use a --network", "", refuse_link},
+    {"link", 0, "list", "Add a link to another container (name[:alias])", "", check_link},
     {"link-local-ip", 0, "list", "Link-local addresses"},
     {"log-driver", 0, "string", "Where the output is kept"},
     {"log-opt", 0, "list", "Options of the log driver"},
@@ -83,7 +84,8 @@ inline constexpr FlagSpec kCreateFlags[] = {
     {"name", 0, "string", "Name of the container"},
     {"net", 0, "network", "", "", nullptr, "network"},
     {"net-alias", 0, "list", "", "", nullptr, "network-alias"},
-    {"network", 0, "network", "Connect to a network"},
+    {"network", 0, "network", "Connect to a network (name, or name=,alias=,ip=,ip6=,mac-address=,...)", "",
+     check_network},
     {"network-alias", 0, "list", "Add a name on the network"},
     {"no-healthcheck", 0, "", "Disable the image's health check"},
     {"oom-kill-disable", 0, "", "Stop instead of killing when memory runs out"},
@@ -92,7 +94,7 @@ inline constexpr FlagSpec kCreateFlags[] = {
     {"pids-limit", 0, "int", "Limit of processes; -1 for none", "0"},
     {"platform", 0, "string", "Platform of the image (os[/arch[/variant]])"},
     {"privileged", 0, "", "Give it nearly all that the host's root can do"},
-    {"publish", 'p', "list", "Publish a port ([[address:]host:]container[/protocol])"},
+    {"publish", 'p', "list", "Publish a port ([[address:]host:]container[/protocol], or target=,...)"},
     {"publish-all", 'P', "", "Publish all exposed ports to free ones"},
     {"pull", 0, "string", "Pull the image before: always, missing, never", "missing"},
     {"quiet", 'q', "", "Do not show how the pull goes"},

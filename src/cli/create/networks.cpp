@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/create/networks.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/create/mount.h"
-#include "cli/flags/checks.h"
 
 namespace berth::cli {
 namespace {
@@ -27,6 +29,14 @@ bool user_defined(std::string_view network) {
          !network.starts_with("container:");
 }
 
+Result<std::int64_t> parse_priority(std::string_view text) {
+  if (auto value = parse_integer<std::int64_t>(text)) return *value;
+  std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+  bool too_large = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos;
+  return fail(ErrorKind::invalid, "invalid gw-priority ({}): {}", text,
+              too_large ? "value out of range" : "invalid syntax");
+}
+
 // A name, or name=N,alias=A,ip=...
 Result<Attachment> parse_attachment(const std::string& text) {
   Attachment attachment;
@@ -43,7 +53,7 @@ Result<Attachment> parse_attachment(const std::string& text) {
     if (key == "name")
       attachment.network = setting;
     else if (key == "alias")
-      attachment.aliases.push_back(setting);
+      attachment.aliases.push_back(to_lower(setting));
     else if (key == "ip")
       attachment.ipv4 = setting;
     else if (key == "ip6")
@@ -58,7 +68,7 @@ Result<Attachment> parse_attachment(const std::string& text) {
         return fail(ErrorKind::invalid, "invalid key value pair format in driver options");
       attachment.driver_options[to_lower(option)] = to_lower(meaning);
     } else if (key == "gw-priority") {
-      attachment.gateway_priority = TRY(parse_go_integer(setting));
+      attachment.gateway_priority = TRY(parse_priority(setting));
     } else {
       return fail(ErrorKind::invalid, "invalid field key {}", key);
     }
@@ -90,6 +100,8 @@ Result<void> apply_container_options(Attachment& first, const Flags& flags) {
     return fail(
         ErrorKind::invalid,
         "conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses");
+  for (const std::string& link : flags.list("link"))
+    if (user_defined(first.network)) first.links.push_back(link);  // elsewhere HostConfig.Links is enough
   for (const std::string& alias : flags.list("network-alias")) first.aliases.push_back(alias);
   for (const std::string& address : flags.list("link-local-ip")) first.link_local.push_back(address);
   return {};
@@ -127,12 +139,15 @@ json::object encode(const Attachment& attachment) {
           {"DNSNames", nullptr}};
 }
 
+// EUI-48 or EUI-64: bytes between colons or hyphens, or pairs of bytes between dots.
 bool valid_mac(std::string_view text) {
-  auto bytes = split(text, text.find('-') == text.npos ? ':' : '-');
-  if (bytes.size() != 6 && bytes.size() != 8) return false;
-  for (std::string_view byte : bytes)
-    if (byte.size() != 2 || !parse_integer<std::uint8_t>(byte, 16)) return false;
-  return true;
+  bool dots = text.find('.') != text.npos;
+  auto parts = split(text, dots ? '.' : text.find('-') == text.npos ? ':' : '-');
+  std::size_t bytes = parts.size() * (dots ? 2 : 1);
+  if (bytes != 6 && bytes != 8) return false;
+  return std::ranges::all_of(parts, [&](std::string_view part) {
+    return part.size() == (dots ? 4 : 2) && parse_integer<std::uint16_t>(part, 16);
+  });
 }
 
 }  // namespace
@@ -142,6 +157,7 @@ Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
     return fail(ErrorKind::invalid, "{} is not a valid mac address", flags.text("mac-address"));
   std::vector<Attachment> attachments;
   for (const std::string& text : flags.list("network")) {
+    if (text.empty()) return fail(ErrorKind::invalid, "no name set for network");
     Attachment attachment = TRY(parse_attachment(text));
     attachments.push_back(std::move(attachment));
   }
@@ -149,14 +165,15 @@ Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
   if (none_given) attachments.emplace_back().network = "default";
   TRY(apply_container_options(attachments[0], flags));
   bool has_user_defined = false, has_other = false;
+  std::set<std::string> seen;
   for (const Attachment& attachment : attachments) {
     (user_defined(attachment.network) ? has_user_defined : has_other) = true;
     if (!attachment.aliases.empty() && !user_defined(attachment.network))
       return fail(ErrorKind::invalid, "network-scoped aliases are only supported for user-defined networks");
     if (!attachment.mac.empty() && !valid_mac(attachment.mac))
       return fail(ErrorKind::invalid, "{} is not a valid mac address", attachment.mac);
-    if (endpoints.contains(attachment.network))
-      return fail(ErrorKind::invalid, "duplicate network {}", attachment.network);
+    if (!seen.insert(attachment.network).second)
+      return fail(ErrorKind::invalid, "network \"{}\" is specified multiple times", attachment.network);
     if (attachments.size() == 1 && attachment.plain() && !none_given) continue;  // the engine makes it itself
     endpoints[attachment.network] = encode(attachment);
   }
@@ -164,6 +181,11 @@ Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
     return fail(ErrorKind::invalid,
                 "conflicting options: cannot attach both user-defined and non-user-defined network-modes");
   return attachments[0].network;
+}
+
+Result<std::string> check_network(std::string_view text) {
+  TRY(parse_attachment(std::string(text)));
+  return std::string(text);
 }
 
 }  // namespace berth::cli

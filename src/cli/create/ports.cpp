@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/create/mount.h"
 
 namespace berth::cli {
 namespace {
@@ -23,6 +24,23 @@ std::optional<Range> parse_range(std::string_view text) {
   return Range{*from, *to};
 }
 
+// One end of a range of --expose, with the words of Go's refusals.
+Result<std::uint16_t> parse_port(std::string_view text) {
+  if (auto port = parse_integer<std::uint16_t>(text)) return *port;
+  bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  return fail(ErrorKind::invalid, "strconv.ParseUint: parsing \"{}\": {}", text,
+              digits ? "value out of range" : "invalid syntax");
+}
+
+Result<Range> parse_exposed_range(std::string_view text) {
+  if (text.empty()) return fail(ErrorKind::invalid, "empty string specified for ports");
+  auto [first, last] = split_once(text, '-');
+  std::uint16_t from = TRY(parse_port(first));
+  std::uint16_t to = text.find('-') == text.npos ? from : TRY(parse_port(last));
+  if (to < from) return fail(ErrorKind::invalid, "invalid range specified for port: {}", text);
+  return Range{from, to};
+}
+
 struct Specification {
   std::string address;
   std::string host;
@@ -30,13 +48,45 @@ struct Specification {
   std::string protocol = "tcp";
 };
 
+Result<void> check_protocol(std::string_view protocol) {
+  if (protocol == "tcp" || protocol == "udp" || protocol == "sctp") return {};
+  return fail(ErrorKind::invalid, "invalid proto: {}", protocol);
+}
+
+// target=80,published=8080,protocol=tcp,mode=host. The mode is a swarm's: a container's ports are the host's.
+Result<Specification> take_fields_apart(std::string_view text) {
+  Specification parts;
+  std::vector<std::string> fields = TRY(parse_csv(text));
+  for (const std::string& field : fields) {
+    auto [name, value] = split_once(field, '=');
+    if (field.find('=') == field.npos)
+      return fail(ErrorKind::invalid, "invalid publish opts format (should be name=value but got '{}')",
+                  field);
+    std::string key = to_lower(trim(name));
+    std::string setting = to_lower(trim(value));
+    if (key == "target")
+      parts.container = setting;
+    else if (key == "published")
+      parts.host = setting;
+    else if (key == "protocol")
+      parts.protocol = setting;
+    else if (key != "mode")
+      return fail(ErrorKind::invalid, "invalid publish option '{}': target, published, protocol and mode are",
+                  name);
+    else if (setting != "host" && setting != "ingress")
+      return fail(ErrorKind::invalid, "invalid publish mode '{}': it is host or ingress", value);
+  }
+  TRY(check_protocol(parts.protocol));
+  return parts;
+}
+
+// [[address:]host]:container[/protocol]
 Result<Specification> take_apart(std::string_view text) {
   Specification parts;
   if (std::size_t slash = text.rfind('/'); slash != text.npos) {
-    parts.protocol = to_lower(text.substr(slash + 1));
+    if (slash + 1 < text.size()) parts.protocol = to_lower(text.substr(slash + 1));
     text = text.substr(0, slash);
-    if (parts.protocol != "tcp" && parts.protocol != "udp" && parts.protocol != "sctp")
-      return fail(ErrorKind::invalid, "invalid proto: {}", parts.protocol);
+    TRY(check_protocol(parts.protocol));
   }
   std::size_t colon = text.rfind(':');
   parts.container = text.substr(colon == text.npos ? 0 : colon + 1);
@@ -63,7 +113,8 @@ json::array& bindings_of(json::object& bindings, const std::string& port) {
 }
 
 Result<void> add_one(std::string_view text, json::object& exposed, json::object& bindings) {
-  Specification parts = TRY(take_apart(text));
+  bool fields = text.find('=') != text.npos;
+  Specification parts = TRY(fields ? take_fields_apart(text) : take_apart(text));
   if (parts.container.empty()) return fail(ErrorKind::invalid, "no port specified: {}<empty>", text);
   std::optional<Range> container = parse_range(parts.container);
   if (!container) return fail(ErrorKind::invalid, "invalid containerPort: {}", parts.container);
@@ -104,12 +155,10 @@ Result<void> add_exposed_ports(std::span<const std::string> specifications, json
       return fail(ErrorKind::invalid, "invalid port format for --expose: {}", text);
     auto [ports, given] = split_once(text, '/');
     std::string protocol = given.empty() ? "tcp" : to_lower(given);
-    std::optional<Range> range = parse_range(ports);
+    Result<Range> range = parse_exposed_range(ports);
     if (!range)
-      return fail(
-          ErrorKind::invalid,
-          "invalid range format for --expose: {}, error: strconv.ParseUint: parsing \"{}\": invalid syntax",
-          text, ports);
+      return fail(ErrorKind::invalid, "invalid range format for --expose: {}, error: {}", text,
+                  range.error().message);
     for (unsigned port = range->first; port <= range->last; ++port)
       exposed[fmt::format("{}/{}", port, protocol)] = json::object();
   }

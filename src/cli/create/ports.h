@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// -p and --expose: [[address:]host]:container[/protocol], with ranges on both sides.
+// -p and --expose: [[address:]host]:container[/protocol], with ranges on both sides, and
+// target=,published=,protocol=,mode=.
 #pragma once
 #include <span>
 #include <string>

@@ -241,7 +241,7 @@ Result<json::object> host_configuration(const Flags& flags, json::object& config
   host["GroupAdd"] = list_or_null(flags.list("group-add"));
   TRY(add_namespaces(flags, host));
   host["Cgroup"] = "";
-  host["Links"] = nullptr;
+  host["Links"] = list_or_null(flags.list("link"));
   host["OomScoreAdj"] = flags.integer("oom-score-adj");
   host["Privileged"] = flags.on("privileged");
   host["PublishAllPorts"] = flags.on("publish-all");
@@ -276,6 +276,14 @@ void add_streams(const Flags& flags, bool detached, CreateRequest& request, json
   config["StdinOnce"] = interactive && request.attach_input;
 }
 
+// An address of the host's loopback is the container's own loopback in there.
+std::vector<std::string> warnings_of(const Flags& flags) {
+  for (const std::string& server : flags.list("dns"))
+    if (server.starts_with("127.") || server == "::1")
+      return {fmt::format("Localhost DNS ({}) may fail in containers.", server)};
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> read_settings_file(const std::string& path, bool from_environment) {
@@ -308,6 +316,7 @@ Result<CreateRequest> make_create_request(const Flags& flags, std::span<const st
   request.image = words[0];
   request.name = flags.text("name");
   request.platform = flags.text("platform");
+  request.warnings = warnings_of(flags);
   auto body = std::make_shared<json::object>();
   json::object& config = *body;
   json::object endpoints;

@@ -32,6 +32,7 @@ struct CreateRequest {
   bool attach_output = false;
   bool attach_error = false;
   bool terminal = false;
+  std::vector<std::string> warnings;  // for the user, before anything is sent
 };
 
 // `words`: IMAGE [COMMAND] [ARG...]. With `detached` nothing is attached.

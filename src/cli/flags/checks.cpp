@@ -45,6 +45,12 @@ bool is_ip_address(const std::string& text) {
   return inet_pton(AF_INET, text.c_str(), buffer) == 1 || inet_pton(AF_INET6, text.c_str(), buffer) == 1;
 }
 
+bool is_domain_label(std::string_view label) {
+  auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  return !label.empty() && alphanumeric(label.front()) && alphanumeric(label.back()) &&
+         std::ranges::all_of(label, [&](char c) { return alphanumeric(c) || c == '-'; });
+}
+
 // "/dev/x:rest" with both parts; the path must be a device's.
 Result<std::pair<std::string, std::string>> split_device(std::string_view text) {
   auto [path, rest] = split_once(text, ':');
@@ -148,10 +154,8 @@ Result<std::string> check_ip_address(std::string_view text) {
 Result<std::string> check_dns_search(std::string_view text) {
   std::string_view domain = trim(text);
   if (domain == ".") return std::string(domain);
-  bool fine = !domain.empty() && domain.size() < 256 && domain.find("..") == domain.npos &&
-              domain[0] != '.' && std::ranges::all_of(domain, [](char c) {
-                return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
-              });
+  if (domain.ends_with('.')) domain.remove_suffix(1);
+  bool fine = domain.size() < 256 && std::ranges::all_of(split(domain, '.'), is_domain_label);
   if (!fine) return fail(ErrorKind::invalid, "{} is not a valid domain", text);
   return std::string(domain);
 }
@@ -241,10 +245,10 @@ Result<std::string> check_rate_count(std::string_view text) {
   return std::string(text);
 }
 
-Result<std::string> refuse_link(std::string_view) {
-  return fail(
-      ErrorKind::invalid,
-      "links between containers are not supported: put both on one --network and use --network-alias");
+Result<std::string> check_link(std::string_view text) {
+  if (text.empty()) return fail(ErrorKind::invalid, "empty string specified for links");
+  if (split(text, ':').size() > 2) return fail(ErrorKind::invalid, "bad format for links: {}", text);
+  return std::string(text);
 }
 
 Result<std::string> refuse_gpus(std::string_view) {

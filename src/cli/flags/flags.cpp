@@ -186,6 +186,7 @@ Result<void> Flags::set(std::size_t index, std::string_view argument) {
   if (flag.check) kept = TRY(flag.check(kept));
   auto& values = values_[index];
   if (flag.type == "strings") {
+    if (kept.empty()) return {};
     for (std::string_view part : split(kept, ',')) values.emplace_back(part);
     return {};
   }

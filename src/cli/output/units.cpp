@@ -89,4 +89,16 @@ std::string in_quotes(std::string_view text) {
   return out + "\"";
 }
 
+std::string go_time(const std::string& rfc3339) {
+  constexpr std::size_t length_of_date = 10;
+  if (rfc3339.size() < 20 || rfc3339[length_of_date] != 'T') return rfc3339;
+  std::string date = rfc3339.substr(0, length_of_date), clock = rfc3339.substr(length_of_date + 1);
+  if (clock.ends_with('Z')) return date + " " + clock.substr(0, clock.size() - 1) + " +0000 UTC";
+  std::size_t sign = clock.find_first_of("+-");
+  if (sign == clock.npos) return rfc3339;
+  std::string offset = clock.substr(sign);
+  std::erase(offset, ':');
+  return fmt::format("{} {} {} {}", date, clock.substr(0, sign), offset, offset);
+}
+
 }  // namespace berth::cli

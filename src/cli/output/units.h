@@ -17,4 +17,7 @@ std::string shorten(std::string_view text, std::size_t width);  // the end repla
 std::string short_id(std::string_view id);                      // twelve digits, without "sha256:"
 std::string in_quotes(std::string_view text);                   // in double quotes, escaped
 
+// "2026-01-02T03:04:05.6Z" as Go prints a time: "2026-01-02 03:04:05.6 +0000 UTC". What is no time stays.
+std::string go_time(const std::string& rfc3339);
+
 }  // namespace berth::cli
