@@ -202,7 +202,8 @@ constexpr FlagSpec kContainerFlags[] = {kFormatFlag, kSizeFlag};
 constexpr FlagSpec kImageFlags[] = {kFormatFlag,
                                     {"platform", 0, "string", "Of this platform (os[/arch[/variant]])"}};
 constexpr FlagSpec kOtherFlags[] = {kFormatFlag};
-constexpr FlagSpec kNetworkFlags[] = {kFormatFlag, {"verbose", 'v', "", "Ask the engine for more, as for a swarm's networks"}};
+constexpr FlagSpec kNetworkFlags[] = {
+    kFormatFlag, {"verbose", 'v', "", "Ask the engine for more, as for a swarm's networks"}};
 
 constexpr Command kCommands[] = {
     {"inspect", "[OPTIONS] NAME|ID [NAME|ID...]",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Containers, images and networks of the Engine API as rows of a table, with the field names that --format knows.
+// Containers, images and networks of the Engine API as rows of a table, with the field names that --format
+// knows.
 #pragma once
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands that show what containers are doing: top, port, diff, events, and the state of one thing.
+// Commands that show what containers are doing: top, diff, events, and the state of one thing.
 #include <algorithm>
 
 #include "base/json.h"
@@ -36,43 +36,6 @@ Result<int> top(Invocation& invocation) {
   if (const json::array* list = member_of(processes, "Processes").if_array())
     for (const json::value& process : *list) text += row_of(process);
   print_out(align_columns(text, 20, 3));
-  return 0;
-}
-
-std::string host_side(const json::value& binding) {
-  std::string address = text_of(binding, "HostIp");
-  if (address.find(':') != address.npos) address = "[" + address + "]";
-  return address + ":" + text_of(binding, "HostPort");
-}
-
-Result<int> port(Invocation& invocation) {
-  Engine* engine = TRY(invocation.context.engine());
-  json::value container = TRY(engine->get_json(container_path(invocation.words[0], "json")));
-  const json::value& ports = member_of(member_of(container, "NetworkSettings"), "Ports");
-  std::vector<std::string> lines;
-  if (invocation.words.size() > 1) {
-    const std::string& wanted = invocation.words[1];
-    std::string full = wanted.find('/') == wanted.npos ? wanted + "/tcp" : wanted;
-    const json::array* bindings = member_of(ports, full).if_array();
-    if (!bindings || bindings->empty())
-      return fail(ErrorKind::not_found, "Error: No public port '{}' published for {}", wanted,
-                  invocation.words[0]);
-    for (const json::value& binding : *bindings) lines.push_back(host_side(binding));
-  } else if (const json::object* all = ports.if_object()) {
-    std::vector<std::tuple<std::int64_t, std::string, std::string>> sorted;
-    for (const auto& entry : *all)
-      if (const json::array* bindings = entry.value().if_array())
-        for (const json::value& binding : *bindings) {
-          std::string name(entry.key());
-          auto number = parse_integer<std::int64_t>(split_once(name, '/').first).value_or(0);
-          sorted.emplace_back(number, name, host_side(binding));
-        }
-    std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) {
-      return std::tie(std::get<0>(a), std::get<1>(a)) < std::tie(std::get<0>(b), std::get<1>(b));
-    });
-    for (const auto& [number, name, address] : sorted) lines.push_back(name + " -> " + address);
-  }
-  for (const std::string& line : lines) print_out(line + "\n");
   return 0;
 }
 
@@ -179,13 +142,6 @@ constexpr Command kCommands[] = {
      kAnyNumber,
      top,
      false},
-    {"container port|port",
-     "CONTAINER [PRIVATE_PORT[/PROTO]]",
-     "Show where a container's ports are published",
-     {},
-     1,
-     2,
-     port},
     {"container diff|diff", "CONTAINER", "Show what a container changed in its file system", kDiffFlags, 1, 1,
      diff},
     {"container stats|stats", "[OPTIONS] [CONTAINER...]", "Show what containers use, live", kStatsFlags, 0,

@@ -153,8 +153,9 @@ bool valid_mac(std::string_view text) {
 }  // namespace
 
 Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
-  if (flags.given("mac-address") && !valid_mac(trim(flags.text("mac-address"))))
-    return fail(ErrorKind::invalid, "{} is not a valid mac address", flags.text("mac-address"));
+  std::string mac = flags.text("mac-address");
+  if (!mac.empty() && !valid_mac(trim(mac)))
+    return fail(ErrorKind::invalid, "{} is not a valid mac address", mac);
   std::vector<Attachment> attachments;
   for (const std::string& text : flags.list("network")) {
     if (text.empty()) return fail(ErrorKind::invalid, "no name set for network");
@@ -170,7 +171,7 @@ Result<std::string> add_networks(const Flags& flags, json::object& endpoints) {
     (user_defined(attachment.network) ? has_user_defined : has_other) = true;
     if (!attachment.aliases.empty() && !user_defined(attachment.network))
       return fail(ErrorKind::invalid, "network-scoped aliases are only supported for user-defined networks");
-    if (!attachment.mac.empty() && !valid_mac(attachment.mac))
+    if (!attachment.mac.empty() && !valid_mac(trim(attachment.mac)))
       return fail(ErrorKind::invalid, "{} is not a valid mac address", attachment.mac);
     if (!seen.insert(attachment.network).second)
       return fail(ErrorKind::invalid, "network \"{}\" is specified multiple times", attachment.network);

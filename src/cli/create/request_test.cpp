@@ -118,12 +118,52 @@ TEST_F(CreateRequestTest, RefusesWhatMakesNoSense) {
       {{"--memory-swappiness", "200", "bb"}, "invalid value: 200. Valid memory swappiness range is 0-100"},
       {{"--mac-address", "zz", "bb"}, "zz is not a valid mac address"},
       {{"--storage-opt", "x", "bb"}, "invalid storage option"},
+      {{"-p", "target=80,foo", "bb"}, "invalid publish opts format (should be name=value but got 'foo')"},
+      {{"-p", "target=80,publish=90", "bb"},
+       "invalid publish option 'publish': target, published, protocol and mode are"},
+      {{"-p", "target=80,mode=foo", "bb"}, "invalid publish mode 'foo': it is host or ingress"},
+      {{"-p", "target=80,protocol=foo", "bb"}, "invalid proto: foo"},
+      {{"-p", "published=8080", "bb"}, "no port specified: published=8080<empty>"},
+      {{"-p", "published=8080,target=80-81", "bb"},
+       "invalid ranges specified for container and host Ports: 80-81 and 8080"},
+      {{"-p", "80/foo", "bb"}, "invalid proto: foo"},
+      {{"-p", "/", "bb"}, "no port specified: /<empty>"},
+      {{"--expose", "82-80", "bb"},
+       "invalid range format for --expose: 82-80, error: invalid range specified for port: 82-80"},
+      {{"--expose", "99999", "bb"},
+       "invalid range format for --expose: 99999, error: strconv.ParseUint: parsing \"99999\": value out of "
+       "range"},
+      {{"--expose", "80-x", "bb"},
+       "invalid range format for --expose: 80-x, error: strconv.ParseUint: parsing \"x\": invalid syntax"},
+      {{"--expose", "", "bb"},
+       "invalid range format for --expose: , error: empty string specified for ports"},
+      {{"--network", "", "bb"}, "no name set for network"},
+      {{"--network", "n", "--network", "n", "bb"}, "network \"n\" is specified multiple times"},
+      {{"--network", "name=n,alias=a", "--network-alias", "b", "bb"},
+       "conflicting options: cannot specify both --network-alias and per-network alias"},
+      {{"--network", "name=n,ip=1.2.3.4", "--ip", "1.2.3.5", "bb"},
+       "conflicting options: cannot specify both --ip and per-network IPv4 address"},
+      {{"--network", "bridge", "--network", "n", "bb"},
+       "conflicting options: cannot attach both user-defined and non-user-defined network-modes"},
   };
   for (const auto& [arguments, message] : cases) {
     Result<CreateRequest> made = request(arguments);
     ASSERT_FALSE(made) << message;
     EXPECT_EQ(made.error().message, message);
   }
+}
+
+TEST_F(CreateRequestTest, WarnsOfANameServerOnTheLoopback) {
+  EXPECT_EQ(request({"--dns", "1.1.1.1", "--dns", "127.0.0.53", "--dns", "::1", "bb"})->warnings,
+            std::vector<std::string>{"Localhost DNS (127.0.0.53) may fail in containers."});
+  EXPECT_TRUE(request({"--dns", "1.1.1.1", "bb"})->warnings.empty());
+}
+
+TEST_F(CreateRequestTest, TakesAHardwareAddressInEverySpelling) {
+  for (std::string mac : {"02:42:ac:11:00:02", "02-42-ac-11-00-02", "0242.ac11.0002", ""})
+    EXPECT_TRUE(request({"--mac-address", mac, "bb"})) << mac;
+  for (std::string mac : {"02:42:ac:11:00", "0242.ac11.00", "02:42:ac:11:00:0g", "0242:ac11:0002"})
+    EXPECT_FALSE(request({"--mac-address", mac, "bb"})) << mac;
 }
 
 }  // namespace

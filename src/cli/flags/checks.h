@@ -30,7 +30,7 @@ Result<std::string> check_device_rule(std::string_view text);    // "c 1:3 rwm"
 Result<std::string> check_weight_device(std::string_view text);  // /dev/x:10..1000
 Result<std::string> check_rate_bytes(std::string_view text);     // /dev/x:1mb
 Result<std::string> check_rate_count(std::string_view text);     // /dev/x:1000
-Result<std::string> check_link(std::string_view text);  // name[:alias]
+Result<std::string> check_link(std::string_view text);           // name[:alias]
 Result<std::string> refuse_gpus(std::string_view text);
 
 }  // namespace berth::cli

@@ -114,6 +114,40 @@ TEST(Flags, ArgumentsOfRunAreChecked) {
             "invalid argument \"x\" for \"--health-interval\" flag: time: invalid duration \"x\"");
 }
 
+TEST(Flags, NetworkArgumentsOfRunAreChecked) {
+  EXPECT_EQ(run_complaint({"--network", "name=n,foo=bar"}),
+            "invalid argument \"name=n,foo=bar\" for \"--network\" flag: invalid field key foo");
+  EXPECT_EQ(run_complaint({"--network", "alias=a"}),
+            "invalid argument \"alias=a\" for \"--network\" flag: network name/id is not specified");
+  EXPECT_EQ(run_complaint({"--net", "name=n,driver-opt=x"}),
+            "invalid argument \"name=n,driver-opt=x\" for \"--network\" flag: invalid key value pair format "
+            "in driver options");
+  EXPECT_EQ(run_complaint({"--network", "name=n,gw-priority=x"}),
+            "invalid argument \"name=n,gw-priority=x\" for \"--network\" flag: invalid gw-priority (x): "
+            "invalid syntax");
+  EXPECT_EQ(run_complaint({"--network", "name=n,gw-priority=99999999999999999999"}),
+            "invalid argument \"name=n,gw-priority=99999999999999999999\" for \"--network\" flag: invalid "
+            "gw-priority (99999999999999999999): value out of range");
+  EXPECT_EQ(run_complaint({"--link", "a:b:c"}),
+            "invalid argument \"a:b:c\" for \"--link\" flag: bad format for links: a:b:c");
+  EXPECT_EQ(run_complaint({"--link", ""}),
+            "invalid argument \"\" for \"--link\" flag: empty string specified for links");
+  for (std::string domain : {"-a", "a-.b", "a..b", "a_b", "a b", ""})
+    EXPECT_EQ(
+        run_complaint({"--dns-search", domain}),
+        fmt::format("invalid argument \"{0}\" for \"--dns-search\" flag: {0} is not a valid domain", domain));
+  EXPECT_EQ(run_complaint({"--dns-search", "a-b.c."}), "");
+}
+
+TEST(Flags, NothingBetweenCommasIsNoString) {
+  constexpr FlagSpec table[] = {{"subnet", 0, "strings"}};
+  auto list = [&](std::vector<std::string> arguments) {
+    return parse_flags(table, arguments, true)->flags.list("subnet");
+  };
+  EXPECT_TRUE(list({"--subnet", ""}).empty());
+  EXPECT_EQ(list({"--subnet", "a,b", "--subnet", "c"}), (std::vector<std::string>{"a", "b", "c"}));
+}
+
 TEST(Flags, HelpWrapsInItsOwnColumn) {
   constexpr FlagSpec table[] = {
       {"all", 'a', "", "Show stopped containers too"},

@@ -5,6 +5,7 @@
 #include "cli/commands/rows.h"
 #include "cli/output/indent.h"
 #include "cli/output/list_format.h"
+#include "cli/output/natural_order.h"
 #include "cli/output/table.h"
 #include "cli/output/units.h"
 
@@ -57,6 +58,61 @@ TEST(Rows, PortsInARowAreJoined) {
                                   "ports");
   EXPECT_EQ(display_ports(ports),
             "77/tcp, 127.0.0.1:9000-9002->9000-9002/udp, 0.0.0.0:8123->80/tcp, [::]:8123->80/tcp");
+}
+
+TEST(Rows, PortsOfTheSameNumbersAreOneRangeAnAddress) {
+  json::value ports = *parse_json(R"([{"PrivatePort":70,"Type":"tcp"},{"PrivatePort":71,"Type":"tcp"},
+    {"IP":"0.0.0.0","PrivatePort":8000,"PublicPort":8000,"Type":"tcp"},
+    {"IP":"::","PrivatePort":8000,"PublicPort":8000,"Type":"tcp"},
+    {"IP":"0.0.0.0","PrivatePort":8001,"PublicPort":8001,"Type":"tcp"},
+    {"IP":"::","PrivatePort":8001,"PublicPort":8001,"Type":"tcp"}])",
+                                  "ports");
+  EXPECT_EQ(display_ports(ports),
+            "70-71/tcp, 0.0.0.0:8000-8001->8000-8001/tcp, [::]:8000-8001->8000-8001/tcp");
+}
+
+TEST(Rows, PublishedPortsAreListedByNumber) {
+  json::value ports = *parse_json(R"({"8000/tcp":[{"HostIp":"::","HostPort":"80"},
+    {"HostIp":"0.0.0.0","HostPort":"80"}],"443/tcp":null,"53/udp":[{"HostIp":"127.0.0.1","HostPort":"5353"}]})",
+                                  "ports");
+  EXPECT_EQ(published_ports(ports),
+            (std::vector<std::string>{"53/udp -> 127.0.0.1:5353", "8000/tcp -> 0.0.0.0:80",
+                                      "8000/tcp -> [::]:80"}));
+  EXPECT_EQ(published_addresses(ports.at("8000/tcp")), (std::vector<std::string>{"0.0.0.0:80", "[::]:80"}));
+  EXPECT_TRUE(published_addresses(ports.at("443/tcp")).empty());
+  EXPECT_TRUE(published_ports(json::value()).empty());
+}
+
+TEST(Rows, ANetworkHasDockersFields) {
+  json::value network = *parse_json(R"({"Name":"n","Id":"429b5238148f4ed468b3b9c1","Driver":"bridge",
+    "Scope":"local","Created":"2026-11-26T20:24:49.303Z","EnableIPv4":true,"EnableIPv6":false,"Internal":true,
+    "Labels":{"c":"d","a":"b"}})",
+                                    "network");
+  json::object row = network_row(network, true);
+  EXPECT_EQ(row.at("ID"), "429b5238148f");
+  EXPECT_EQ(row.at("CreatedAt"), "2026-11-26 20:24:49.303 +0000 UTC");
+  EXPECT_EQ(row.at("IPv4"), "true");
+  EXPECT_EQ(row.at("IPv6"), "false");
+  EXPECT_EQ(row.at("Internal"), "true");
+  EXPECT_EQ(row.at("Labels"), "a=b,c=d");
+  EXPECT_EQ(network_row(network, false).at("ID"), "429b5238148f4ed468b3b9c1");
+}
+
+TEST(Units, TimesPrintAsGoPrintsThem) {
+  EXPECT_EQ(go_time("2026-11-26T20:24:49Z"), "2026-11-26 20:24:49 +0000 UTC");
+  EXPECT_EQ(go_time("2026-11-26T20:24:49.5+01:00"), "2026-11-26 20:24:49.5 +0100 +0100");
+  EXPECT_EQ(go_time(""), "");
+}
+
+TEST(NaturalOrder, NumbersInNamesAreCompared) {
+  EXPECT_TRUE(natural_less("net2", "net10"));
+  EXPECT_FALSE(natural_less("net10", "net2"));
+  EXPECT_TRUE(natural_less("80/tcp", "8000/tcp"));
+  EXPECT_TRUE(natural_less("net", "net1"));
+  EXPECT_TRUE(natural_less("a99999999999999999999", "a100000000000000000000"));
+  EXPECT_TRUE(natural_less("a1", "a01"));
+  EXPECT_FALSE(natural_less("a1", "a1"));
+  EXPECT_TRUE(natural_less("B", "a"));
 }
 
 TEST(Rows, AnImageHasARowForEachName) {
