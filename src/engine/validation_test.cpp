@@ -62,7 +62,6 @@ TEST(Validation, RefusesWhatMakesNoSenseAndSaysWhy) {
        "cannot be negative"},
       {[](Request& r) { r.host.restart_name = "always", r.host.auto_remove = true; },
        "can't create 'AutoRemove' container with restart policy"},
-      {[](Request& r) { r.host.network_mode = "web"; }, "network web not found"},
       {[](Request& r) { r.host.pid_mode = "container:"; }, "invalid PID mode"},
       {[](Request& r) { r.host.pid_mode = "shareable"; }, "invalid PID mode"},
       {[](Request& r) { r.host.ipc_mode = "other"; }, "invalid IPC mode"},

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -141,7 +142,13 @@ void Firewall::follow() {
 Result<void> Firewall::load_locked() {
   std::vector<FirewallBridge> bridges;
   for (const auto& [name, bridge] : bridges_) bridges.push_back(bridge);
-  return load_firewall(firewall_text(table_, bridges, ports_));
+  TRY(load_firewall(firewall_text(table_, bridges, ports_)));
+  // Ports that are published reach the host's own programs over loopback. Never without the table's guard:
+  // with this, the kernel would let containers reach what listens on the host's loopback.
+  for (const FirewallBridge& bridge : bridges)
+    if (!bridge.internal)
+      (void)write_existing(fmt::format("/proc/sys/net/ipv4/conf/{}/route_localnet", bridge.name), "1");
+  return {};
 }
 
 Result<void> Firewall::load() {

@@ -444,7 +444,7 @@ TEST(Firewall, IsLoadedAgainWhenSomebodyFlushesIt) {
 
 TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
   on_own_host([] {
-    must(Sandbox::create());
+    OneEngine engine = begin_engine("ports");  // a host without any address takes all for its own
     PortTable ports;
     EXPECT_EQ(must(ports.claim("tcp", {}, {80, 80})), 80);
     Result<std::uint16_t> again = ports.claim("tcp", *Ipv4Address::parse("127.0.0.1"), {80, 80});
@@ -458,8 +458,9 @@ TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
     const std::uint16_t any = must(ports.claim("tcp", {}, {}));
     EXPECT_GE(any, 32768);
     EXPECT_NE(must(ports.claim("tcp", {}, {})), any);
-    EXPECT_EQ(ports.claim("tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90}).error().kind,
-              ErrorKind::invalid);
+    Result<std::uint16_t> elsewhere = ports.claim("tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90});
+    ASSERT_FALSE(elsewhere);
+    EXPECT_EQ(elsewhere.error().kind, ErrorKind::invalid);
 
     Fd listener(socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in address = socket_address({}, 7000);
