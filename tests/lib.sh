@@ -69,12 +69,17 @@ bridge_of() {
   [ -z "$gateway" ] || ip -o -4 address | awk -v want="$gateway" '{split($4, a, "/"); if (a[1] == want) print $2}'
 }
 
-# Keepers, and whatever else was started with a path of this engine. The engine itself is left out.
+# It stays while its engine lives, and ends by itself some seconds after.
+resolver_of() { # name
+  { grep -lzs "^$work/$1/run/names.sock\$" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3
+}
+
+# Keepers, and whatever else was started with a path of this engine. Engine and resolver are left out.
 processes_of() { # name
   {
     { grep -lzs "^$work/$1/run/" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3
     find /sys/fs/cgroup/*/"$groups/$1" "/sys/fs/cgroup/$groups/$1" -name cgroup.procs -exec cat {} + 2>/dev/null || true
-  } | sed "/^$(engine_pid "$1")\$/d" | sort -nu
+  } | sed "/^$(engine_pid "$1")\$/d" | grep -vxF "$(resolver_of "$1")" | sort -nu
 }
 
 keeper_of() { # container of the engine "main"
@@ -113,7 +118,7 @@ no_interfaces() { [ -z "$(interfaces_of "$1")" ]; }
 # What an engine that has ended may not leave, and what a test takes away because it stays on purpose.
 engine_forget() { # name
   local home=$work/$1 bridge pid table
-  for pid in $(processes_of "$1"); do kill -9 "$pid" 2>/dev/null; done
+  for pid in $(processes_of "$1") $(resolver_of "$1"); do kill -9 "$pid" 2>/dev/null; done
   awk -v home="$home/" 'index($2, home) == 1 {print $2}' /proc/mounts | tac | while read -r line; do umount -l "$line"; done
   find /sys/fs/cgroup/*/"$groups" "/sys/fs/cgroup/$groups" -depth -type d -exec rmdir {} + 2>/dev/null
   bridge=$(cat "$home/bridge" 2>/dev/null)

@@ -154,13 +154,21 @@ void add_rule(Transaction& out, std::uint32_t address, const Rewrite& rewrite, b
   out.end();
 }
 
+void add_table_message(Transaction& out, int message, std::uint16_t flags) {
+  out.begin(message_of(message), flags, NFPROTO_IPV4);
+  out.text(NFTA_TABLE_NAME, kTable);
+  out.end();
+}
+
 Transaction make_transaction(std::uint32_t address, std::uint16_t udp_port, std::uint16_t tcp_port) {
   Transaction out;
   out.begin(NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
   out.end();
-  out.begin(message_of(NFT_MSG_NEWTABLE), NLM_F_CREATE, NFPROTO_IPV4);
-  out.text(NFTA_TABLE_NAME, kTable);
-  out.end();
+  // Made before it is deleted, so that the deletion succeeds whether it was there or not: a resolver that was
+  // started again has other ports.
+  add_table_message(out, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+  add_table_message(out, NFT_MSG_DELTABLE, 0);
+  add_table_message(out, NFT_MSG_NEWTABLE, NLM_F_CREATE);
   out.begin(message_of(NFT_MSG_NEWCHAIN), NLM_F_CREATE, NFPROTO_IPV4);
   out.text(NFTA_CHAIN_TABLE, kTable);
   out.text(NFTA_CHAIN_NAME, kChain);

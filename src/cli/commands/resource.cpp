@@ -64,9 +64,8 @@ Result<int> list_volumes(Invocation& invocation) {
                       {"Size", "N/A"},
                       {"Status", "N/A"}});
     }
-  std::ranges::sort(rows, natural_less, [](const json::object& row) {
-    return std::string_view(row.at("Name").get_string());
-  });
+  std::ranges::sort(rows, natural_less,
+                    [](const json::object& row) { return std::string_view(row.at("Name").get_string()); });
   std::string label;
   auto method = [&](const json::object& row, std::string_view name,
                     const std::vector<std::string>& arguments) -> const std::string* {

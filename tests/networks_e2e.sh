@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Networks by command line: places on several, names, published ports, what may pass, and that all of it is there again
+# after kill -9 of the engine or of the resolver, and after a flush of the rules.
+. "$(dirname "$0")/lib.sh"
+
+web='mkdir -p /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w'
+address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}" "$1" | cut -d' ' -f1; }
+fetch() { curl -fsS --max-time 5 "$@"; }
+fetched() { [ "$(fetch "$1" 2>/dev/null)" = "$2" ]; }
+asks() { b run --rm --network "$1" box sh -c "timeout 3 wget -qO- http://$2/; exit \$?"; }
+objects() {
+  local id
+  id=$(b network create --subnet 10.91.0.0/24 --ip-range 10.91.0.128/25 --gateway 10.91.0.7 --label k=v one)
+  is "10.91.0.0/24 10.91.0.7" "$(b network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}' one)"
+  is "$id" "$(b network inspect -f '{{.Id}}' "${id:0:10}")"
+  refused 1 'already exists' b network create one
+  refused 1 'overlap' b network create --subnet 10.91.0.0/16 two
+  refused 1 'IPv4|IPv6' b network create --ipv6 two
+  refused 1 'should be' b network create --subnet 10.92.0.1/24 two
+  refused 1 'plugin|driver' b network create -d nosuch two
+  refused 1 'pre-defined' b network rm bridge
+  is "10.91.0.128" "$(b run --rm --network one box sh -c 'ip -4 -o addr show eth0' | grep -o '10\.91\.0\.[0-9]*' | sed -n 1p)"
+  b network rm one
+  refused 1 'not found' b network inspect one
+}
+
+several() {
+  b network create front
+  b network create --internal back
+  b run -d --name web --hostname web --network front --network-alias www box sh -c "$web"
+  b network connect --alias store back web
+  is "eth0 eth1 lo" "$(b exec web ls /sys/class/net | xargs)"
+  is web "$(asks front www)"
+  is web "$(asks back store)"
+  is web "$(asks back web)"
+  ! asks bridge "$(address_of web)"
+  is "" "$(b run --rm --network back box ip route | grep default || true)"
+  refused 1 'already exists' b network connect back web
+  refused 1 'active endpoints' b network rm back
+  b network disconnect back web
+  ! asks back store
+  b network rm back
+  b rm -f web
+  b network rm front
+}
+
+ports() {
+  b run -d --name pub --hostname pub -p 127.0.0.1:28080:80 -p 28090-28092:28090-28092/udp -p 28081:80 box sh -c "$web"
+  eventually 5 fetched http://127.0.0.1:28080/ pub
+  is pub "$(fetch http://127.0.0.1:28081/)"
+  refused 125 'already allocated' b run --rm -p 28081:80 box true
+  is "80/tcp -> 127.0.0.1:28080" "$(b port pub | grep 28080)"
+  contains "$(nft list ruleset)" "28090-28092"
+  b rm -f pub
+  ! fetch http://127.0.0.1:28081/ 2>/dev/null
+  ! nft list ruleset | grep -w 28081
+}
+
+# What listens on the host's loopback alone is nobody else's business, though loopback is routed on the bridge.
+loopback_is_the_hosts() {
+  local server gateway
+  python3 -m http.server 28099 --bind 127.0.0.1 >/dev/null 2>&1 &
+  server=$!
+  b run -d --name pub -p 28082:80 box sh -c "$web"
+  eventually 5 fetched http://127.0.0.1:28099/nosuch "" || true
+  gateway=$(b exec pub ip route | awk '/default/ {print $3}')
+  ! b exec --privileged pub sh -c "ip route add 127.0.0.1/32 via $gateway dev eth0 table local 2>/dev/null; timeout 3 wget -qO- http://127.0.0.1:28099/"
+  kill "$server"
+  b rm -f pub
+}
+
+own_name_server() {
+  b network create n
+  b run -d --name other --network n box sleep 1000
+  # Port 53 is the container's own, on every address, and names are answered all the same.
+  b run --rm --network n box sh -c 'httpd -p 53 && nc -u -l -p 53 >/dev/null & sleep 0.5; nslookup other 127.0.0.11' | grep -q "$(address_of other)"
+  b rm -f other
+  b network rm n
+}
+
+survives() {
+  b network create s
+  b run -d --name xx --hostname xx --network s -p 28083:80 box sh -c "$web"
+  eventually 5 fetched http://127.0.0.1:28083/ xx
+  local before
+  before=$(address_of xx)
+  kill -9 "$(engine_pid main)"
+  is xx "$(fetch http://127.0.0.1:28083/)"
+  engine_start main
+  is xx "$(fetch http://127.0.0.1:28083/)"
+  is "$before" "$(address_of xx)"
+  is xx "$(asks s xx)"
+  ! b run --rm --network s box sh -c 'ip -4 -o addr show eth0' | grep -w "$before"
+}
+
+resolver_dies() {
+  local pid
+  pid=$(resolver_of main)
+  [ -n "$pid" ]
+  kill -9 "$pid"
+  b run -d --name yy --network s box sleep 1000
+  eventually 10 b exec yy nslookup xx 127.0.0.11
+  eventually 10 b exec xx nslookup yy 127.0.0.11 # which was there before
+  b rm -f yy
+}
+
+flushed() {
+  nft list tables | awk '/berth_/ {print "delete table", $2, $3}' | nft -f -
+  eventually 5 fetched http://127.0.0.1:28083/ xx
+  b rm -f xx
+  b network rm s
+}
+
+nothing_remains() {
+  local bridge pid
+  b network create left
+  bridge=br-$(b network inspect -f '{{.Id}}' left | cut -c1-12)
+  ip -o link show "$bridge"
+  b network prune -f
+  ! ip -o link show "$bridge" 2>/dev/null
+  pid=$(resolver_of main)
+  engine_end main
+  eventually 20 gone "$pid"
+  engine_start main # the end of this run wants to see it alive
+}
+
+engine_start main || exit 1
+image_make
+case_of "networks are made, refused, found and removed" objects
+case_of "a container on several networks" several
+case_of "published ports" ports
+case_of "the host's loopback is closed to containers" loopback_is_the_hosts
+case_of "a container has port 53 for itself" own_name_server
+case_of "places, ports and names survive kill -9 of the engine" survives
+case_of "a resolver that dies is replaced" resolver_dies
+case_of "flushed rules come back" flushed
+case_of "networks leave nothing" nothing_remains
+finish
