@@ -34,11 +34,11 @@ class ImageStoreTest : public ImageTest {
 
 TEST_F(ImageStoreTest, ImportsATarAsAnImageOfOneLayer) {
   ImportRequest request{.changes = {"CMD [\"sh\"]", "ENV A=b"}, .message = "made here"};
-  Digest id = store_.import({{"hello", "hi"}}, "bb", request);
-  Image image = *store_->resolve("bb");
+  Digest id = store_.import({{"hello", "hi"}}, "box", request);
+  Image image = *store_->resolve("box");
   EXPECT_EQ(image.id, id);
   EXPECT_EQ(sha256_of(image.config_bytes), id);
-  EXPECT_THAT(image.tags, ElementsAre("bb:latest"));
+  EXPECT_THAT(image.tags, ElementsAre("box:latest"));
   EXPECT_THAT(*image.config.config.cmd, ElementsAre("sh"));
   EXPECT_EQ(image.comment, "made here");
   EXPECT_EQ(image.size, 2);
@@ -74,12 +74,12 @@ TEST_F(ImageStoreTest, RefusesToImportWhatIsNoArchive) {
 }
 
 TEST_F(ImageStoreTest, FindsImagesByNameIdAndPrefix) {
-  Digest id = store_.import({{"a", "1"}}, "bb:1");
-  for (const std::string& text : {std::string("bb:1"), std::string("docker.io/library/bb:1"), id.text(),
+  Digest id = store_.import({{"a", "1"}}, "box:1");
+  for (const std::string& text : {std::string("box:1"), std::string("docker.io/library/box:1"), id.text(),
                                   id.hex(), id.short_hex(), "sha256:" + id.short_hex()})
     EXPECT_EQ(store_->resolve_id(text).value_or(sha256_of("")), id) << text;
-  EXPECT_EQ(store_->resolve("bb").error().message, "No such image: bb:latest");
-  EXPECT_EQ(store_->resolve("bb").error().kind, ErrorKind::not_found);
+  EXPECT_EQ(store_->resolve("box").error().message, "No such image: box:latest");
+  EXPECT_EQ(store_->resolve("box").error().kind, ErrorKind::not_found);
   EXPECT_EQ(store_->resolve(std::string(64, '0')).error().message,
             "No such image: sha256:" + std::string(64, '0'));
   EXPECT_EQ(store_->resolve("Bad Name").error().kind, ErrorKind::invalid);
@@ -98,12 +98,12 @@ TEST_F(ImageStoreTest, APrefixOfSeveralIdsIsRefused) {
 }
 
 TEST_F(ImageStoreTest, ANameMovesToTheNewImage) {
-  Digest first = store_.import({{"a", "1"}}, "bb");
-  Digest second = store_.import({{"a", "2"}}, "bb");
-  EXPECT_EQ(*store_->resolve_id("bb"), second);
+  Digest first = store_.import({{"a", "1"}}, "box");
+  Digest second = store_.import({{"a", "2"}}, "box");
+  EXPECT_EQ(*store_->resolve_id("box"), second);
   EXPECT_THAT(store_->get(first)->tags, IsEmpty());
   EXPECT_THAT(listed({{"dangling", {"true"}}}), ElementsAre("<none>"));
-  EXPECT_THAT(listed({{"dangling", {"false"}}}), ElementsAre("bb:latest"));
+  EXPECT_THAT(listed({{"dangling", {"false"}}}), ElementsAre("box:latest"));
 }
 
 TEST_F(ImageStoreTest, FiltersLists) {
@@ -162,7 +162,7 @@ TEST_F(ImageStoreTest, ACreatedImageNeedsItsLayers) {
 }
 
 TEST_F(ImageStoreTest, RecordsSurviveARestartAndSweepTakesTheRest) {
-  Digest id = store_.import({{"a", "1"}}, "bb");
+  Digest id = store_.import({{"a", "1"}}, "box");
   std::string stray = make_tar({{"stray", "x"}}), leased = make_tar({{"leased", "y"}});
   archive::StringSource stray_source(stray), leased_source(leased);
   ASSERT_TRUE(store_.layers().add(stray_source));
@@ -174,11 +174,11 @@ TEST_F(ImageStoreTest, RecordsSurviveARestartAndSweepTakesTheRest) {
   EXPECT_EQ(store_.layer_count(), 2u);
   lease.release();
   EXPECT_EQ(store_.layer_count(), 1u);
-  EXPECT_EQ(*store_->resolve_id("bb"), id);
+  EXPECT_EQ(*store_->resolve_id("box"), id);
 }
 
 TEST_F(ImageStoreTest, LayersAreKeptAfterADamagedDatabaseWasSetAside) {
-  store_.import({{"a", "1"}}, "bb");
+  store_.import({{"a", "1"}}, "box");
   store_.close();  // the next start finds a file that is no database
   std::string path = directory_.path() + "/meta.db";
   {

@@ -22,7 +22,7 @@ class LoadTest : public ImageTest {
     std::string config;
     std::string config_name;
     std::string layer_name = "layer.tar";
-    std::string tags = R"(["bb:1"])";
+    std::string tags = R"(["box:1"])";
     Files more = {};
     Parts() : config(config_with({sha256_of(layer)})), config_name(sha256_of(config).hex() + ".json") {}
     std::string manifest() const {
@@ -67,18 +67,18 @@ TEST_F(LoadTest, WhatIsSavedLoadsInAFreshStoreWithTheSameIds) {
 }
 
 TEST_F(LoadTest, AnIdIsSavedWithoutAName) {
-  Digest id = store_.import({{"a", "1"}}, "bb");
+  Digest id = store_.import({{"a", "1"}}, "box");
   std::string archive = store_.save({id.short_hex()});
-  ASSERT_TRUE(store_->remove("bb", false, false, {}));
+  ASSERT_TRUE(store_->remove("box", false, false, {}));
   std::vector<Loaded> loaded = *store_.load(archive);
   EXPECT_EQ(loaded[0].id, id);
   EXPECT_THAT(loaded[0].names, IsEmpty());
 }
 
 TEST_F(LoadTest, SavingWhatIsNotThereWritesNothing) {
-  store_.import({{"a", "1"}}, "bb");
+  store_.import({{"a", "1"}}, "box");
   archive::StringSink sink;
-  std::string names[] = {"bb", "nobody"};
+  std::string names[] = {"box", "nobody"};
   EXPECT_EQ(store_->save(names, sink).error().message, "No such image: nobody:latest");
   EXPECT_EQ(sink.text(), "");
 }
@@ -110,10 +110,10 @@ TEST_F(LoadTest, ALayerMayBeALinkToAnother) {
 }
 
 TEST_F(LoadTest, ANameThatMovesIsReported) {
-  Digest before = store_.import({{"a", "1"}}, "bb:1");
+  Digest before = store_.import({{"a", "1"}}, "box:1");
   std::vector<Loaded> loaded = *store_.load(Parts().archive());
   ASSERT_EQ(loaded[0].moved.size(), 1u);
-  EXPECT_EQ(loaded[0].moved[0], std::pair(std::string("bb:1"), before));
+  EXPECT_EQ(loaded[0].moved[0], std::pair(std::string("box:1"), before));
 }
 
 TEST_F(LoadTest, ALayoutOfSeveralPlatformsGivesTheHosts) {
@@ -230,23 +230,23 @@ TEST_F(LoadTest, RefusesBrokenArchives) {
 }
 
 TEST_F(LoadTest, RefusesNamesThatAreNone) {
-  for (std::string tags : {R"(["Bad Name:1"])", R"(["bb"])", R"(["../x:1"])", R"([":1"])",
-                           R"(["bb:1@sha256:x"])", R"("bb:1")"}) {
+  for (std::string tags : {R"(["Bad Name:1"])", R"(["box"])", R"(["../x:1"])", R"([":1"])",
+                           R"(["box:1@sha256:x"])", R"("box:1")"}) {
     Parts parts;
     parts.tags = tags;
     expect_refused(parts.archive(), "");
   }
   Parts many;
-  many.tags = "[\"bb:0\"";
-  for (int i = 1; i <= 10'000; ++i) many.tags += fmt::format(",\"bb:{}\"", i);
+  many.tags = "[\"box:0\"";
+  for (int i = 1; i <= 10'000; ++i) many.tags += fmt::format(",\"box:{}\"", i);
   many.tags += "]";
   expect_refused(many.archive(), "the limit is 10000");
 }
 
 TEST_F(LoadTest, TenThousandNamesAreSlowForNobody) {
   Parts many;
-  many.tags = "[\"bb:0\"";
-  for (int i = 1; i < 10'000; ++i) many.tags += fmt::format(",\"bb:{}\"", i);
+  many.tags = "[\"box:0\"";
+  for (int i = 1; i < 10'000; ++i) many.tags += fmt::format(",\"box:{}\"", i);
   many.tags += "]";
   EXPECT_EQ(store_.load(many.archive())->front().names.size(), 10'000u);
 }

@@ -33,38 +33,39 @@ class RemovalTest : public ImageTest {
     ASSERT_TRUE(store_->tag(source, *oci::Reference::parse(name)));
   }
 
-  Digest id_ = store_.import({{"a", "1"}}, "bb");
+  Digest id_ = store_.import({{"a", "1"}}, "box");
   std::string layer_line_ = layer_line(id_);
 };
 
 TEST_F(RemovalTest, TheLastNameTakesTheImageAlong) {
-  tag("bb", "bb:2");
-  EXPECT_THAT(remove("bb"), ElementsAre("Untagged: bb:latest"));
-  EXPECT_THAT(remove("bb:2"), ElementsAre("Untagged: bb:2", "Deleted: " + id_.text(), layer_line_));
-  EXPECT_THAT(remove("bb:2"), ElementsAre("No such image: bb:2"));
+  tag("box", "box:2");
+  EXPECT_THAT(remove("box"), ElementsAre("Untagged: box:latest"));
+  EXPECT_THAT(remove("box:2"), ElementsAre("Untagged: box:2", "Deleted: " + id_.text(), layer_line_));
+  EXPECT_THAT(remove("box:2"), ElementsAre("No such image: box:2"));
   store_.expect_empty();
   EXPECT_THAT(store_.events, ElementsAre("tag", "import", "tag", "untag", "untag", "delete"));
 }
 
 TEST_F(RemovalTest, AnIdTakesItsOnlyNameAlong) {
   EXPECT_THAT(remove(id_.short_hex()),
-              ElementsAre("Untagged: bb:latest", "Deleted: " + id_.text(), layer_line_));
+              ElementsAre("Untagged: box:latest", "Deleted: " + id_.text(), layer_line_));
 }
 
 TEST_F(RemovalTest, AnIdWithSeveralNamesMustBeForced) {
-  tag("bb", "other");
+  tag("box", "other");
   EXPECT_THAT(remove(id_.hex()),
               ElementsAre("conflict: unable to delete " + id_.short_hex() +
                           " (must be forced) - image is referenced in multiple repositories"));
-  EXPECT_THAT(remove(id_.hex(), true), ElementsAre("Untagged: bb:latest", "Untagged: other:latest",
+  EXPECT_THAT(remove(id_.hex(), true), ElementsAre("Untagged: box:latest", "Untagged: other:latest",
                                                    "Deleted: " + id_.text(), layer_line_));
 }
 
 TEST_F(RemovalTest, AnImageInUseIsProtected) {
   std::string short_container = kContainer.substr(0, 12);
-  EXPECT_THAT(remove("bb", false, used_by(false)),
-              ElementsAre("conflict: unable to remove repository reference \"bb\" (must force) - container " +
-                          short_container + " is using its referenced image " + id_.short_hex()));
+  EXPECT_THAT(
+      remove("box", false, used_by(false)),
+      ElementsAre("conflict: unable to remove repository reference \"box\" (must force) - container " +
+                  short_container + " is using its referenced image " + id_.short_hex()));
   EXPECT_THAT(remove(id_.hex(), false, used_by(false)),
               ElementsAre("conflict: unable to delete " + id_.short_hex() +
                           " (must be forced) - image is being used by stopped container " + short_container));
@@ -73,14 +74,14 @@ TEST_F(RemovalTest, AnImageInUseIsProtected) {
       ElementsAre("conflict: unable to delete " + id_.short_hex() +
                   " (cannot be forced) - image is being used by running container " + short_container));
   EXPECT_EQ(store_.image_count(), 1u);
-  EXPECT_THAT(remove("bb", true, used_by(true)), ElementsAre("Untagged: bb:latest"));
+  EXPECT_THAT(remove("box", true, used_by(true)), ElementsAre("Untagged: box:latest"));
   EXPECT_EQ(store_.image_count(), 1u) << "a running container keeps it, without its name";
 }
 
 TEST_F(RemovalTest, LayersOfAContainerStayWhenItsImageIsForcedAway) {
-  LeasedImage leased = *store_->acquire("bb");
-  EXPECT_THAT(remove("bb", true, used_by(false)),
-              ElementsAre("Untagged: bb:latest", "Deleted: " + id_.text()));
+  LeasedImage leased = *store_->acquire("box");
+  EXPECT_THAT(remove("box", true, used_by(false)),
+              ElementsAre("Untagged: box:latest", "Deleted: " + id_.text()));
   EXPECT_EQ(store_.layer_count(), 1u);
   leased.lease.release();
   EXPECT_EQ(store_.layer_count(), 0u);
@@ -89,20 +90,20 @@ TEST_F(RemovalTest, LayersOfAContainerStayWhenItsImageIsForcedAway) {
 TEST_F(RemovalTest, NothingIsCollectedWhileALayerIsBeingAdded) {
   {
     ImageStore::Adding adding(store_.images());
-    remove("bb");
+    remove("box");
     EXPECT_EQ(store_.layer_count(), 1u);
   }
   EXPECT_EQ(store_.layer_count(), 0u);
 }
 
 TEST_F(RemovalTest, NamelessParentsGoWithTheirChild) {
-  Image base = *store_->resolve("bb");
+  Image base = *store_->resolve("box");
   Digest child = *store_->create({.config_bytes = config_with(base.diff_ids),
                                   .parent = id_,
                                   .names = {*oci::Reference::parse("child:1")}});
   EXPECT_THAT(remove(id_.hex(), true), ElementsAre("conflict: unable to delete " + id_.short_hex() +
                                                    " (cannot be forced) - image has dependent child images"));
-  EXPECT_THAT(remove("bb"), ElementsAre("Untagged: bb:latest"));
+  EXPECT_THAT(remove("box"), ElementsAre("Untagged: box:latest"));
   EXPECT_EQ(store_->list(false, {})->size(), 1u) << "a parent is no image of its own";
   EXPECT_THAT(lines(store_->remove("child:1", false, true, {})),
               ElementsAre("Untagged: child:1", "Deleted: " + child.text()));
@@ -114,13 +115,13 @@ TEST_F(RemovalTest, NamelessParentsGoWithTheirChild) {
 }
 
 TEST_F(RemovalTest, DigestsOfARepositoryGoWithItsLastTag) {
-  oci::Reference digest = oci::Reference::parse("bb")->with_digest(sha256_of("manifest"));
-  Image image = *store_->resolve("bb");
+  oci::Reference digest = oci::Reference::parse("box")->with_digest(sha256_of("manifest"));
+  Image image = *store_->resolve("box");
   ASSERT_TRUE(store_->create({.config_bytes = image.config_bytes, .names = {digest}}));
   EXPECT_EQ(*store_->resolve_id(digest.familiar()), id_);
-  EXPECT_THAT(store_->resolve("bb")->digests, ElementsAre(digest.familiar()));
-  EXPECT_THAT(remove("bb"), ElementsAre("Untagged: bb:latest", "Untagged: " + digest.familiar(),
-                                        "Deleted: " + id_.text(), layer_line_));
+  EXPECT_THAT(store_->resolve("box")->digests, ElementsAre(digest.familiar()));
+  EXPECT_THAT(remove("box"), ElementsAre("Untagged: box:latest", "Untagged: " + digest.familiar(),
+                                         "Deleted: " + id_.text(), layer_line_));
 }
 
 TEST_F(RemovalTest, PruneTakesWhatHasNoNameOrWithAllWhatNobodyUses) {
@@ -133,7 +134,7 @@ TEST_F(RemovalTest, PruneTakesWhatHasNoNameOrWithAllWhatNobodyUses) {
   EXPECT_THAT(store_->prune(true, {{"label", {"x"}}}, {})->removals, IsEmpty());
   EXPECT_THAT(store_->prune(true, {{"until", {"1h"}}}, {})->removals, IsEmpty());
   EXPECT_FALSE(store_->prune(true, {{"reference", {"x"}}}, {}));
-  tag("bb", "bb:2");
+  tag("box", "box:2");
   EXPECT_EQ(store_->prune(false, {{"dangling", {"false"}}}, {})->reclaimed, 1);
   store_.expect_empty();
 }

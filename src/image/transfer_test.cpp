@@ -145,31 +145,31 @@ class TransferTest : public testing::Test {
 };
 
 TEST_F(TransferTest, WhatIsPushedComesBackTheSame) {
-  const Digest id = store_.import({{"a", "1"}, {"b", "2"}}, registry_.host + "/t/bb:1");
-  Result<Pushed> pushed = push(store_, "t/bb:1");
+  const Digest id = store_.import({{"a", "1"}, {"b", "2"}}, registry_.host + "/t/box:1");
+  Result<Pushed> pushed = push(store_, "t/box:1");
   ASSERT_TRUE(pushed) << pushed.error().message;
-  EXPECT_THAT(store_->get(id)->digests, ElementsAre(registry_.host + "/t/bb@" + pushed->digest.text()));
+  EXPECT_THAT(store_->get(id)->digests, ElementsAre(registry_.host + "/t/box@" + pushed->digest.text()));
   TestStore other(directory_.path() + "/b");
-  Result<Pulled> pulled = pull(other, "t/bb:1");
+  Result<Pulled> pulled = pull(other, "t/box:1");
   ASSERT_TRUE(pulled) << pulled.error().message;
   EXPECT_EQ(pulled->id, id);
   EXPECT_EQ(pulled->digest, pushed->digest);
   EXPECT_TRUE(pulled->newer);
   EXPECT_THAT(*other->check(), IsEmpty());
-  EXPECT_FALSE(pull(other, "t/bb:1")->newer);
+  EXPECT_FALSE(pull(other, "t/box:1")->newer);
   EXPECT_THAT(other.events, Contains("pull"));
 }
 
 TEST_F(TransferTest, APulledImageKeepsItsDigestWhenItIsPushedOn) {
   const Digest layer = publish("1", "x");
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
+  ASSERT_TRUE(pull(store_, "t/box:1"));
   const std::string before = registry_.manifests["1"];
-  ASSERT_TRUE(store_->tag(registry_.host + "/t/bb:1", registry_.name("other/bb:2")));
+  ASSERT_TRUE(store_->tag(registry_.host + "/t/box:1", registry_.name("other/box:2")));
   {
     std::lock_guard lock(registry_.mutex);
     registry_.blobs.erase(layer.text());
   }
-  Result<Pushed> pushed = push(store_, "other/bb:2");
+  Result<Pushed> pushed = push(store_, "other/box:2");
   ASSERT_TRUE(pushed) << pushed.error().message;
   EXPECT_EQ(pushed->digest, sha256_of(before));
   EXPECT_EQ(registry_.manifests["2"], before);
@@ -177,11 +177,11 @@ TEST_F(TransferTest, APulledImageKeepsItsDigestWhenItIsPushedOn) {
 }
 
 TEST_F(TransferTest, WhatIsThereIsNotSentAgain) {
-  store_.import({{"a", "1"}}, registry_.host + "/t/bb:1");
-  ASSERT_TRUE(push(store_, "t/bb:1"));
+  store_.import({{"a", "1"}}, registry_.host + "/t/box:1");
+  ASSERT_TRUE(push(store_, "t/box:1"));
   said_.clear();
   registry_.seen.clear();
-  ASSERT_TRUE(push(store_, "t/bb:1"));
+  ASSERT_TRUE(push(store_, "t/box:1"));
   EXPECT_THAT(said_, Contains("Layer already exists"));
   EXPECT_THAT(registry_.requests("PATCH"), IsEmpty());
 }
@@ -189,9 +189,9 @@ TEST_F(TransferTest, WhatIsThereIsNotSentAgain) {
 TEST_F(TransferTest, LayersThatAreHereAreNotFetched) {
   const Digest layer = publish("1", "first");
   publish("2", "second");
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
-  ASSERT_TRUE(pull(store_, "t/bb:2"));
-  EXPECT_THAT(registry_.requests("GET /v2/t/bb/blobs/" + layer.text()), SizeIs(1));
+  ASSERT_TRUE(pull(store_, "t/box:1"));
+  ASSERT_TRUE(pull(store_, "t/box:2"));
+  EXPECT_THAT(registry_.requests("GET /v2/t/box/blobs/" + layer.text()), SizeIs(1));
   EXPECT_THAT(said_, Contains("Already exists"));
 }
 
@@ -200,12 +200,12 @@ TEST_F(TransferTest, PullsOfOneImageAtOnceFetchItOnce) {
   std::vector<std::jthread> pullers;
   for (int i = 0; i < 6; ++i)
     pullers.emplace_back([&] {
-      PullRequest request{.name = registry_.name("t/bb:1")};
+      PullRequest request{.name = registry_.name("t/box:1")};
       Result<Pulled> pulled = store_->pull(request);
       EXPECT_TRUE(pulled) << pulled.error().message;
     });
   pullers.clear();
-  EXPECT_THAT(registry_.requests("GET /v2/t/bb/blobs/" + layer.text()), SizeIs(1));
+  EXPECT_THAT(registry_.requests("GET /v2/t/box/blobs/" + layer.text()), SizeIs(1));
   EXPECT_THAT(*store_->check(), IsEmpty());
 }
 
@@ -215,7 +215,7 @@ TEST_F(TransferTest, ADownloadThatWasCutGoesOnAfterARestart) {
   for (char& byte : noise) byte = static_cast<char>((state = state * 1103515245 + 12345) >> 16);
   const Digest layer = publish("1", "x", noise);
   registry_.cut[layer.text()] = 1000;
-  Result<Pulled> failed = pull(store_, "t/bb:1");
+  Result<Pulled> failed = pull(store_, "t/box:1");
   ASSERT_FALSE(failed);
   EXPECT_THAT(failed.error().message, HasSubstr("layer " + layer.short_hex()));
   EXPECT_THAT(*store_->list(true, {}), IsEmpty());
@@ -225,7 +225,7 @@ TEST_F(TransferTest, ADownloadThatWasCutGoesOnAfterARestart) {
   EXPECT_TRUE(exists(partial));
   registry_.cut.clear();
   registry_.seen.clear();
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
+  ASSERT_TRUE(pull(store_, "t/box:1"));
   EXPECT_FALSE(exists(partial));
   EXPECT_THAT(*store_->check(), IsEmpty());
 }
@@ -236,13 +236,13 @@ TEST_F(TransferTest, BytesThatAreOthersAreRefusedAndForgotten) {
   std::string bad = good;
   bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 1);
   registry_.blobs[layer.text()] = bad;
-  Result<Pulled> failed = pull(store_, "t/bb:1");
+  Result<Pulled> failed = pull(store_, "t/box:1");
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().kind, ErrorKind::corrupt);
   EXPECT_THAT(*list_directory(directory_.path() + "/a/blobs/ingest"), IsEmpty());
   EXPECT_THAT(*store_.layers().list(), IsEmpty());
   registry_.blobs[layer.text()] = good;
-  EXPECT_TRUE(pull(store_, "t/bb:1"));
+  EXPECT_TRUE(pull(store_, "t/box:1"));
 }
 
 TEST_F(TransferTest, AnIndexGivesTheImageOfThisMachineAndSaysWhatElseThereIs) {
@@ -255,27 +255,27 @@ TEST_F(TransferTest, AnIndexGivesTheImageOfThisMachineAndSaysWhatElseThereIs) {
                                .size = static_cast<std::int64_t>(manifest.size()),
                                .platform = oci::Platform{.os = "linux", .architecture = architecture}});
   registry_.manifests["multi"] = oci::format_index(index);
-  Result<Pulled> pulled = pull(store_, "t/bb:multi", oci::Platform{.os = "linux", .architecture = "amd64"});
+  Result<Pulled> pulled = pull(store_, "t/box:multi", oci::Platform{.os = "linux", .architecture = "amd64"});
   ASSERT_TRUE(pulled) << pulled.error().message;
   EXPECT_EQ(pulled->digest, sha256_of(registry_.manifests["multi"]));
-  Result<Pulled> foreign = pull(store_, "t/bb:multi", oci::Platform{.os = "linux", .architecture = "s390x"});
+  Result<Pulled> foreign = pull(store_, "t/box:multi", oci::Platform{.os = "linux", .architecture = "s390x"});
   ASSERT_FALSE(foreign);
   EXPECT_THAT(foreign.error().message, HasSubstr("linux/amd64, linux/riscv64"));
 }
 
 TEST_F(TransferTest, BlobsGoWithTheirImage) {
   const Digest layer = publish("1", "x");
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
+  ASSERT_TRUE(pull(store_, "t/box:1"));
   const std::string blobs = directory_.path() + "/a/blobs/sha256";
   EXPECT_THAT(*list_directory(blobs), Contains(layer.hex()));
-  ASSERT_TRUE(store_->remove(registry_.host + "/t/bb:1", false, false, {}));
+  ASSERT_TRUE(store_->remove(registry_.host + "/t/box:1", false, false, {}));
   EXPECT_THAT(*list_directory(blobs), Not(Contains(layer.hex())));
 }
 
 TEST_F(TransferTest, ADamagedLayerIsSetAsideAndPulledAgain) {
   const Digest layer = publish("1", "x");
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
-  const Digest diff_id = store_->resolve(registry_.host + "/t/bb:1")->diff_ids[0];
+  ASSERT_TRUE(pull(store_, "t/box:1"));
+  const Digest diff_id = store_->resolve(registry_.host + "/t/box:1")->diff_ids[0];
   const std::string tar = directory_.path() + "/a/layers/" + diff_id.hex();
   ASSERT_TRUE(exists(tar + "/fs/file"));
   ASSERT_TRUE(write_existing(tar + "/fs/file", "damaged!!"));
@@ -284,13 +284,13 @@ TEST_F(TransferTest, ADamagedLayerIsSetAsideAndPulledAgain) {
   EXPECT_EQ(findings[0].kind, Finding::Kind::damaged_layer);
   EXPECT_THAT(findings[0].text, HasSubstr("pull the image"));
   EXPECT_EQ(store_->check()->at(0).kind, Finding::Kind::missing_layer);
-  ASSERT_TRUE(pull(store_, "t/bb:1"));
+  ASSERT_TRUE(pull(store_, "t/box:1"));
   EXPECT_THAT(*store_->check(), IsEmpty());
 }
 
 TEST_F(TransferTest, AListenerThatIsGoneCancels) {
   publish("1", "x");
-  PullRequest request{.name = registry_.name("t/bb:1")};
+  PullRequest request{.name = registry_.name("t/box:1")};
   request.on_status = [](const TransferStatus&) -> Result<void> {
     return fail(ErrorKind::cancelled, "gone");
   };
