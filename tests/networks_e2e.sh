@@ -112,6 +112,68 @@ flushed() {
   b network rm s
 }
 
+renamed() {
+  b network create rn
+  b run -d --name before --network rn box sleep 1000
+  b rename before after
+  b run --rm --network rn box nslookup after 127.0.0.11 | grep -q "$(address_of after)"
+  ! b run --rm --network rn box nslookup before 127.0.0.11
+  contains "$(b network inspect rn)" '"Name": "after"'
+  b rm -f after
+  b network rm rn
+}
+
+# A container that ends while it is being connected gives its place back, whoever comes first.
+connected_while_it_ends() {
+  local round name
+  b network create race
+  for ((round = 0; round < 25; round++)); do
+    name=short$round
+    b run -d --name "$name" box sleep "0.0$((round % 10))" >/dev/null
+    b network connect race "$name" 2>/dev/null || true
+    b wait "$name" >/dev/null
+  done
+  is "{}" "$(b network inspect -f '{{json .Containers}}' race)"
+  b network rm race
+  for ((round = 0; round < 25; round++)); do b rm "short$round" >/dev/null; done
+}
+
+# The engine is killed while containers start: none that runs shares its address with one that came later.
+addresses_are_had_once() {
+  local round id addresses
+  b network create once
+  for ((round = 1; round <= 3; round++)); do
+    for id in {1..20}; do
+      (b run -d --name "once$round-$id" --network once box sleep 1000 >/dev/null 2>&1 || true) &
+    done
+    sleep "0.$((RANDOM % 4))"
+    kill -9 "$(engine_pid main)"
+    wait
+    engine_start main
+  done
+  for id in {1..20}; do b run -d --name "once-last-$id" --network once box sleep 1000 >/dev/null; done
+  addresses=$(for id in $(b ps -q --filter network=once); do
+    b exec "$id" ip -4 -o addr show eth0 | grep -o '[0-9.]*/' # as it is inside, whatever the engine believes
+  done)
+  is "" "$(sort <<<"$addresses" | uniq -d)" "addresses that two containers have"
+  for id in $(b ps -q --filter network=once); do is "$(address_of "$id")/" "$(b exec "$id" ip -4 -o addr show eth0 | grep -o '[0-9.]*/')"; done
+  b ps -aq --filter network=once | xargs berth rm -f >/dev/null
+  b network rm once
+}
+
+# What an engine left between a network's bridge and its record is gone with the next start.
+unrecorded() {
+  local bridge owner
+  bridge=br-0123456789ab
+  owner=$(ip -o link show "$(cat "$work/main/bridge")" | grep -o 'berth network of [0-9a-f]*')
+  kill -9 "$(engine_pid main)"
+  ip link add "$bridge" type bridge
+  ip link set "$bridge" alias "$owner/0123456789ab"
+  engine_start main
+  ! ip -o link show "$bridge" 2>/dev/null
+  ip -o link show "$(cat "$work/main/bridge")"
+}
+
 nothing_remains() {
   local bridge pid
   b network create left
@@ -119,6 +181,7 @@ nothing_remains() {
   ip -o link show "$bridge"
   b network prune -f
   ! ip -o link show "$bridge" 2>/dev/null
+  b run --rm box true
   pid=$(resolver_of main)
   engine_end main
   eventually 20 gone "$pid"
@@ -135,5 +198,9 @@ case_of "a container has port 53 for itself" own_name_server
 case_of "places, ports and names survive kill -9 of the engine" survives
 case_of "a resolver that dies is replaced" resolver_dies
 case_of "flushed rules come back" flushed
+case_of "a renamed container has its new name" renamed
+case_of "a container that ends while it is connected" connected_while_it_ends
+case_of "every address is had once, whenever the engine is killed" addresses_are_had_once
+case_of "a bridge without a record is cleared away" unrecorded
 case_of "networks leave nothing" nothing_remains
 finish

@@ -92,9 +92,6 @@ json::object endpoint_document(const Container& container, const engine::Attachm
   const std::optional<network::Endpoint>& endpoint = attachment.endpoint;
   const bool attached = endpoint && endpoint->address && container.running();
   const engine::EndpointSettings& settings = attachment.settings;
-  std::vector<std::string> names{container.record.name};
-  names.insert(names.end(), settings.aliases.begin(), settings.aliases.end());
-  names.push_back(container.record.id.substr(0, 12));
   return {
       {"IPAMConfig", ipam_config(settings)},
       {"Links", null_or_list(settings.links)},
@@ -111,7 +108,7 @@ json::object endpoint_document(const Container& container, const engine::Attachm
       {"IPv6Gateway", ""},
       {"GlobalIPv6Address", ""},
       {"GlobalIPv6PrefixLen", 0},
-      {"DNSNames", berth::to_json(names)}};
+      {"DNSNames", berth::to_json(engine::names_on(container.record, attachment))}};
 }
 
 json::object networks_document(const Container& container) {

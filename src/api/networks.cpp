@@ -13,10 +13,6 @@ namespace {
 
 using engine::NetworkState;
 
-bool is_true(const std::string& text) {
-  return text == "1" || text == "true" || text == "True" || text == "TRUE";
-}
-
 bool matches(const Filters& filters, const NetworkState& network) {
   const engine::NetworkRecord& record = network.record;
   auto any = [&](const char* name, auto holds) {

@@ -44,10 +44,11 @@ std::vector<std::string> parts_of(std::string_view path) {
 
 }  // namespace
 
-bool Call::flag(std::string_view name) const {
-  std::string_view value = parameter(name);
-  return value == "1" || value == "true" || value == "True" || value == "TRUE";
+bool is_true(std::string_view text) {
+  return text == "1" || text == "true" || text == "True" || text == "TRUE";
 }
+
+bool Call::flag(std::string_view name) const { return is_true(parameter(name)); }
 
 void Router::add(std::string_view method, std::string_view pattern, Handler handler) {
   routes_.push_back({std::string(method), parts_of(pattern), std::move(handler)});

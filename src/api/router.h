@@ -15,6 +15,8 @@
 namespace berth::api {
 
 // One request on its way through a handler.
+bool is_true(std::string_view text);  // 1, true, True, TRUE: what a query's flags and filters say
+
 struct Call {
   http::Exchange& exchange;
   engine::Engine& engine;
@@ -23,7 +25,7 @@ struct Call {
 
   const http::Request& request() const { return exchange.request(); }
   std::string_view parameter(std::string_view name) const { return request().query.get_or(name, ""); }
-  bool flag(std::string_view name) const;  // 1, true, True, TRUE
+  bool flag(std::string_view name) const;
   Result<engine::ContainerPointer> container() const { return engine.containers().find(path.at("id")); }
 };
 

@@ -12,10 +12,6 @@ namespace {
 
 using engine::VolumeState;
 
-bool is_true(const std::string& text) {
-  return text == "1" || text == "true" || text == "True" || text == "TRUE";
-}
-
 bool matches(const Filters& filters, const VolumeState& volume) {
   auto any = [&](const char* name, auto holds) {
     auto filter = filters.find(name);

@@ -153,7 +153,6 @@ void Engine::started(const ContainerPointer& container) {
 
 Result<void> Engine::recover() {
   lifecycle_->recover(*watch_, *networks_);
-  networks_->recovered();
   volumes_->unmount_unused();
   return {};
 }

@@ -68,7 +68,7 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, c
 
 }  // namespace
 
-Launcher::Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots,
+Launcher::Launcher(const Settings& settings, Registry& registry, const RootFileSystems& roots,
                    Volumes& volumes, KeeperWatch& watch, Networks& networks)
     : settings_(settings),
       registry_(registry),
@@ -95,6 +95,8 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
     release_network(*container);
     (void)remove_tree(settings_.run_directory(record.id));
   });
+  // Before it runs: an engine that is killed now must not give its address to another.
+  TRY(registry_.save(container, Durability::visible));
   TRY(write_network_files(record, facts));
   TRY(write_bundle(record, spec, lower));
   TRY(start_keeper(container, sandbox ? sandbox->descriptor() : -1, lower));

@@ -20,7 +20,7 @@ namespace berth::engine {
 
 class Launcher {
  public:
-  Launcher(const Settings& settings, const Registry& registry, const RootFileSystems& roots, Volumes& volumes,
+  Launcher(const Settings& settings, Registry& registry, const RootFileSystems& roots, Volumes& volumes,
            KeeperWatch& watch, Networks& networks);
 
   // With the container's `operation` held.
@@ -46,7 +46,7 @@ class Launcher {
                             const RootFileSystems::Lower& lower);
 
   const Settings& settings_;
-  const Registry& registry_;
+  Registry& registry_;
   const RootFileSystems& roots_;
   Volumes& volumes_;
   KeeperWatch& watch_;

@@ -250,6 +250,8 @@ Result<void> Lifecycle::unpause(const ContainerPointer& container) {
   return {};
 }
 
+// `change` works on a copy of the record, as it takes a while. When the container ends meanwhile, what the
+// change took is given back here: the end has given back what it knew of.
 Result<void> Lifecycle::change_networks(const ContainerPointer& container,
                                         const std::function<Result<void>(ContainerRecord&, int)>& change) {
   std::lock_guard operation(container->operation);
@@ -257,15 +259,24 @@ Result<void> Lifecycle::change_networks(const ContainerPointer& container,
   int process;
   {
     std::lock_guard lock(container->mutex);
+    if (container->alive() && !container->running())
+      return fail(ErrorKind::conflict, "container {} is restarting, wait until the container is running",
+                  container->record.id);
     record = container->record;
     process = container->running() ? container->state.pid : 0;
   }
   TRY(change(record, process));
+  bool ended;
   {
     std::lock_guard lock(container->mutex);
-    container->record.attachments = std::move(record.attachments);
-    container->record.ports = std::move(record.ports);
+    ended = process != 0 && !container->alive();
+    container->record.attachments = record.attachments;
+    if (ended)
+      for (Attachment& attachment : container->record.attachments) attachment.endpoint.reset();
+    else
+      container->record.ports = record.ports;
   }
+  if (ended) launcher_.networks().release(record);
   return registry_.save(container, importance(*container));
 }
 
@@ -289,6 +300,12 @@ Result<void> Lifecycle::rename(const ContainerPointer& container, const std::str
   const std::string wanted = name.starts_with('/') ? name.substr(1) : name;
   if (wanted.empty()) return fail(ErrorKind::invalid, "Neither old nor new names may be empty");
   TRY(registry_.rename(container, wanted));
+  ContainerRecord record;
+  {
+    std::lock_guard lock(container->mutex);
+    record = container->record;
+  }
+  launcher_.networks().renamed(record);
   publish(*container, "rename", {{"oldName", "/" + previous}});
   return {};
 }

@@ -86,7 +86,7 @@ class Lifecycle {
   void fail_start(const ContainerPointer& container, const Error& error);
   void ended(const ContainerPointer& container, const keeper::State& state);
   void finish_lost(const ContainerPointer& container, std::string why);
-  void recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks);
+  bool recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks);
   void sweep_directories();
   Durability importance(const Container& container) const;
 

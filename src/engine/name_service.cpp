@@ -70,11 +70,13 @@ void NameService::watch(std::stop_token stop) {
       woken.wait_for(lock, stop, kWatch, [] { return false; });
     }
     std::lock_guard lock(mutex_);
-    if (!client_ || stop.stop_requested()) continue;
-    Result<void> alive = client_->ping();
-    if (alive || !lost(alive.error())) continue;
-    log_warning("names", "the resolver is gone: {}", alive.error().message);
-    client_.reset();
+    if (stop.stop_requested()) return;
+    if (client_) {
+      Result<void> alive = client_->ping();
+      if (alive || !lost(alive.error())) continue;
+      log_warning("names", "the resolver is gone: {}", alive.error().message);
+      client_.reset();
+    }
     if (sandboxes_.empty()) continue;
     if (Result<void> again = connect(); !again) log_error("names", "{}", again.error().message);
   }

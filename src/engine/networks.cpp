@@ -42,6 +42,8 @@ std::string option(const NetworkRecord& record, const char* name) {
   return found == record.options.end() ? "" : found->second;
 }
 
+std::string bridge_network(const NetworkRecord& record) { return record.id.substr(0, 12); }
+
 bool is_false(const std::string& text) { return text == "false" || text == "0"; }
 
 names::Launch resolver_launch(const Settings& settings) {
@@ -121,8 +123,8 @@ std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::st
     networks->claim_ = std::move(*claim);
   else
     log_warning("network", "{}; its bridges are used all the same", claim.error().message);
-  if (Result<netlink::Socket> netlink = netlink::Socket::open())
-    network::remove_abandoned_bridges(*netlink, owner);
+  Result<std::vector<NetworkRecord>> stored = networks->read_stored();
+  networks->clear_abandoned(stored);
   Result<std::unique_ptr<network::Firewall>> firewall = network::Firewall::open(owner);
   if (firewall)
     networks->firewall_ = std::move(*firewall);
@@ -130,7 +132,7 @@ std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::st
     log_error("network", "no firewall: {}", firewall.error().message);
   networks->plain_sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
   networks->open_predefined();
-  networks->open_stored();
+  if (stored) networks->open_stored(std::move(*stored));
   return networks;
 }
 
@@ -195,12 +197,25 @@ void Networks::open_default_bridge() {
       kReadySandboxes, [this](network::Sandbox& sandbox) { return default_->bridge->prepare(sandbox); });
 }
 
-void Networks::open_stored() {
+Result<std::vector<NetworkRecord>> Networks::read_stored() {
   std::vector<std::string> damaged;
   Result<std::vector<NetworkRecord>> stored = load_networks(database_, damaged);
   for (const std::string& what : damaged) log_error("network", "left out: {}", what);
-  if (!stored) return log_error("network", "{}", stored.error().message);
-  for (NetworkRecord& record : *stored) {
+  if (!stored) log_error("network", "{}", stored.error().message);
+  return stored;
+}
+
+// Without the records nothing can be said of our own bridges.
+void Networks::clear_abandoned(const Result<std::vector<NetworkRecord>>& stored) {
+  Result<netlink::Socket> netlink = netlink::Socket::open();
+  if (!netlink || !stored) return;
+  std::set<std::string> known{""};
+  for (const NetworkRecord& record : *stored) known.insert(bridge_network(record));
+  network::remove_abandoned_bridges(*netlink, engine_id_.substr(0, kOwnerLength), known);
+}
+
+void Networks::open_stored(std::vector<NetworkRecord> stored) {
+  for (NetworkRecord& record : stored) {
     auto live = std::make_shared<Live>();
     live->record = std::move(record);
     by_id_[live->record.id] = live;
@@ -214,7 +229,7 @@ Result<network::BridgeSettings> Networks::bridge_settings(const NetworkRecord& r
   bridge.name = option(record, "com.docker.network.bridge.name");
   if (bridge.name.empty()) bridge.name = "br-" + record.id.substr(0, 12);
   bridge.owner = engine_id_.substr(0, kOwnerLength);
-  bridge.network = record.id.substr(0, 12);
+  bridge.network = bridge_network(record);
   bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
   if (const std::string mtu = option(record, "com.docker.network.driver.mtu"); !mtu.empty()) {
     std::optional<int> value = parse_integer<int>(mtu);
@@ -398,7 +413,5 @@ void Networks::publish(const Live& live, const std::string& action, const std::s
   if (!container.empty()) attributes["container"] = container;
   events_.publish({"network", action, live.record.id, std::move(attributes), {}});
 }
-
-netlink::Ipv4Address Networks::default_gateway() const { return default_->record.gateway; }
 
 }  // namespace berth::engine

@@ -62,6 +62,9 @@ struct NetworkState {
   }
 };
 
+// What a container is called on a network: its name first, aliases, its id's beginning.
+std::vector<std::string> names_on(const ContainerRecord& record, const Attachment& attachment);
+
 class Networks {
  public:
   // Makes the bridges. Without the default one everything but it works: that is told and not fatal.
@@ -84,6 +87,7 @@ class Networks {
   // nothing is left of it.
   Result<network::Sandbox> attach(ContainerRecord& record);
   void started(const std::string& container, int process);
+  void renamed(const ContainerRecord& record);
   // Gives everything back that attach() took, and forgets it in the record.
   void release(ContainerRecord& record);
   // A container that runs on from an earlier engine. Its name service comes with recovered().
@@ -94,8 +98,6 @@ class Networks {
   Result<void> connect(ContainerRecord& record, int process, const std::string& reference,
                        const EndpointSettings& settings);
   Result<void> disconnect(ContainerRecord& record, int process, const std::string& reference, bool force);
-
-  netlink::Ipv4Address default_gateway() const;  // none without a default bridge
 
  private:
   struct Live {
@@ -108,7 +110,9 @@ class Networks {
   Networks(const Settings& settings, std::string engine_id, db::Database& database, EventBus& events);
   void open_predefined();
   void open_default_bridge();
-  void open_stored();
+  Result<std::vector<NetworkRecord>> read_stored();
+  void clear_abandoned(const Result<std::vector<NetworkRecord>>& stored);
+  void open_stored(std::vector<NetworkRecord> stored);
   Result<network::BridgeSettings> bridge_settings(const NetworkRecord& record) const;
   Result<void> open_bridge(Live& live);
   Result<LivePointer> look_up(const std::string& reference) const;  // with mutex_ held

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers' places on networks: planned at their creation, taken at their start, given back at their end.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -16,8 +18,14 @@ namespace {
 
 using netlink::Ipv4Address;
 
+// The process may have ended, and its number may be another's by now: never the host's own network.
 Result<network::Sandbox> sandbox_of(int process) {
-  return network::Sandbox::adopt(TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY)));
+  Fd ns = TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY));
+  struct stat found, own;
+  if (fstat(ns.get(), &found) != 0 || stat("/proc/self/ns/net", &own) != 0)
+    return fail_errno(errno, "inspect a container's network");
+  if (found.st_ino == own.st_ino) return fail(ErrorKind::conflict, "the container has just ended");
+  return network::Sandbox::adopt(std::move(ns));
 }
 
 std::string interface_name(const std::vector<Attachment>& attachments) {
@@ -30,15 +38,19 @@ std::string interface_name(const std::vector<Attachment>& attachments) {
   }
 }
 
-// On its networks: its name, aliases, the id's beginning, and what it calls itself.
-std::vector<std::string> names_of(const ContainerRecord& record, const Attachment& attachment) {
+names::Endpoint endpoint_names(const ContainerRecord& record, const Attachment& attachment) {
+  return {
+      record.id, names_on(record, attachment), {*names::Address::parse(attachment.endpoint->address.text())}};
+}
+
+}  // namespace
+
+std::vector<std::string> names_on(const ContainerRecord& record, const Attachment& attachment) {
   std::vector<std::string> names{record.name};
   names.insert(names.end(), attachment.settings.aliases.begin(), attachment.settings.aliases.end());
   names.push_back(record.id.substr(0, 12));
   return names;
 }
-
-}  // namespace
 
 Attachment Networks::attachment_of(const Live& live, EndpointSettings settings) const {
   return {live.record.id, live.record.name, std::move(settings), std::nullopt};
@@ -139,9 +151,7 @@ Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerReco
     live->users[record.id].endpoint = *endpoint;
   }
   attachment.endpoint = *endpoint;
-  names_.set_endpoint(
-      live->record.id,
-      {record.id, names_of(record, attachment), {*names::Address::parse(endpoint->address.text())}});
+  names_.set_endpoint(live->record.id, endpoint_names(record, attachment));
   publish(*live, "connect", record.id);
   return {};
 }
@@ -153,7 +163,9 @@ void Networks::detach_one(const ContainerRecord& record, Attachment& attachment,
   {
     std::lock_guard lock(mutex_);
     Result<LivePointer> found = look_up(attachment.network);
-    if (!found || !(*found)->bridge) return;
+    // A record can still have the address that somebody else has by now: it ended when no engine was there,
+    // or its end was not written down before a kill.
+    if (!found || !(*found)->bridge || !(*found)->users.contains(record.id)) return;
     live = *found;
   }
   names_.remove_endpoint(live->record.id, record.id);
@@ -192,6 +204,8 @@ static const Attachment* way_out(const std::vector<Attachment>& attachments,
 }
 
 Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
+  for (Attachment& one : record.attachments) one.endpoint.reset();  // of a start that a kill cut short
+  record.ports.clear();
   const bool isolated = record.attachments.empty() || record.config.network_disabled ||
                         record.attachments.front().network_name == "none";
   if (isolated) return plain_sandboxes_->take();
@@ -224,11 +238,10 @@ Result<void> Networks::claim_ports(ContainerRecord& record) {
   const Attachment* out =
       way_out(record.attachments, [](const Attachment& one) { return one.endpoint.has_value(); });
   if (!out) return {};
-  record.ports.clear();
   for (const WantedPort& port : wanted) {
     const std::uint16_t host_port =
         TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
-               ports_.claim(port.container.protocol, port.host_address, port.host));
+               ports_.claim(record.id, port.container.protocol, port.host_address, port.host));
     record.ports.push_back({port.container.protocol, port.host_address, host_port, out->endpoint->address,
                             port.container.port, 1});
   }
@@ -237,16 +250,26 @@ Result<void> Networks::claim_ports(ContainerRecord& record) {
 }
 
 void Networks::release_ports(ContainerRecord& record) {
-  if (record.ports.empty()) return;
+  ports_.release(record.id);
   if (firewall_)
     if (Result<void> withdrawn = firewall_->withdraw(merge_ports(record.ports)); !withdrawn)
       log_warning("network", "container {}: {}", record.id, withdrawn.error().message);
-  for (const network::PublishedPort& port : record.ports)
-    ports_.release(port.protocol, port.host_address, port.host_port);
   record.ports.clear();
 }
 
 void Networks::started(const std::string& container, int process) { names_.started(container, process); }
+
+void Networks::renamed(const ContainerRecord& record) {
+  for (const Attachment& one : record.attachments) {
+    {
+      std::lock_guard lock(mutex_);
+      Result<LivePointer> live = look_up(one.network);
+      if (!one.endpoint || !live || !(*live)->users.contains(record.id)) continue;
+      (*live)->users[record.id].name = record.name;
+    }
+    names_.set_endpoint(one.network, endpoint_names(record, one));
+  }
+}
 
 void Networks::release(ContainerRecord& record) {
   names_.remove_sandbox(record.id);
@@ -262,12 +285,10 @@ void Networks::adopt(ContainerRecord& record, int process) {
     if (Result<void> reserved = (*live)->bridge->reserve(one.endpoint->address); !reserved)
       log_warning("network", "container {}: {}", record.id, reserved.error().message);
     (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
-    names_.set_endpoint(
-        (*live)->record.id,
-        {record.id, names_of(record, one), {*names::Address::parse(one.endpoint->address.text())}});
+    names_.set_endpoint((*live)->record.id, endpoint_names(record, one));
   }
   for (const network::PublishedPort& port : record.ports)
-    if (Result<void> had = ports_.reclaim(port.protocol, port.host_address, port.host_port); !had)
+    if (Result<void> had = ports_.reclaim(record.id, port.protocol, port.host_address, port.host_port); !had)
       log_warning("network", "container {}: {}", record.id, had.error().message);
   if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
   if (record.named_by_resolver) names_.adopt_sandbox(record.id, view_of(record), process);

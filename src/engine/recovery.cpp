@@ -36,11 +36,21 @@ bool is_running(const keeper::State& state) {
 }  // namespace
 
 void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
-  for (const ContainerPointer& container : registry_.all()) recover_one(container, watch, networks);
+  std::vector<ContainerPointer> coming_back;
+  for (const ContainerPointer& container : registry_.all())
+    if (recover_one(container, watch, networks)) coming_back.push_back(container);
+  // Every address and port that is in use is known now; not before may a start take one.
+  networks.recovered();
+  for (const ContainerPointer& container : coming_back)
+    work_.add([this, container] {
+      if (Result<void> started = start(container); !started)
+        log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
+    });
   sweep_directories();
 }
 
-void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks) {
+// Whether it is to be started: its machine or its keeper went down.
+bool Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks) {
   const std::string& id = container->record.id;
   const std::string run_directory = settings_.run_directory(id);
   // Connected first, read second: what the keeper reports from now on comes over the connection.
@@ -66,7 +76,7 @@ void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       log_error("engine", "container {}: {}", id, watched.error().message);
     if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);
     log_info("engine", "container {} runs on", id.substr(0, 12));
-    return;
+    return false;
   }
   if (seen && seen->phase == keeper::Phase::exited) {
     // It ended while no engine ran. The exit is news only if the record does not have it yet.
@@ -77,21 +87,17 @@ void Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       if (seen->started_at) container->record.started_once = true;
     }
     if (news && seen->started_at) ended(container, *seen);
-    return;
+    return false;
   }
   if (!was_running) {
     if (container->record.host_config.auto_remove && container->record.started_once)
       work_.add([this, container] { (void)remove(container, false, true); });
-    return;
+    return false;
   }
   // Its keeper is gone without a last word: the machine went down, or somebody killed the keeper.
   const bool restarts = comes_back(container->record);
   finish_lost(container, "the container ended with its machine or its keeper");
-  if (restarts)
-    work_.add([this, container] {
-      if (Result<void> started = start(container); !started)
-        log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
-    });
+  return restarts;
 }
 
 // Directories whose container is not on record: a create that was cut short, a removal that was.

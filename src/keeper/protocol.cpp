@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "base/json.h"
+#include "base/send_descriptors.h"
 #include "base/text.h"
 
 namespace berth::keeper {
@@ -31,33 +32,9 @@ Result<void> send_message(int socket, MessageKind kind, std::uint64_t request, s
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
   bytes.append(body);
 
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaximumDescriptors)] = {};
-  iovec part{bytes.data(), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    if (descriptors.size() > kMaximumDescriptors)
-      return fail(ErrorKind::invalid, "too many descriptors in a message");
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-    std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
-  }
-  while (part.iov_len > 0) {
-    ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      return fail_errno(errno, "send to the keeper's connection");
-    }
-    part.iov_base = static_cast<char*>(part.iov_base) + sent;
-    part.iov_len -= static_cast<std::size_t>(sent);
-    message.msg_control = nullptr;  // the descriptors went along with the first byte
-    message.msg_controllen = 0;
-  }
+  if (descriptors.size() > kMaximumDescriptors)
+    return fail(ErrorKind::invalid, "too many descriptors in a message");
+  TRY_AS("the keeper's connection", send_with_descriptors(socket, bytes, descriptors, flags));
   return {};
 }
 

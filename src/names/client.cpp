@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/process.h"
+#include "base/send_descriptors.h"
 #include "names/unix_socket.h"
 
 namespace berth::names {
@@ -93,29 +94,8 @@ Result<Frame> Client::ask(MessageKind kind, std::string_view body, std::span<con
     return fail(ErrorKind::unavailable, "the connection to the resolver of names is lost");
   };
   const std::string bytes = encode_frame(kind, body, descriptors.size());
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMostDescriptors)] = {};
-  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-    std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
-  }
-  while (part.iov_len > 0) {
-    const ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return lost(errno);
-    part.iov_base = static_cast<char*>(part.iov_base) + sent;
-    part.iov_len -= static_cast<std::size_t>(sent);
-    message.msg_control = nullptr;
-    message.msg_controllen = 0;
-  }
+  if (Result<void> sent = send_with_descriptors(socket_.get(), bytes, descriptors); !sent)
+    return lost(sent.error().code);
   const auto begin = std::chrono::steady_clock::now();
   for (;;) {
     Result<std::optional<Frame>> frame = reader_.next();

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <thread>
 #include <vector>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "network/firewall.h"
 
 namespace berth::network {
@@ -28,14 +30,51 @@ bool has_port(const std::vector<netlink::Link>& links, const netlink::Link& brid
                      [&](const netlink::Link& link) { return link.master == bridge.index; });
 }
 
-Result<void> remove_bridge(netlink::Socket& netlink, const netlink::Link& bridge, const std::string& owner) {
-  Result<void> dropped = drop_firewall(firewall_table_name(owner));
-  if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
+Result<void> delete_bridge(netlink::Socket& netlink, const netlink::Link& bridge) {
   netlink::Batch batch;
   batch.delete_link(bridge.name);
   Result<void> deleted = netlink.execute(batch);
   if (!deleted && deleted.error().code == ENODEV) return {};  // another engine was as tidy
   return deleted;
+}
+
+struct Bridge {
+  netlink::Link link;
+  std::string network;
+  bool used = false;
+};
+using ByOwner = std::map<std::string, std::vector<Bridge>>;
+
+ByOwner marked_bridges(const std::vector<netlink::Link>& links) {
+  ByOwner found;
+  for (const netlink::Link& link : links) {
+    if (link.kind != "bridge" || !link.alias.starts_with(kMark)) continue;
+    auto [owner, network] = split_once(std::string_view(link.alias).substr(kMark.size()), '/');
+    found[std::string(owner)].push_back({link, std::string(network), has_port(links, link)});
+  }
+  return found;
+}
+
+Result<void> remove_unrecorded(netlink::Socket& netlink, const std::vector<Bridge>& bridges,
+                               const std::set<std::string>& networks) {
+  for (const Bridge& bridge : bridges)
+    if (!bridge.used && !networks.contains(bridge.network)) TRY(delete_bridge(netlink, bridge.link));
+  return {};
+}
+
+// The table is of all of an owner's bridges: one container that runs on any of them keeps everything.
+Result<void> remove_others(netlink::Socket& netlink, const std::string& owner,
+                           const std::vector<Bridge>& bridges) {
+  if (std::any_of(bridges.begin(), bridges.end(), [](const Bridge& bridge) { return bridge.used; }))
+    return {};
+  Result<Fd> claim = claim_bridges(owner);  // held while we remove: an engine that starts now makes new ones
+  if (!claim && claim.error().kind == ErrorKind::conflict) return {};  // it lives
+  if (!claim) return std::unexpected(std::move(claim).error());
+  log_info("network", "removing what the engine {} had left", owner);
+  Result<void> dropped = drop_firewall(firewall_table_name(owner));
+  if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
+  for (const Bridge& bridge : bridges) TRY(delete_bridge(netlink, bridge.link));
+  return {};
 }
 
 }  // namespace
@@ -70,21 +109,15 @@ Result<Fd> claim_bridges_patiently(const std::string& owner) {
   }
 }
 
-void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own) {
+void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own,
+                              const std::set<std::string>& networks) {
   Result<std::vector<netlink::Link>> links = netlink.links();
   if (!links) return log_warning("network", "look for abandoned bridges: {}", links.error().message);
-  for (const netlink::Link& link : *links) {
-    if (link.kind != "bridge" || !link.alias.starts_with(kMark)) continue;
-    const std::string owner = link.alias.substr(kMark.size(), link.alias.find('/') - kMark.size());
-    if (owner == own || has_port(*links, link)) continue;
-    Result<Fd> claim =
-        claim_bridges(owner);  // held while we remove: an engine that starts now makes a new one
-    if (!claim) continue;
-    Result<void> removed = remove_bridge(netlink, link, owner);
-    if (removed)
-      log_info("network", "removed the bridge {}, which the engine {} had left", link.name, owner);
-    else
-      log_warning("network", "remove the abandoned bridge {}: {}", link.name, removed.error().message);
+  for (const auto& [owner, bridges] : marked_bridges(*links)) {
+    Result<void> removed =
+        owner == own ? remove_unrecorded(netlink, bridges, networks) : remove_others(netlink, owner, bridges);
+    if (!removed)
+      log_warning("network", "remove the abandoned bridges of {}: {}", owner, removed.error().message);
   }
 }
 

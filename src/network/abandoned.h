@@ -3,10 +3,11 @@
 // that was killed, and whose data is gone, leaves bridge and nft table behind, and thirty of those use up
 // every subnet. A later engine clears them away.
 //
-// A bridge is abandoned when it carries our mark, has no port, and its owner's claim is free. A claim is a
-// bound abstract unix socket (unix(7)): it is scoped to the network namespace as the bridge is, and the
-// kernel frees it however its holder ends.
+// An engine's bridges are abandoned when none of them has a port and its claim is free. A claim is a bound
+// abstract unix socket (unix(7)): it is scoped to the network namespace as the bridge is, and the kernel
+// frees it however its holder ends.
 #pragma once
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -23,7 +24,10 @@ Result<Fd> claim_bridges(const std::string& owner);
 // Tries for half a second: an engine that clears our old bridge away holds the claim for some milliseconds.
 Result<Fd> claim_bridges_patiently(const std::string& owner);
 
-// Takes the abandoned bridges of other owners away, with their nft tables. What fails is logged.
-void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own);
+// Takes the abandoned bridges of other owners away, with their nft tables; and of the own ones those without
+// a port whose network is not among `networks` (as the marks have them): a kill came between bridge and
+// record. What fails is logged.
+void remove_abandoned_bridges(netlink::Socket& netlink, const std::string& own,
+                              const std::set<std::string>& networks);
 
 }  // namespace berth::network

@@ -185,8 +185,10 @@ Result<void> Firewall::publish(const std::vector<PublishedPort>& ports) {
 Result<void> Firewall::withdraw(const std::vector<PublishedPort>& ports) {
   if (ports.empty()) return {};
   std::lock_guard lock(mutex_);
-  for (const PublishedPort& port : ports) ports_.erase(port);
-  return change_ports("delete", ports);
+  std::vector<PublishedPort> there;
+  for (const PublishedPort& port : ports)
+    if (ports_.erase(port) > 0) there.push_back(port);
+  return there.empty() ? Result<void>() : change_ports("delete", there);
 }
 
 Result<void> Firewall::drop() {

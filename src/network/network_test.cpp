@@ -247,7 +247,7 @@ OneEngine begin_engine(const std::string& owner) {
   OneEngine engine;
   engine.claim = must(claim_bridges(owner));
   netlink::Socket netlink = must(netlink::Socket::open());
-  remove_abandoned_bridges(netlink, owner);
+  remove_abandoned_bridges(netlink, owner, {""});
   engine.firewall = must(Firewall::open(owner));
   engine.network = must(BridgeNetwork::open({.owner = owner}));
   must(engine.firewall->add_bridge({engine.network->name(), engine.network->subnet()}));
@@ -271,6 +271,8 @@ TEST(BridgeNetwork, ClearsAwayWhatDeadEnginesHaveLeft) {
     OneEngine alive = begin_engine("alive");
     Sandbox sandbox = must(Sandbox::create());
     must(begin_engine("hosts").network->attach(sandbox, {.container = "c"}));
+    // Killed as well, but a container runs on: its other bridge stays, and the rules of both.
+    must(BridgeNetwork::open({.name = "br-6", .owner = "hosts", .network = "6"}));
     {
       OneEngine dead = begin_engine("dead");
       must(BridgeNetwork::open({.name = "br-7", .owner = "dead", .network = "7"}));
@@ -280,12 +282,15 @@ TEST(BridgeNetwork, ClearsAwayWhatDeadEnginesHaveLeft) {
     must(netlink.execute(batch));
     EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, HasSubstr("berth_dead"));
 
+    must(BridgeNetwork::open({.name = "br-8", .owner = "later", .network = "8"}));  // no record says so
     OneEngine later = begin_engine("later");
+    EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, HasSubstr("berth_hosts"));
     std::set<std::string> names;
     for (const netlink::Link& link : must(netlink.links()))
       if (link.kind == "bridge") names.insert(link.alias.empty() ? link.name : link.alias);
-    EXPECT_EQ(names, (std::set<std::string>{"berth network of alive", "berth network of hosts",
-                                            "berth network of later", "strange"}));
+    EXPECT_EQ(names,
+              (std::set<std::string>{"berth network of alive", "berth network of hosts",
+                                     "berth network of hosts/6", "berth network of later", "strange"}));
     EXPECT_THAT(must(run_program({"nft", "list", "tables"})).standard_output, Not(HasSubstr("berth_dead")));
   });
 }
@@ -446,19 +451,24 @@ TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
   on_own_host([] {
     OneEngine engine = begin_engine("ports");  // a host without any address takes all for its own
     PortTable ports;
-    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 80})), 80);
-    Result<std::uint16_t> again = ports.claim("tcp", *Ipv4Address::parse("127.0.0.1"), {80, 80});
+    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {80, 80})), 80);
+    Result<std::uint16_t> again = ports.claim("one", "tcp", *Ipv4Address::parse("127.0.0.1"), {80, 80});
     ASSERT_FALSE(again);
     EXPECT_THAT(again.error().message, HasSubstr("port is already allocated"));
-    EXPECT_EQ(must(ports.claim("udp", {}, {80, 80})), 80);
-    ports.release("tcp", {}, 80);
-    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 81})), 80);
-    EXPECT_EQ(must(ports.claim("tcp", {}, {80, 81})), 81);
-    EXPECT_FALSE(ports.claim("tcp", {}, {80, 81}));
-    const std::uint16_t any = must(ports.claim("tcp", {}, {}));
+    EXPECT_EQ(must(ports.claim("one", "udp", {}, {80, 80})), 80);
+    ports.release("two");
+    EXPECT_FALSE(ports.claim("two", "tcp", {}, {80, 80}));
+    ports.release("one");
+    EXPECT_EQ(must(ports.claim("two", "tcp", {}, {80, 81})), 80);
+    ports.release("one");  // which has none any more
+    must(ports.reclaim("one", "udp", {}, 80));
+    EXPECT_FALSE(ports.reclaim("two", "udp", *Ipv4Address::parse("127.0.0.1"), 80));
+    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {80, 81})), 81);
+    EXPECT_FALSE(ports.claim("one", "tcp", {}, {80, 81}));
+    const std::uint16_t any = must(ports.claim("one", "tcp", {}, {}));
     EXPECT_GE(any, 32768);
-    EXPECT_NE(must(ports.claim("tcp", {}, {})), any);
-    Result<std::uint16_t> elsewhere = ports.claim("tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90});
+    EXPECT_NE(must(ports.claim("one", "tcp", {}, {})), any);
+    Result<std::uint16_t> elsewhere = ports.claim("one", "tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90});
     ASSERT_FALSE(elsewhere);
     EXPECT_EQ(elsewhere.error().kind, ErrorKind::invalid);
 
@@ -466,10 +476,10 @@ TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
     sockaddr_in address = socket_address({}, 7000);
     ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     ASSERT_EQ(listen(listener.get(), 1), 0);
-    Result<std::uint16_t> used = ports.claim("tcp", {}, {7000, 7000});
+    Result<std::uint16_t> used = ports.claim("one", "tcp", {}, {7000, 7000});
     ASSERT_FALSE(used);
     EXPECT_THAT(used.error().message, HasSubstr("address already in use"));
-    EXPECT_EQ(must(ports.claim("tcp", {}, {7000, 7001})), 7001);
+    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {7000, 7001})), 7001);
   });
 }
 

@@ -54,11 +54,13 @@ Result<void> check_host(const std::string& protocol, netlink::Ipv4Address addres
 
 bool PortTable::claimed(const Key& key, netlink::Ipv4Address address) const {
   auto [begin, end] = claimed_.equal_range(key);
-  return std::any_of(begin, end,
-                     [&](const auto& entry) { return !entry.second || !address || entry.second == address; });
+  return std::any_of(begin, end, [&](const auto& entry) {
+    return !entry.second.address || !address || entry.second.address == address;
+  });
 }
 
-Result<std::uint16_t> PortTable::claim_any(const std::string& protocol, netlink::Ipv4Address address) {
+Result<std::uint16_t> PortTable::claim_any(const std::string& owner, const std::string& protocol,
+                                           netlink::Ipv4Address address) {
   for (int tried = kFirstFree; tried <= kLastFree; ++tried) {
     if (next_ < kFirstFree || next_ > kLastFree) next_ = kFirstFree;
     const std::uint16_t port = next_++;
@@ -66,17 +68,17 @@ Result<std::uint16_t> PortTable::claim_any(const std::string& protocol, netlink:
     Result<void> free = check_host(protocol, address, port);
     if (!free && free.error().kind == ErrorKind::conflict) continue;
     if (!free) return std::unexpected(std::move(free).error());
-    claimed_.emplace(Key{protocol, port}, address);
+    claimed_.emplace(Key{protocol, port}, Claim{address, owner});
     return port;
   }
   return fail(ErrorKind::exhausted, "all ports are allocated: none of {} to {} is free", kFirstFree,
               kLastFree);
 }
 
-Result<std::uint16_t> PortTable::claim(const std::string& protocol, netlink::Ipv4Address address,
-                                       PortRange range) {
+Result<std::uint16_t> PortTable::claim(const std::string& owner, const std::string& protocol,
+                                       netlink::Ipv4Address address, PortRange range) {
   std::lock_guard lock(mutex_);
-  if (range.first == 0) return claim_any(protocol, address);
+  if (range.first == 0) return claim_any(owner, protocol, address);
   Error refusal;
   for (unsigned port = range.first; port <= range.last; ++port) {
     const auto number = static_cast<std::uint16_t>(port);
@@ -87,7 +89,7 @@ Result<std::uint16_t> PortTable::claim(const std::string& protocol, netlink::Ipv
     }
     Result<void> free = check_host(protocol, address, number);
     if (free) {
-      claimed_.emplace(Key{protocol, number}, address);
+      claimed_.emplace(Key{protocol, number}, Claim{address, owner});
       return number;
     }
     refusal = std::move(free).error();
@@ -96,24 +98,18 @@ Result<std::uint16_t> PortTable::claim(const std::string& protocol, netlink::Ipv
   return std::unexpected(std::move(refusal));
 }
 
-Result<void> PortTable::reclaim(const std::string& protocol, netlink::Ipv4Address address,
-                                std::uint16_t port) {
+Result<void> PortTable::reclaim(const std::string& owner, const std::string& protocol,
+                                netlink::Ipv4Address address, std::uint16_t port) {
   std::lock_guard lock(mutex_);
   if (claimed({protocol, port}, address))
     return fail(ErrorKind::conflict, "the port {}/{} is published twice", place(address, port), protocol);
-  claimed_.emplace(Key{protocol, port}, address);
+  claimed_.emplace(Key{protocol, port}, Claim{address, owner});
   return {};
 }
 
-void PortTable::release(const std::string& protocol, netlink::Ipv4Address address,
-                        std::uint16_t port) noexcept {
+void PortTable::release(const std::string& owner) noexcept {
   std::lock_guard lock(mutex_);
-  auto [begin, end] = claimed_.equal_range({protocol, port});
-  for (auto entry = begin; entry != end; ++entry)
-    if (entry->second == address) {
-      claimed_.erase(entry);
-      return;
-    }
+  std::erase_if(claimed_, [&](const auto& entry) { return entry.second.owner == owner; });
 }
 
 }  // namespace berth::network

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which of the host's ports are published. A port is free when no container has it and nothing on the host
 // listens there: both are asked before anything starts. Not kept from the host's programs afterwards: that
-// would cost a socket a port. Thread safe.
+// would cost a socket a port. What is claimed belongs to its owner, a container's id, and is given back as a
+// whole. Thread safe.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -21,18 +22,25 @@ class PortTable {
  public:
   // The first free one of the range; `address` none: on all of the host's. ErrorKind::conflict when there is
   // none, in Docker's words.
-  Result<std::uint16_t> claim(const std::string& protocol, netlink::Ipv4Address address, PortRange range);
+  Result<std::uint16_t> claim(const std::string& owner, const std::string& protocol,
+                              netlink::Ipv4Address address, PortRange range);
   // Of a container that runs already: nothing on the host is asked.
-  Result<void> reclaim(const std::string& protocol, netlink::Ipv4Address address, std::uint16_t port);
-  void release(const std::string& protocol, netlink::Ipv4Address address, std::uint16_t port) noexcept;
+  Result<void> reclaim(const std::string& owner, const std::string& protocol, netlink::Ipv4Address address,
+                       std::uint16_t port);
+  void release(const std::string& owner) noexcept;
 
  private:
-  using Key = std::pair<std::string, std::uint16_t>;
+  using Key = std::pair<std::string, std::uint16_t>;  // protocol and port
+  struct Claim {
+    netlink::Ipv4Address address;
+    std::string owner;
+  };
   bool claimed(const Key& key, netlink::Ipv4Address address) const;
-  Result<std::uint16_t> claim_any(const std::string& protocol, netlink::Ipv4Address address);
+  Result<std::uint16_t> claim_any(const std::string& owner, const std::string& protocol,
+                                  netlink::Ipv4Address address);
 
   std::mutex mutex_;
-  std::multimap<Key, netlink::Ipv4Address> claimed_;
+  std::multimap<Key, Claim> claimed_;
   std::uint16_t next_ = 0;  // of those that are given out freely: none is soon given out again
 };
 

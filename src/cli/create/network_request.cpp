@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/create/json_forms.h"
 
 namespace berth::cli {
 namespace {
@@ -147,15 +148,6 @@ Result<json::array> subnet_configuration(const Flags& flags) {
   return encode(subnets);
 }
 
-json::object pairs(const std::vector<std::string>& list) {
-  json::object object;
-  for (const std::string& item : list) {
-    auto [name, value] = split_once(item, '=');
-    object[name] = value;
-  }
-  return object;
-}
-
 }  // namespace
 
 Result<json::object> make_network_request(const Flags& flags, const std::string& name) {
@@ -189,23 +181,12 @@ Result<json::object> make_connect_request(const Flags& flags, const std::string&
   if (!flags.text("ip").empty()) addresses["IPv4Address"] = flags.text("ip");
   if (!flags.text("ip6").empty()) addresses["IPv6Address"] = flags.text("ip6");
   if (!flags.list("link-local-ip").empty()) addresses["LinkLocalIPs"] = to_json(flags.list("link-local-ip"));
-  json::value links = nullptr;
-  if (!flags.list("link").empty()) links = to_json(flags.list("link"));
-  json::object endpoint{{"IPAMConfig", std::move(addresses)},
-                        {"Links", std::move(links)},
-                        {"Aliases", to_json(flags.list("alias"))},
-                        {"MacAddress", ""},
-                        {"DriverOpts", pairs(flags.list("driver-opt"))},
-                        {"GwPriority", flags.integer("gw-priority")},
-                        {"NetworkID", ""},
-                        {"EndpointID", ""},
-                        {"Gateway", ""},
-                        {"IPAddress", ""},
-                        {"IPPrefixLen", 0},
-                        {"IPv6Gateway", ""},
-                        {"GlobalIPv6Address", ""},
-                        {"GlobalIPv6PrefixLen", 0},
-                        {"DNSNames", nullptr}};
+  json::object endpoint = empty_endpoint();
+  endpoint["IPAMConfig"] = std::move(addresses);
+  endpoint["Links"] = list_or_null(flags.list("link"));
+  endpoint["Aliases"] = to_json(flags.list("alias"));
+  endpoint["DriverOpts"] = pairs(flags.list("driver-opt"));
+  endpoint["GwPriority"] = flags.integer("gw-priority");
   return json::object{{"Container", container}, {"EndpointConfig", std::move(endpoint)}};
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/create/json_forms.h"
 #include "cli/create/mount.h"
 
 namespace berth::cli {
@@ -107,10 +108,6 @@ Result<void> apply_container_options(Attachment& first, const Flags& flags) {
   return {};
 }
 
-json::value list_or_null(const std::vector<std::string>& list) {
-  return list.empty() ? json::value(nullptr) : json::value(to_json(list));
-}
-
 json::object encode(const Attachment& attachment) {
   json::value addresses = nullptr;
   if (!attachment.ipv4.empty() || !attachment.ipv6.empty() || !attachment.link_local.empty()) {
@@ -122,21 +119,14 @@ json::object encode(const Attachment& attachment) {
   }
   json::value options = nullptr;
   if (!attachment.driver_options.empty()) options = to_json(attachment.driver_options);
-  return {{"IPAMConfig", addresses},
-          {"Links", list_or_null(attachment.links)},
-          {"Aliases", list_or_null(attachment.aliases)},
-          {"MacAddress", attachment.mac},
-          {"DriverOpts", options},
-          {"GwPriority", attachment.gateway_priority},
-          {"NetworkID", ""},
-          {"EndpointID", ""},
-          {"Gateway", ""},
-          {"IPAddress", ""},
-          {"IPPrefixLen", 0},
-          {"IPv6Gateway", ""},
-          {"GlobalIPv6Address", ""},
-          {"GlobalIPv6PrefixLen", 0},
-          {"DNSNames", nullptr}};
+  json::object endpoint = empty_endpoint();
+  endpoint["IPAMConfig"] = addresses;
+  endpoint["Links"] = list_or_null(attachment.links);
+  endpoint["Aliases"] = list_or_null(attachment.aliases);
+  endpoint["MacAddress"] = attachment.mac;
+  endpoint["DriverOpts"] = options;
+  endpoint["GwPriority"] = attachment.gateway_priority;
+  return endpoint;
 }
 
 // EUI-48 or EUI-64: bytes between colons or hyphens, or pairs of bytes between dots.

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/create/json_forms.h"
 #include "cli/create/mount.h"
 #include "cli/create/networks.h"
 #include "cli/create/ports.h"
@@ -15,19 +16,6 @@
 
 namespace berth::cli {
 namespace {
-
-json::value list_or_null(const std::vector<std::string>& list) {
-  return list.empty() ? json::value(nullptr) : json::value(to_json(list));
-}
-
-json::object pairs(const std::vector<std::string>& list) {
-  json::object object;
-  for (const std::string& item : list) {
-    auto [name, value] = split_once(item, '=');
-    object[name] = value;
-  }
-  return object;
-}
 
 Result<std::vector<std::string>> environment(const Flags& flags) {
   std::vector<std::string> all;
