@@ -70,6 +70,31 @@ loopback_is_the_hosts() {
   b rm -f pub
 }
 
+# A neighbour on the host's wire, in a namespace: it reaches what is published for everybody, and what is published on
+# 127.0.0.1 not even with 127.0.0.1 written into its packets.
+neighbour() {
+  local ns=berth-$$ host=bh$$ peer=bp$$ failed=0
+  b run -d --name open --hostname open -p 127.0.0.1:28085:80 -p 28086:80 box sh -c "$web"
+  ip netns add "$ns"
+  ip link add "$host" type veth peer name "$peer" netns "$ns"
+  ip address add 10.213.77.1/24 dev "$host"
+  ip link set "$host" up
+  ip netns exec "$ns" ip address add 10.213.77.2/24 dev "$peer"
+  ip netns exec "$ns" ip link set "$peer" up
+  ip netns exec "$ns" sh -c "echo 1 >/proc/sys/net/ipv4/conf/$peer/route_localnet; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
+    echo 0 >/proc/sys/net/ipv4/conf/$peer/rp_filter"
+  ip netns exec "$ns" ip route add 127.0.0.1/32 via 10.213.77.1
+  eventually 5 fetched http://127.0.0.1:28085/ open
+  is open "$(ip netns exec "$ns" curl -fsS --max-time 5 http://10.213.77.1:28086/)" || failed=1
+  ! ip netns exec "$ns" curl -fsS --max-time 3 http://10.213.77.1:28085/ 2>/dev/null || failed=1
+  ! ip netns exec "$ns" curl -fsS --max-time 3 http://127.0.0.1:28085/ 2>/dev/null || failed=1
+  ! ip netns exec "$ns" curl -fsS --max-time 3 "http://$(address_of open)/" 2>/dev/null || failed=1
+  ip link delete "$host"
+  ip netns delete "$ns"
+  b rm -f open
+  return $failed
+}
+
 own_name_server() {
   b network create n
   b run -d --name other --network n box sleep 1000
@@ -103,6 +128,20 @@ resolver_dies() {
   eventually 10 b exec yy nslookup xx 127.0.0.11
   eventually 10 b exec xx nslookup yy 127.0.0.11 # which was there before
   b rm -f yy
+}
+
+# One that hangs costs one start some seconds, and not every one.
+resolver_hangs() {
+  local pid begin
+  pid=$(resolver_of main)
+  kill -STOP "$pid"
+  begin=$SECONDS
+  b run --rm box true
+  b run --rm box true
+  b run --rm box true
+  kill -CONT "$pid"
+  at_most $((20 * slowness)) $((SECONDS - begin)) "seconds for three starts"
+  eventually 20 b run --rm --network s box nslookup xx 127.0.0.11
 }
 
 flushed() {
@@ -194,9 +233,11 @@ case_of "networks are made, refused, found and removed" objects
 case_of "a container on several networks" several
 case_of "published ports" ports
 case_of "the host's loopback is closed to containers" loopback_is_the_hosts
+case_of "a neighbour reaches what is published for it" neighbour
 case_of "a container has port 53 for itself" own_name_server
 case_of "places, ports and names survive kill -9 of the engine" survives
 case_of "a resolver that dies is replaced" resolver_dies
+case_of "a resolver that hangs is not waited for again and again" resolver_hangs
 case_of "flushed rules come back" flushed
 case_of "a renamed container has its new name" renamed
 case_of "a container that ends while it is connected" connected_while_it_ends

@@ -136,19 +136,9 @@ Result<void> Engine::start_services() {
   health_ = std::make_unique<HealthMonitor>(*execs_, *lifecycle_, work_);
   creator_ =
       std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *networks_, *lifecycle_);
-  lifecycle_->set_listener({[this](const ContainerPointer& container) { started(container); },
+  lifecycle_->set_listener({[this](const ContainerPointer& container) { health_->started(container); },
                             [this](const ContainerPointer& container) { health_->ended(container); }});
   return {};
-}
-
-void Engine::started(const ContainerPointer& container) {
-  int process;
-  {
-    std::lock_guard lock(container->mutex);
-    process = container->state.pid;
-  }
-  networks_->started(container->record.id, process);
-  health_->started(container);
 }
 
 Result<void> Engine::recover() {

@@ -65,7 +65,6 @@ class Engine {
   Result<void> open_storage();
   Result<void> start_services();
   Result<void> recover();
-  void started(const ContainerPointer& container);
 
   // In the order of construction: what is below uses what is above.
   Settings settings_;

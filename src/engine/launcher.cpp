@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/file.h"
@@ -47,6 +48,11 @@ std::string gateway_of(const ContainerRecord& record) {
   for (const Attachment& attachment : record.attachments)
     if (attachment.endpoint) return attachment.endpoint->gateway.text();
   return "127.0.0.1";
+}
+
+bool on_users_network(const ContainerRecord& record) {
+  return std::any_of(record.attachments.begin(), record.attachments.end(),
+                     [](const Attachment& one) { return one.network_name != "bridge"; });
 }
 
 std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, const std::string& gateway) {
@@ -240,9 +246,11 @@ Result<void> Launcher::write_network_files(const ContainerRecord& record, const 
                             host.dns_search.empty() ? settings_.dns_search : host.dns_search,
                             host.dns_options.empty() ? settings_.dns_options : host.dns_options};
   if (record.named_by_resolver) {
-    // It knows the servers; and a name with one dot is asked for as it is first, for it may be a container's.
-    resolver.servers = {names::kListeningAddress};
-    if (resolver.options.empty()) resolver.options = {"ndots:0"};
+    resolver.servers = {names::kListeningAddress};  // which knows the others
+    // On networks that users make every name may be a container's, so it is asked for as it is first.
+    // Elsewhere names of the search domains matter more: musl does not look there for names with as many dots
+    // as that.
+    if (resolver.options.empty() && on_users_network(record)) resolver.options = {"ndots:0"};
   }
   return write_in_place(directory + "/resolv.conf",
                         make_resolv_conf(host_resolv_conf(), resolver, kind != NetworkKind::host));

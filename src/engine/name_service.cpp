@@ -1,47 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/name_service.h"
 
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <condition_variable>
 #include <set>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "netlink/ipv4.h"
-#include "network/name_redirect.h"
+#include "network/sandbox.h"
 
 namespace berth::engine {
 namespace {
 
 constexpr std::chrono::seconds kWatch(2);
-
-// New sockets for a container that runs: the old ones went with the resolver that had them.
-Result<names::SandboxSockets> open_sockets_of(int process) {
-  Fd ns = TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY));
-  Result<names::SandboxSockets> sockets = fail(ErrorKind::system, "enter a container's network");
-  std::thread([&] {  // setns(2) moves the thread that calls it, and this one ends
-    if (setns(ns.get(), CLONE_NEWNET) != 0) {
-      sockets = fail_errno(errno, "enter a container's network");
-      return;
-    }
-    sockets = names::open_sandbox_sockets();
-    if (!sockets) return;
-    const std::uint32_t address = netlink::Ipv4Address::parse(names::kListeningAddress)->value;
-    if (Result<void> redirected = network::redirect_names(address, sockets->udp_port, sockets->tcp_port);
-        !redirected)
-      sockets = std::unexpected(std::move(redirected).error());
-  })
-      .join();
-  return sockets;
-}
+constexpr std::chrono::seconds kPause(
+    10);  // after a failure: a resolver that hangs must not hold up every start
 
 bool lost(const Error& error) {
   return error.kind == ErrorKind::unavailable || error.kind == ErrorKind::timeout;
+}
+
+void warn(const Result<void>& result) {
+  if (!result) log_warning("names", "{}", result.error().message);
 }
 
 }  // namespace
@@ -57,7 +39,6 @@ NameService::NameService(names::Launch launch) : launch_(std::move(launch)) {
 
 NameService::~NameService() = default;
 
-// One that died is replaced soon, and not only when the next container starts.
 void NameService::watch(std::stop_token stop) {
   sigset_t all;
   sigfillset(&all);
@@ -69,63 +50,81 @@ void NameService::watch(std::stop_token stop) {
       std::unique_lock lock(sleeping);
       woken.wait_for(lock, stop, kWatch, [] { return false; });
     }
-    std::lock_guard lock(mutex_);
     if (stop.stop_requested()) return;
-    if (client_) {
-      Result<void> alive = client_->ping();
-      if (alive || !lost(alive.error())) continue;
+    std::lock_guard lock(mutex_);
+    look_after();
+  }
+}
+
+// One that died is replaced soon, and not only when the next container starts.
+void NameService::look_after() {
+  if (client_)
+    if (Result<void> alive = client_->ping(); !alive && lost(alive.error())) {
       log_warning("names", "the resolver is gone: {}", alive.error().message);
       client_.reset();
     }
-    if (sandboxes_.empty()) continue;
-    if (Result<void> again = connect(); !again) log_error("names", "{}", again.error().message);
-  }
+  if (sandboxes_.empty()) return;
+  if (!client_) return warn(connect());
+  for (auto& [id, sandbox] : sandboxes_)
+    if (!sandbox.serving) warn(give_sockets(id, sandbox));
 }
 
 Result<void> NameService::connect() {
   if (launch_.program.empty()) return fail(ErrorKind::unsupported, "there is no resolver");
-  client_ = TRY_AS("start the resolver", names::Client::connect_or_start(launch_));
-  Result<void> told = tell_everything();
-  if (!told) client_.reset();
-  return told;
+  if (std::chrono::steady_clock::now() < not_before_)
+    return fail(ErrorKind::unavailable, "the resolver did not answer a moment ago");
+  auto attempt = [this]() -> Result<void> {
+    client_ = TRY_AS("start the resolver", names::Client::connect_or_start(launch_));
+    return tell_everything();
+  };
+  Result<void> connected = attempt();
+  if (connected) return {};
+  client_.reset();
+  not_before_ = std::chrono::steady_clock::now() + kPause;
+  return connected;
 }
 
-// What is true now; what it knows beyond that is of the past.
+// What is true now; what it knows beyond that is of the past. One thing that it refuses does not cost the
+// others.
 Result<void> NameService::tell_everything() {
+  auto told = [](Result<void> result) -> Result<void> {
+    if (!result && lost(result.error())) return result;
+    warn(result);
+    return {};
+  };
   const names::Listing known = TRY(client_->list());
-  for (const auto& [id, network] : networks_) TRY(client_->set_network(network));
+  for (const auto& [id, network] : networks_) TRY(told(client_->set_network(network)));
   for (const names::Listing::NetworkSize& network : known.networks)
-    if (!networks_.contains(network.id)) TRY(client_->remove_network(network.id));
+    if (!networks_.contains(network.id)) TRY(told(client_->remove_network(network.id)));
   std::set<std::string> serving;
   for (const names::Listing::Sandbox& sandbox : known.sandboxes) {
     if (sandbox.serving) serving.insert(sandbox.id);
-    if (!sandboxes_.contains(sandbox.id)) TRY(client_->remove_sandbox(sandbox.id));
+    if (!sandboxes_.contains(sandbox.id)) TRY(told(client_->remove_sandbox(sandbox.id)));
   }
-  for (const auto& [id, sandbox] : sandboxes_) {
-    if (serving.contains(id) || sandbox.process == 0) {
-      TRY(client_->add_sandbox(id, sandbox.view));
-      continue;
-    }
-    Result<names::SandboxSockets> sockets = open_sockets_of(sandbox.process);
-    if (!sockets) {  // it has just ended
-      log_warning("names", "container {}: {}", id.substr(0, 12), sockets.error().message);
-      continue;
-    }
-    TRY(client_->add_sandbox(id, sandbox.view, &*sockets));
+  for (auto& [id, sandbox] : sandboxes_) {
+    sandbox.serving = serving.contains(id);
+    TRY(told(sandbox.serving ? client_->add_sandbox(id, sandbox.view) : give_sockets(id, sandbox)));
   }
+  return {};
+}
+
+// New ones: those of before went with the resolver that had them.
+Result<void> NameService::give_sockets(const std::string& id, Sandbox& sandbox) {
+  const names::SandboxSockets sockets =
+      TRY_AS("container " + id.substr(0, 12), network::open_name_sockets(sandbox.ns.get()));
+  TRY(client_->add_sandbox(id, sandbox.view, &sockets));
+  sandbox.serving = true;
   return {};
 }
 
 // The memory has changed already. A resolver that is gone is started again, and connect() tells it that.
 template <class Call>
-void NameService::tell(Call call) {
-  if (!client_) return;
+Result<void> NameService::tell(Call call) {
+  if (!client_) return {};
   Result<void> told = call(*client_);
-  if (!told && lost(told.error())) {
-    client_.reset();
-    told = connect();
-  }
-  if (!told) log_warning("names", "{}", told.error().message);
+  if (told || !lost(told.error())) return told;
+  client_.reset();
+  return connect();
 }
 
 void NameService::set_network(const std::string& id, const std::string& name) {
@@ -133,13 +132,13 @@ void NameService::set_network(const std::string& id, const std::string& name) {
   names::Network& network = networks_[id];
   network.id = id;
   network.name = name;
-  tell([&](names::Client& client) { return client.set_network(network); });
+  warn(tell([&](names::Client& client) { return client.set_network(network); }));
 }
 
 void NameService::remove_network(const std::string& id) {
   std::lock_guard lock(mutex_);
   if (networks_.erase(id) == 0) return;
-  tell([&](names::Client& client) { return client.remove_network(id); });
+  warn(tell([&](names::Client& client) { return client.remove_network(id); }));
 }
 
 void NameService::set_endpoint(const std::string& network, const names::Endpoint& endpoint) {
@@ -149,7 +148,7 @@ void NameService::set_endpoint(const std::string& network, const names::Endpoint
   std::vector<names::Endpoint>& all = found->second.endpoints;
   std::erase_if(all, [&](const names::Endpoint& one) { return one.container == endpoint.container; });
   all.push_back(endpoint);
-  tell([&](names::Client& client) { return client.set_endpoint(network, endpoint); });
+  warn(tell([&](names::Client& client) { return client.set_endpoint(network, endpoint); }));
 }
 
 void NameService::remove_endpoint(const std::string& network, const std::string& container) {
@@ -159,40 +158,31 @@ void NameService::remove_endpoint(const std::string& network, const std::string&
   if (std::erase_if(found->second.endpoints,
                     [&](const names::Endpoint& one) { return one.container == container; }) == 0)
     return;
-  tell([&](names::Client& client) { return client.remove_endpoint(network, container); });
+  warn(tell([&](names::Client& client) { return client.remove_endpoint(network, container); }));
 }
 
-bool NameService::add_sandbox(const std::string& id, const names::View& view,
+bool NameService::add_sandbox(const std::string& id, const names::View& view, Fd ns,
                               const names::SandboxSockets& sockets) {
   std::lock_guard lock(mutex_);
   if (launch_.program.empty()) return false;
-  if (!client_)
-    if (Result<void> connected = connect(); !connected) {
-      log_warning("names", "{}", connected.error().message);
-      return false;
-    }
-  Result<void> added = client_->add_sandbox(id, view, &sockets);
-  if (!added && lost(added.error())) {
-    client_.reset();
-    added = connect();
-    if (added) added = client_->add_sandbox(id, view, &sockets);
-  }
-  if (!added) {
-    log_warning("names", "container {}: {}", id.substr(0, 12), added.error().message);
-    return false;
-  }
-  sandboxes_[id] = {view, 0};
-  return true;
+  // In the memory first: should the resolver be lost on the way, connect() gives it sockets.
+  Sandbox& sandbox = sandboxes_[id];
+  sandbox = {view, std::move(ns), false};
+  Result<void> added = client_ ? tell([&](names::Client& client) -> Result<void> {
+    TRY(client.add_sandbox(id, view, &sockets));
+    sandbox.serving = true;
+    return {};
+  })
+                               : connect();
+  warn(added);
+  if (sandbox.serving) return true;
+  sandboxes_.erase(id);
+  return false;
 }
 
-void NameService::started(const std::string& id, int process) {
+void NameService::adopt_sandbox(const std::string& id, const names::View& view, Fd ns) {
   std::lock_guard lock(mutex_);
-  if (auto found = sandboxes_.find(id); found != sandboxes_.end()) found->second.process = process;
-}
-
-void NameService::adopt_sandbox(const std::string& id, const names::View& view, int process) {
-  std::lock_guard lock(mutex_);
-  sandboxes_[id] = {view, process};
+  sandboxes_[id] = {view, std::move(ns), false};
 }
 
 void NameService::change_view(const std::string& id, const names::View& view) {
@@ -200,24 +190,21 @@ void NameService::change_view(const std::string& id, const names::View& view) {
   auto found = sandboxes_.find(id);
   if (found == sandboxes_.end()) return;
   found->second.view = view;
-  tell([&](names::Client& client) { return client.add_sandbox(id, view); });
+  warn(tell([&](names::Client& client) { return client.add_sandbox(id, view); }));
 }
 
 void NameService::remove_sandbox(const std::string& id) {
   std::lock_guard lock(mutex_);
   if (sandboxes_.erase(id) == 0) return;
-  tell([&](names::Client& client) { return client.remove_sandbox(id); });
+  warn(tell([&](names::Client& client) { return client.remove_sandbox(id); }));
 }
 
 void NameService::reconcile() {
   std::lock_guard lock(mutex_);
   if (launch_.program.empty() || client_) return;
-  if (sandboxes_.empty()) {
-    // One that an earlier engine started has nothing to do any more.
-    if (auto old = names::Client::connect(launch_.socket_path, launch_.timeout)) (void)(*old)->stop();
-    return;
-  }
-  if (Result<void> connected = connect(); !connected) log_error("names", "{}", connected.error().message);
+  if (!sandboxes_.empty()) return warn(connect());
+  // One that an earlier engine started has nothing to do any more.
+  if (auto old = names::Client::connect(launch_.socket_path, launch_.timeout)) (void)(*old)->stop();
 }
 
 }  // namespace berth::engine

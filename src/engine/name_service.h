@@ -3,8 +3,10 @@
 // that one that died is started again and told everything. Started with the first container that has a
 // network.
 //
-// Thread safe. A resolver that does not answer is no reason to fail a container: what goes wrong is logged.
+// Thread safe. A resolver that does not answer is no reason to fail a container: what goes wrong is logged,
+// and for a while after a failure nobody waits for it again.
 #pragma once
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,13 +14,14 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "names/client.h"
 
 namespace berth::engine {
 
 class NameService {
  public:
-  // An empty program: there is none, and add() says false.
+  // An empty program: there is none, and add_sandbox() says false.
   explicit NameService(names::Launch launch);
   ~NameService();
 
@@ -27,27 +30,32 @@ class NameService {
   void set_endpoint(const std::string& network, const names::Endpoint& endpoint);
   void remove_endpoint(const std::string& network, const std::string& container);
 
-  // Whether the container is served: then its resolv.conf names names::kListeningAddress.
-  bool add_sandbox(const std::string& id, const names::View& view, const names::SandboxSockets& sockets);
-  void started(const std::string& id, int process);  // the container's first process
-  // Of a container that an earlier engine started, with this process: told with the next start of the
-  // resolver.
-  void adopt_sandbox(const std::string& id, const names::View& view, int process);
+  // Whether the container is served: then its resolv.conf names names::kListeningAddress. `ns` is its network
+  // namespace, held until remove_sandbox(): a process id would be somebody else's one day.
+  bool add_sandbox(const std::string& id, const names::View& view, Fd ns,
+                   const names::SandboxSockets& sockets);
+  // Of a container that an earlier engine started; told by reconcile().
+  void adopt_sandbox(const std::string& id, const names::View& view, Fd ns);
   void change_view(const std::string& id, const names::View& view);
   void remove_sandbox(const std::string& id);
 
-  // Who it was told by an earlier engine, and what of that is no longer true, is settled.
+  // Once, when all that runs has been adopted: what the resolver was told by an earlier engine is made true.
   void reconcile();
 
  private:
   struct Sandbox {
     names::View view;
-    int process = 0;  // its network namespace's; 0 until it is known
+    Fd ns;
+    bool serving = false;  // the resolver has its sockets
   };
-  Result<void> connect();  // with mutex_ held; tells everything
+  // All with mutex_ held.
+  Result<void> connect();
   Result<void> tell_everything();
+  Result<void> give_sockets(const std::string& id, Sandbox& sandbox);
   template <class Call>
-  void tell(Call call);
+  Result<void> tell(Call call);
+  void look_after();
+
   void watch(std::stop_token stop);
 
   names::Launch launch_;
@@ -55,7 +63,8 @@ class NameService {
   std::map<std::string, names::Network> networks_;
   std::map<std::string, Sandbox> sandboxes_;
   std::unique_ptr<names::Client> client_;
-  std::jthread watcher_;
+  std::chrono::steady_clock::time_point not_before_{};  // of the next attempt to connect
+  std::jthread watcher_;                                // last: it uses the rest
 };
 
 }  // namespace berth::engine

@@ -86,7 +86,6 @@ class Networks {
   // A namespace with an interface for each place; fills their endpoints and the published ports. On a failure
   // nothing is left of it.
   Result<network::Sandbox> attach(ContainerRecord& record);
-  void started(const std::string& container, int process);
   void renamed(const ContainerRecord& record);
   // Gives everything back that attach() took, and forgets it in the record.
   void release(ContainerRecord& record);

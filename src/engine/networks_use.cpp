@@ -18,14 +18,20 @@ namespace {
 
 using netlink::Ipv4Address;
 
+constexpr std::size_t kMostAliases = names::kMostNames - 2;  // the name and the id are names as well
+
 // The process may have ended, and its number may be another's by now: never the host's own network.
-Result<network::Sandbox> sandbox_of(int process) {
+Result<Fd> open_network_of(int process) {
   Fd ns = TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY));
   struct stat found, own;
   if (fstat(ns.get(), &found) != 0 || stat("/proc/self/ns/net", &own) != 0)
     return fail_errno(errno, "inspect a container's network");
   if (found.st_ino == own.st_ino) return fail(ErrorKind::conflict, "the container has just ended");
-  return network::Sandbox::adopt(std::move(ns));
+  return ns;
+}
+
+Result<network::Sandbox> sandbox_of(int process) {
+  return network::Sandbox::adopt(TRY(open_network_of(process)));
 }
 
 std::string interface_name(const std::vector<Attachment>& attachments) {
@@ -57,6 +63,9 @@ Attachment Networks::attachment_of(const Live& live, EndpointSettings settings) 
 }
 
 Result<void> Networks::check_settings(const Live& live, const EndpointSettings& settings) const {
+  if (settings.aliases.size() > kMostAliases)
+    return fail(ErrorKind::invalid, "a container has at most {} aliases on a network, not {}", kMostAliases,
+                settings.aliases.size());
   if (!settings.ipv6_address.empty())
     return fail(ErrorKind::unsupported, "networks have IPv4 here: {} cannot be had", settings.ipv6_address);
   if (!settings.mac_address.empty() && !netlink::parse_mac(settings.mac_address))
@@ -189,7 +198,9 @@ names::View Networks::view_of(const ContainerRecord& record) const {
       view.forward = true;
   }
   for (const std::string& text : record.host_config.dns.empty() ? settings_.dns : record.host_config.dns)
-    if (std::optional<names::Server> server = names::Server::parse(text)) view.servers.push_back(*server);
+    if (std::optional<names::Server> server = names::Server::parse(text);
+        server && view.servers.size() < names::kMostServers)
+      view.servers.push_back(*server);
   return view;
 }
 
@@ -205,6 +216,7 @@ static const Attachment* way_out(const std::vector<Attachment>& attachments,
 
 Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   for (Attachment& one : record.attachments) one.endpoint.reset();  // of a start that a kill cut short
+  record.named_by_resolver = false;
   record.ports.clear();
   const bool isolated = record.attachments.empty() || record.config.network_disabled ||
                         record.attachments.front().network_name == "none";
@@ -226,8 +238,11 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
     release(record);
     return std::unexpected(std::move(taken).error());
   }
-  record.named_by_resolver =
-      sandbox.name_sockets && names_.add_sandbox(record.id, view_of(record), *sandbox.name_sockets);
+  if (sandbox.name_sockets) {
+    Result<Fd> ns = sandbox.share();
+    record.named_by_resolver =
+        ns && names_.add_sandbox(record.id, view_of(record), std::move(*ns), *sandbox.name_sockets);
+  }
   sandbox.name_sockets.reset();
   return sandbox;
 }
@@ -256,8 +271,6 @@ void Networks::release_ports(ContainerRecord& record) {
       log_warning("network", "container {}: {}", record.id, withdrawn.error().message);
   record.ports.clear();
 }
-
-void Networks::started(const std::string& container, int process) { names_.started(container, process); }
 
 void Networks::renamed(const ContainerRecord& record) {
   for (const Attachment& one : record.attachments) {
@@ -291,7 +304,11 @@ void Networks::adopt(ContainerRecord& record, int process) {
     if (Result<void> had = ports_.reclaim(record.id, port.protocol, port.host_address, port.host_port); !had)
       log_warning("network", "container {}: {}", record.id, had.error().message);
   if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
-  if (record.named_by_resolver) names_.adopt_sandbox(record.id, view_of(record), process);
+  if (!record.named_by_resolver) return;
+  if (Result<Fd> ns = open_network_of(process))
+    names_.adopt_sandbox(record.id, view_of(record), std::move(*ns));
+  else
+    log_warning("network", "container {}: {}", record.id, ns.error().message);
 }
 
 void Networks::recovered() {

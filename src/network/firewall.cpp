@@ -134,20 +134,25 @@ void Firewall::follow() {
     // whole.
     std::lock_guard lock(mutex_);
     if (drain(events_.get(), table_) != Change::damaged || !loaded_) continue;
+    route_loopback(false);
     log_warning("network", "the nft table {} was changed by somebody else: it is loaded again", table_);
     if (Result<void> loaded = load_locked(); !loaded) log_error("network", "{}", loaded.error().message);
   }
+}
+
+// Ports that are published reach the host's own programs over loopback. Never without the table's guard: with
+// this, the kernel would let containers reach what listens on the host's loopback.
+void Firewall::route_loopback(bool on) const {
+  for (const auto& [name, bridge] : bridges_)
+    if (!bridge.internal)
+      (void)write_existing(fmt::format("/proc/sys/net/ipv4/conf/{}/route_localnet", name), on ? "1" : "0");
 }
 
 Result<void> Firewall::load_locked() {
   std::vector<FirewallBridge> bridges;
   for (const auto& [name, bridge] : bridges_) bridges.push_back(bridge);
   TRY(load_firewall(firewall_text(table_, bridges, ports_)));
-  // Ports that are published reach the host's own programs over loopback. Never without the table's guard:
-  // with this, the kernel would let containers reach what listens on the host's loopback.
-  for (const FirewallBridge& bridge : bridges)
-    if (!bridge.internal)
-      (void)write_existing(fmt::format("/proc/sys/net/ipv4/conf/{}/route_localnet", bridge.name), "1");
+  route_loopback(true);
   return {};
 }
 
@@ -160,7 +165,10 @@ Result<void> Firewall::load() {
 Result<void> Firewall::add_bridge(const FirewallBridge& bridge) {
   std::lock_guard lock(mutex_);
   bridges_[bridge.name] = bridge;
-  return loaded_ ? load_locked() : Result<void>();
+  if (!loaded_) return {};
+  Result<void> loaded = load_locked();
+  if (!loaded) bridges_.erase(bridge.name);
+  return loaded;
 }
 
 Result<void> Firewall::remove_bridge(const std::string& name) {

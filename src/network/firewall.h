@@ -78,6 +78,7 @@ class Firewall {
   Result<void> load_locked();
   Result<void> change_ports(std::string_view verb, const std::vector<PublishedPort>& ports);
   void follow();
+  void route_loopback(bool on) const;
 
   const std::string table_;
   std::mutex mutex_;  // over what follows, and held while nft runs

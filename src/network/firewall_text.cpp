@@ -57,13 +57,14 @@ constexpr std::string_view kPublished = R"(  chain published {
 )";
 
 // The host's own connections over loopback are led to containers, for which the kernel has to route loopback
-// addresses on the bridges. From a container they would reach what listens on the host's loopback alone.
-std::string loopback_guard(const std::vector<FirewallBridge>& bridges) {
-  std::string text = "  chain guard {\n    type filter hook prerouting priority raw; policy accept;\n";
-  for (const FirewallBridge& bridge : bridges)
-    text += fmt::format("    iifname \"{}\" ip daddr 127.0.0.0/8 drop\n", bridge.name);
-  return text + "  }\n";
-}
+// addresses on the bridges. From anywhere else they are nobody's: neither what listens on the host's loopback
+// alone nor a port that is published there may be reached by a container or a neighbour who writes 127.0.0.1
+// into his packets.
+constexpr std::string_view kGuard = R"(  chain guard {
+    type filter hook prerouting priority raw; policy accept;
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
+  }
+)";
 
 std::string source_rules(const std::vector<FirewallBridge>& bridges) {
   std::string text = "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n";
@@ -81,16 +82,21 @@ std::string source_rules(const std::vector<FirewallBridge>& bridges) {
 
 std::string forward_rules(const std::vector<FirewallBridge>& bridges) {
   std::string text = "  chain forward {\n    type filter hook forward priority filter; policy accept;\n";
+  auto inbound = [](const FirewallBridge& bridge) {
+    return fmt::format("    iifname != \"{0}\" oifname \"{0}\"", bridge.name);
+  };
+  // These first: what comes from an internal network goes nowhere, not to another one's published port
+  // either.
   for (const FirewallBridge& bridge : bridges) {
-    const std::string inbound = fmt::format("    iifname != \"{0}\" oifname \"{0}\"", bridge.name);
-    if (bridge.internal) {
-      text += inbound + " drop\n";
-      text += fmt::format("    iifname \"{0}\" oifname != \"{0}\" drop\n", bridge.name);
-      continue;
-    }
-    text += inbound + " ct state established,related accept\n";
-    text += inbound + " ct status dnat accept\n";
-    text += inbound + " drop\n";
+    if (!bridge.internal) continue;
+    text += inbound(bridge) + " drop\n";
+    text += fmt::format("    iifname \"{0}\" oifname != \"{0}\" drop\n", bridge.name);
+  }
+  for (const FirewallBridge& bridge : bridges) {
+    if (bridge.internal) continue;
+    text += inbound(bridge) + " ct state established,related accept\n";
+    text += inbound(bridge) + " ct status dnat accept\n";
+    text += inbound(bridge) + " drop\n";
   }
   return text + "  }\n";
 }
@@ -119,7 +125,7 @@ std::string firewall_text(const std::string& table, const std::vector<FirewallBr
   text += map_text("range", "inet_proto . inet_service : ipv4_addr", true, elements.range);
   text += map_text("range_at", "inet_proto . ipv4_addr . inet_service : ipv4_addr", true, elements.range_at);
   text += kPublished;
-  text += loopback_guard(bridges);
+  text += kGuard;
   text += source_rules(bridges);
   text += forward_rules(bridges);
   return text + "}\n";

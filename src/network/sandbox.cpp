@@ -23,7 +23,7 @@ struct Made {
   std::optional<names::SandboxSockets> name_sockets;
 };
 
-Result<names::SandboxSockets> open_name_sockets() {
+Result<names::SandboxSockets> open_name_sockets_here() {
   names::SandboxSockets sockets = TRY(names::open_sandbox_sockets());
   TRY(redirect_names(netlink::Ipv4Address::parse(names::kListeningAddress)->value, sockets.udp_port,
                      sockets.tcp_port));
@@ -46,7 +46,7 @@ Result<Made> make_in_this_thread() {
   (void)write_existing("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
   TRY(bring_up_loopback(netlink));
   Made made{std::move(ns), std::move(netlink), std::nullopt};
-  if (Result<names::SandboxSockets> sockets = open_name_sockets())
+  if (Result<names::SandboxSockets> sockets = open_name_sockets_here())
     made.name_sockets = std::move(*sockets);
   else
     log_warning("network", "a container has no resolver of its own: {}", sockets.error().message);
@@ -54,6 +54,18 @@ Result<Made> make_in_this_thread() {
 }
 
 }  // namespace
+
+Result<names::SandboxSockets> open_name_sockets(int namespace_descriptor) {
+  Result<names::SandboxSockets> sockets = fail(ErrorKind::system, "enter a container's network");
+  std::thread([&] {  // setns(2) moves the thread that calls it, and this one ends
+    if (setns(namespace_descriptor, CLONE_NEWNET) != 0)
+      sockets = fail_errno(errno, "enter a container's network");
+    else
+      sockets = open_name_sockets_here();
+  })
+      .join();
+  return sockets;
+}
 
 Result<Sandbox> Sandbox::create() {
   Result<Made> made = fail(ErrorKind::system, "create a network namespace");

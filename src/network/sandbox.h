@@ -31,12 +31,16 @@ struct PreparedInterface {
   std::string host_name;
 };
 
+// The resolver's sockets, made anew in a container's namespace; those of before lead nowhere then.
+Result<names::SandboxSockets> open_name_sockets(int namespace_descriptor);
+
 class Sandbox {
  public:
   static Result<Sandbox> create();  // about 0.3 ms
   // One that lives already: opened from /proc/<pid>/ns/net after the engine's restart.
   static Result<Sandbox> adopt(Fd namespace_descriptor);
 
+  Result<Fd> share() const { return namespace_.duplicate(); }   // holds the namespace as well
   int descriptor() const noexcept { return namespace_.get(); }  // for setns(2), or to pass on
   netlink::Socket& netlink() noexcept { return netlink_; }      // speaks inside the namespace
 
