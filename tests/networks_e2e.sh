@@ -59,15 +59,25 @@ ports() {
 
 # What listens on the host's loopback alone is nobody else's business, though loopback is routed on the bridge.
 loopback_is_the_hosts() {
-  local server gateway
-  python3 -m http.server 28099 --bind 127.0.0.1 >/dev/null 2>&1 &
+  local server gateway failed=0 inside
+  mkdir -p "$work/secret"
+  echo secret >"$work/secret/file"
+  python3 -m http.server 28099 --bind 127.0.0.1 --directory "$work/secret" >/dev/null 2>&1 &
   server=$!
+  # shellcheck disable=SC2064 # now: the variable is this function's
+  trap "kill $server" EXIT
   b run -d --name pub -p 28082:80 box sh -c "$web"
-  eventually 5 fetched http://127.0.0.1:28099/nosuch "" || true
-  gateway=$(b exec pub ip route | awk '/default/ {print $3}')
-  ! b exec --privileged pub sh -c "ip route add 127.0.0.1/32 via $gateway dev eth0 table local 2>/dev/null; timeout 3 wget -qO- http://127.0.0.1:28099/"
-  kill "$server"
+  eventually 5 fetched http://127.0.0.1:28099/file secret
+  inside=(nsenter -n -t "$(b inspect -f '{{.State.Pid}}' pub)")
+  gateway=$("${inside[@]}" ip route | awk '/default/ {print $3}')
+  # As a container with its own network to administer can do it.
+  "${inside[@]}" sh -c 'echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet'
+  "${inside[@]}" ip route delete local 127.0.0.0/8 dev lo table local
+  "${inside[@]}" ip route delete local 127.0.0.1 dev lo table local
+  "${inside[@]}" ip route add 127.0.0.1/32 via "$gateway"
+  ! "${inside[@]}" curl -fsS --max-time 3 http://127.0.0.1:28099/file 2>/dev/null || failed=1
   b rm -f pub
+  return $failed
 }
 
 # A neighbour on the host's wire, in a namespace: it reaches what is published for everybody, and what is published on
@@ -76,6 +86,8 @@ neighbour() {
   local ns=berth-$$ host=bh$$ peer=bp$$ failed=0
   b run -d --name open --hostname open -p 127.0.0.1:28085:80 -p 28086:80 box sh -c "$web"
   ip netns add "$ns"
+  # shellcheck disable=SC2064
+  trap "ip link delete $host; ip netns delete $ns" EXIT
   ip link add "$host" type veth peer name "$peer" netns "$ns"
   ip address add 10.213.77.1/24 dev "$host"
   ip link set "$host" up
@@ -89,8 +101,6 @@ neighbour() {
   ! ip netns exec "$ns" curl -fsS --max-time 3 http://10.213.77.1:28085/ 2>/dev/null || failed=1
   ! ip netns exec "$ns" curl -fsS --max-time 3 http://127.0.0.1:28085/ 2>/dev/null || failed=1
   ! ip netns exec "$ns" curl -fsS --max-time 3 "http://$(address_of open)/" 2>/dev/null || failed=1
-  ip link delete "$host"
-  ip netns delete "$ns"
   b rm -f open
   return $failed
 }
