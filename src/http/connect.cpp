@@ -9,8 +9,8 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "base/unix_address.h"
 #include "http/client.h"
-#include "http/socket_path.h"
 #include "http/stream.h"
 
 namespace berth::http {

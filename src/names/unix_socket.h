@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket's file. sun_path holds 107 bytes; a longer path is reached through its directory's
-// descriptor. Internal to this room.
+// The control socket's file. Internal to this room.
 #pragma once
 #include <string>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses of unix sockets. sun_path holds 107 bytes; a longer path is reached through its parent directory,
-// opened, as /proc/self/fd/N/name. Internal to this room.
+// opened, as /proc/self/fd/N/name.
 #pragma once
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-namespace berth::http {
+namespace berth {
 
 struct UnixAddress {
   sockaddr_un address{};
@@ -19,6 +19,8 @@ struct UnixAddress {
   const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&address); }
 };
 
+// An error of the kind `invalid` when `path` is empty, holds a zero byte, or has a last part that is too
+// long.
 Result<UnixAddress> make_unix_address(const std::string& path);
 
-}  // namespace berth::http
+}  // namespace berth
