@@ -52,10 +52,7 @@ Result<SandboxSockets> open_sandbox_sockets(std::uint16_t udp_port, std::uint16_
 
 Result<std::unique_ptr<Client>> Client::connect(const std::string& socket_path,
                                                 std::chrono::milliseconds timeout) {
-  Fd socket = TRY(connect_to(socket_path));
-  const timeval limit{.tv_sec = timeout.count() / 1000, .tv_usec = timeout.count() % 1000 * 1000};
-  setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  Fd socket = TRY(connect_to(socket_path, timeout));
   std::unique_ptr<Client> client(new Client(std::move(socket)));
   // One that is about to end may still have accepted: only its answer says that it is there.
   TRY(client->ping());

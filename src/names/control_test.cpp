@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 
 #include <fstream>
+#include <future>
 
 #include "base/process.h"
+#include "base/unix_address.h"
 #include "names/state_file.h"
 #include "names/test_host.h"
 #include "names/unix_socket.h"
@@ -32,7 +34,7 @@ TEST(Control, IsForItsOwnerAlone) {
     const pid_t child = fork();
     if (child == 0) {
       if (setuid(65534) != 0) _exit(2);
-      Result<Fd> socket = connect_to(host.settings.socket_path);
+      Result<Fd> socket = connect_to(host.settings.socket_path, 20s);
       if (!socket) _exit(3);
       _exit(hung_up(socket->get()) ? 0 : 1);
     }
@@ -67,7 +69,7 @@ TEST(Control, HangsUpOnWhoeverBreaksTheProtocol) {
     Host host;
     host.add_sandbox();
     const std::size_t before = open_descriptors();
-    const auto connected = [&] { return must(connect_to(host.settings.socket_path)); };
+    const auto connected = [&] { return must(connect_to(host.settings.socket_path, 20s)); };
     {
       const Fd socket = connected();
       must(write_all(socket.get(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
@@ -108,7 +110,7 @@ TEST(Control, AnswersWhatItCannotDoAndGoesOn) {
   on_own_host([] {
     Host host;
     const auto reply = [&](MessageKind kind, std::string_view body) {
-      const Fd socket = must(connect_to(host.settings.socket_path));
+      const Fd socket = must(connect_to(host.settings.socket_path, 20s));
       must(write_all(socket.get(), encode_frame(kind, body)));
       FrameReader reader;
       for (;;) {
@@ -141,6 +143,27 @@ TEST(Control, HasOneResolverAState) {
     EXPECT_EQ(second.error().kind, ErrorKind::conflict);
     must(host.client->ping());
   });
+}
+
+// What a resolver that was stopped (SIGSTOP) looks like once its queue is full.
+TEST(Control, OfAResolverThatTakesNoConnectionIsGivenUp) {
+  const TemporaryDirectory directory = must(TemporaryDirectory::create("names"));
+  const std::string path = directory.path() + "/socket";
+  Fd listening = must(listen_at(path));
+  const UnixAddress where = must(make_unix_address(path));
+  std::vector<Fd> waiting;
+  for (int done = 0; done == 0;) {
+    waiting.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    done = connect(waiting.back().get(), where.get(), where.size);
+    ASSERT_TRUE(done == 0 || errno == EAGAIN);
+  }
+  auto connecting = std::async(std::launch::async, [&] { return Client::connect(path, 100ms); });
+  const bool over = connecting.wait_for(20s) == std::future_status::ready;
+  listening.reset();  // lets one go that would wait for ever
+  EXPECT_TRUE(over);
+  const auto client = connecting.get();
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().kind, ErrorKind::timeout);
 }
 
 // --- its life ---
@@ -197,7 +220,7 @@ class Program : public testing::Test {
             .timeout = 20s};
   }
   static pid_t pid_of(const std::string& socket_path) {
-    const Fd socket = must(connect_to(socket_path));
+    const Fd socket = must(connect_to(socket_path, 20s));
     ucred peer{};
     socklen_t size = sizeof peer;
     getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
