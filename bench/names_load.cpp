@@ -188,7 +188,6 @@ void run(std::size_t rate, std::size_t seconds) {
       static_cast<std::size_t>(std::max<ssize_t>(readlink("/proc/self/exe", self.data(), self.size()), 0)));
   const Launch launch{.program = self.substr(0, self.rfind('/')) + "/berth-resolver",
                       .socket_path = directory.path() + "/socket",
-                      .state_path = directory.path() + "/state",
                       .timeout = std::chrono::seconds(20)};
   auto client = must(Client::connect_or_start(launch));
   Network network{"n1", "backend", {}};

@@ -50,7 +50,6 @@ names::Launch resolver_launch(const Settings& settings) {
   names::Launch launch;
   launch.program = settings.resolver_program;
   launch.socket_path = settings.exec_root + "/names.sock";
-  launch.state_path = settings.exec_root + "/names.state";
   return launch;
 }
 

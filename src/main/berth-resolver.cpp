@@ -17,8 +17,7 @@ namespace berth {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: berth-resolver --socket PATH --state FILE [--resolv-conf FILE] [--detach]; it is started by "
-    "berthd";
+    "usage: berth-resolver --socket PATH [--resolv-conf FILE] [--detach]; it is started by berthd";
 
 struct CommandLine {
   names::ResolverSettings settings;
@@ -34,14 +33,12 @@ Result<CommandLine> parse(int argc, char** argv) {
       continue;
     }
     std::string* value = flag == "--socket"        ? &line.settings.socket_path
-                         : flag == "--state"       ? &line.settings.state_path
                          : flag == "--resolv-conf" ? &line.settings.resolv_conf.own
                                                    : nullptr;
     if (!value || ++i == argc) return fail(ErrorKind::invalid, "{}", kUsage);
     *value = argv[i];
   }
-  for (const std::string* path : {&line.settings.socket_path, &line.settings.state_path})
-    if (!path->starts_with('/')) return fail(ErrorKind::invalid, "{}", kUsage);
+  if (!line.settings.socket_path.starts_with('/')) return fail(ErrorKind::invalid, "{}", kUsage);
   return line;
 }
 

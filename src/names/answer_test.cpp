@@ -151,16 +151,6 @@ TEST_F(Names, OfAnAddressAreItsContainersAndItsNetworks) {
   EXPECT_EQ(other.header.answers, 0);
 }
 
-TEST_F(Names, ThatAreLinksBelongToOneContainerAlone) {
-  view.links = {{"Primary", "c2"}, {"elsewhere", "c3"}};
-  must(directory.set_view("s1", view));
-  view = *directory.view("s1");
-  EXPECT_THAT(ask("primary").addresses, ElementsAre("10.0.0.3"));
-  EXPECT_EQ(ask("elsewhere").rcode, 3);
-  view.links.clear();
-  EXPECT_EQ(ask("primary").rcode, 3);
-}
-
 TEST_F(Names, ThatNoQueryCanAskForDoNoHarm) {
   must(directory.set_endpoint(
       "n1", endpoint("c9", {"fine", "with blank", "", "a..b", std::string(70, 'x')}, {"10.0.0.9"})));

@@ -19,17 +19,13 @@ namespace {
 
 constexpr int kReceiveBuffer = 1 << 20;  // bytes: a burst of a thousand datagrams waits there
 
-// A socket at the listening address, and its port; the kernel chooses where none is wanted.
-Result<std::pair<Fd, std::uint16_t>> bind_socket(int type, std::uint16_t wanted_port) {
+// A socket at the listening address, and its port, which the kernel chose.
+Result<std::pair<Fd, std::uint16_t>> bind_socket(int type) {
   Fd socket(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail_errno(errno, "create a socket for names");
   sockaddr_in address{};
   address.sin_family = AF_INET;
   inet_pton(AF_INET, kListeningAddress, &address.sin_addr);
-  address.sin_port = htons(wanted_port);
-  // Connections of before that still wind down do not keep a port.
-  const int on = 1;
-  if (type == SOCK_STREAM) setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   socklen_t size = sizeof address;
   if (bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
       getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
@@ -39,10 +35,10 @@ Result<std::pair<Fd, std::uint16_t>> bind_socket(int type, std::uint16_t wanted_
 
 }  // namespace
 
-Result<SandboxSockets> open_sandbox_sockets(std::uint16_t udp_port, std::uint16_t tcp_port) {
+Result<SandboxSockets> open_sandbox_sockets() {
   SandboxSockets sockets;
-  std::tie(sockets.udp, sockets.udp_port) = TRY(bind_socket(SOCK_DGRAM, udp_port));
-  std::tie(sockets.tcp, sockets.tcp_port) = TRY(bind_socket(SOCK_STREAM, tcp_port));
+  std::tie(sockets.udp, sockets.udp_port) = TRY(bind_socket(SOCK_DGRAM));
+  std::tie(sockets.tcp, sockets.tcp_port) = TRY(bind_socket(SOCK_STREAM));
   // Without the privilege to go past the machine's limit it stays as large as others'.
   if (setsockopt(sockets.udp.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0)
     setsockopt(sockets.udp.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
@@ -67,8 +63,7 @@ Result<std::unique_ptr<Client>> Client::connect_or_start(const Launch& launch) {
     if (std::chrono::steady_clock::now() >= end)
       return std::unexpected(std::move(client).error().within("start " + launch.program));
     SpawnRequest request;
-    request.arguments = {launch.program,     "--detach", "--socket",
-                         launch.socket_path, "--state",  launch.state_path};
+    request.arguments = {launch.program, "--detach", "--socket", launch.socket_path};
     if (!launch.resolv_conf.empty())
       request.arguments.insert(request.arguments.end(), {"--resolv-conf", launch.resolv_conf});
     request.standard_error = launch.standard_error;
@@ -151,10 +146,6 @@ Result<void> Client::add_sandbox(const std::string& id, const View& view, const 
 
 Result<void> Client::remove_sandbox(const std::string& id) {
   return tell(MessageKind::remove_sandbox, encode_names(id));
-}
-
-Result<void> Client::set_upstreams(const std::vector<Server>& servers) {
-  return tell(MessageKind::set_upstreams, encode(servers));
 }
 
 }  // namespace berth::names

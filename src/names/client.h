@@ -37,15 +37,12 @@ struct SandboxSockets {
   Fd udp, tcp;
   std::uint16_t udp_port = 0, tcp_port = 0;
 };
-// For the network namespace of the calling thread, whose loopback has to be up. With ports: those of before,
-// so that the namespace's redirection stays right when the resolver was started again; an error when they are
-// taken.
-Result<SandboxSockets> open_sandbox_sockets(std::uint16_t udp_port = 0, std::uint16_t tcp_port = 0);
+// For the network namespace of the calling thread, whose loopback has to be up.
+Result<SandboxSockets> open_sandbox_sockets();
 
 struct Launch {
   std::string program;  // berth-resolver, a path
   std::string socket_path;
-  std::string state_path;
   std::string resolv_conf;                   // empty: /etc/resolv.conf
   int standard_error = -1;                   // where it logs to; -1: to the engine's
   std::chrono::milliseconds timeout{5'000};  // of each call
@@ -73,8 +70,6 @@ class Client {
   // free to be closed when this returns.
   Result<void> add_sandbox(const std::string& id, const View& view, const SandboxSockets* sockets = nullptr);
   Result<void> remove_sandbox(const std::string& id);
-  // In place of the host's resolv.conf; none: that file again.
-  Result<void> set_upstreams(const std::vector<Server>& servers);
 
  private:
   explicit Client(Fd socket) : socket_(std::move(socket)) {}

@@ -5,12 +5,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <fstream>
 #include <future>
 
 #include "base/process.h"
 #include "base/unix_address.h"
-#include "names/state_file.h"
 #include "names/test_host.h"
 #include "names/unix_socket.h"
 
@@ -135,7 +133,7 @@ TEST(Control, AnswersWhatItCannotDoAndGoesOn) {
   });
 }
 
-TEST(Control, HasOneResolverAState) {
+TEST(Control, HasOneResolverASocket) {
   on_own_host([] {
     Host host;
     Result<std::unique_ptr<Resolver>> second = Resolver::open(host.settings);
@@ -184,30 +182,6 @@ TEST(Resolver, EndsByItselfWhenNobodyNeedsIt) {
   });
 }
 
-TEST(Resolver, KnowsItsRecordsAfterItsEnd) {
-  on_own_host([] {
-    Host host;
-    host.add_sandbox();
-    host.end();
-    host.start();
-    const Listing listing = must(host.client->list());
-    EXPECT_EQ(listing.sandboxes, (std::vector<Listing::Sandbox>{{"s1", false}}));
-    EXPECT_EQ(listing.networks, (std::vector<Listing::NetworkSize>{{"n1", 1}}));
-    host.add_sandbox();
-    EXPECT_THAT(ask(host, "web").addresses, ElementsAre("10.0.0.2"));
-  });
-}
-
-TEST(Resolver, BeginsAnewWhenItsStateIsDamaged) {
-  on_own_host([] {
-    Host host;
-    host.end();
-    std::ofstream(host.settings.state_path) << "garbage";
-    host.start();
-    EXPECT_THAT(must(host.client->list()).networks, IsEmpty());
-  });
-}
-
 // --- the program ---
 
 class Program : public testing::Test {
@@ -215,7 +189,6 @@ class Program : public testing::Test {
   Launch launch() const {
     return {.program = std::string(BERTH_BINARY_DIR) + "/bin/berth-resolver",
             .socket_path = directory.path() + "/resolver.sock",
-            .state_path = directory.path() + "/state",
             .resolv_conf = "/nonexistent",
             .timeout = 20s};
   }
@@ -229,7 +202,7 @@ class Program : public testing::Test {
   TemporaryDirectory directory = must(TemporaryDirectory::create("names"));
 };
 
-TEST_F(Program, IsStartedOnceAndRemembersWhenItWasKilled) {
+TEST_F(Program, IsStartedOnceAndAgainWhenItWasKilled) {
   if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
   on_own_host([&] {
     auto client = must(Client::connect_or_start(launch()));
@@ -237,33 +210,24 @@ TEST_F(Program, IsStartedOnceAndRemembersWhenItWasKilled) {
     auto again = must(Client::connect_or_start(launch()));
     EXPECT_EQ(pid_of(launch().socket_path), first);
 
-    must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
-    SandboxSockets sockets = must(open_sandbox_sockets());
-    const View view{.container = "c1", .networks = {"n1"}};
-    must(client->add_sandbox("s1", view, &sockets));
-    ASSERT_TRUE(eventually([&] {
-      Result<State> state = read_state(launch().state_path);
-      return state && state->directory.view("s1");
-    }));
+    const auto tell_and_ask = [&] {
+      must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
+      const SandboxSockets sockets = must(open_sandbox_sockets());
+      must(client->add_sandbox("s1", {.container = "c1", .networks = {"n1"}}, &sockets));
+      Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      const SocketAddress where = at(kListeningAddress, sockets.udp_port);
+      ASSERT_EQ(connect(asking.get(), where.get(), where.size), 0);
+      send_datagram(asking.get(), make_query("web"));
+      EXPECT_THAT(read_answer(receive(asking.get()).value()).addresses, ElementsAre("10.0.0.2"));
+    };
+    tell_and_ask();
     ASSERT_EQ(kill(first, SIGKILL), 0);
     ASSERT_TRUE(eventually([&] { return !client->ping(); }));
 
     client = must(Client::connect_or_start(launch()));
     EXPECT_NE(pid_of(launch().socket_path), first);
-    EXPECT_EQ(must(client->list()).sandboxes, (std::vector<Listing::Sandbox>{{"s1", false}}));
-    // The same ports again, though connections of before may still wind down there.
-    const std::uint16_t udp_port = sockets.udp_port, tcp_port = sockets.tcp_port;
-    EXPECT_FALSE(open_sandbox_sockets(udp_port, tcp_port)) << "they are taken";
-    sockets = SandboxSockets();
-    sockets = must(open_sandbox_sockets(udp_port, tcp_port));
-    EXPECT_EQ(sockets.udp_port, udp_port);
-    EXPECT_EQ(sockets.tcp_port, tcp_port);
-    must(client->add_sandbox("s1", view, &sockets));
-    Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    const SocketAddress where = at(kListeningAddress, sockets.udp_port);
-    ASSERT_EQ(connect(asking.get(), where.get(), where.size), 0);
-    send_datagram(asking.get(), make_query("web"));
-    EXPECT_THAT(read_answer(receive(asking.get()).value()).addresses, ElementsAre("10.0.0.2"));
+    EXPECT_THAT(must(client->list()).sandboxes, IsEmpty());
+    tell_and_ask();
 
     // It gave away what root may do.
     const std::string status = must(read_file(fmt::format("/proc/{}/status", pid_of(launch().socket_path))));
@@ -276,21 +240,17 @@ TEST_F(Program, IsStartedOnceAndRemembersWhenItWasKilled) {
   });
 }
 
-TEST_F(Program, StopsOnASignalWithItsStateWritten) {
+TEST_F(Program, StopsOnASignal) {
   if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
   auto client = must(Client::connect_or_start(launch()));
-  must(client->set_network({"n1", "backend", {}}));
   ASSERT_EQ(kill(pid_of(launch().socket_path), SIGTERM), 0);
-  ASSERT_TRUE(eventually([&] { return !exists(launch().socket_path); }));
-  EXPECT_EQ(must(read_state(launch().state_path)).directory.networks().size(), 1u);
+  EXPECT_TRUE(eventually([&] { return !client->ping(); }));
 }
 
 TEST_F(Program, SaysHowItIsUsed) {
   if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
-  for (const std::vector<std::string>& flags : {std::vector<std::string>{},
-                                                {"--socket"},
-                                                {"--socket", "relative", "--state", "/x"},
-                                                {"--what", "x"}}) {
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>{}, {"--socket"}, {"--socket", "relative"}, {"--what", "x"}}) {
     std::vector<std::string> words{launch().program};
     words.insert(words.end(), flags.begin(), flags.end());
     const Output output = must(run_program(words));

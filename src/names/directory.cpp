@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "names/directory.h"
 
-#include "base/text.h"
-
 namespace berth::names {
 
 Result<void> Directory::set_network(Network network) {
@@ -41,7 +39,6 @@ Result<void> Directory::set_view(const std::string& sandbox, View view) {
   if (!views_.contains(sandbox) && views_.size() >= kMostSandboxes)
     return fail(ErrorKind::exhausted, "sandbox {} is one too many: the resolver takes {}", sandbox,
                 kMostSandboxes);
-  for (Link& link : view.links) link.name = to_lower(link.name);
   views_.insert_or_assign(sandbox, std::move(view));
   return {};
 }
@@ -63,8 +60,6 @@ std::optional<std::vector<Address>> Directory::find_addresses(const View& view, 
     if (network == networks_.end()) continue;
     Zone& zone = network->second;
     std::optional<std::vector<Address>> found = zone.addresses_of_name(name, family);
-    for (const Link& link : view.links)
-      if (!found && link.name == name) found = zone.addresses_of_container(link.container, family);
     const std::string& suffix = zone.suffix();
     if (!found && !suffix.empty() && name.size() > suffix.size() + 1 && name.ends_with(suffix) &&
         name[name.size() - suffix.size() - 1] == '.')

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form in which messages and the state file hold data: a list of fields, each a number that says what it
-// is (one byte), a length (four bytes, little end first), and that many bytes; a field may hold such a list.
-// Readers pass over fields that they don't know, so an engine and a resolver of different versions understand
-// each other.
+// The form in which messages hold data: a list of fields, each a number that says what it is (one byte), a
+// length (four bytes, little end first), and that many bytes; a field may hold such a list. Readers pass over
+// fields that they don't know, so an engine and a resolver of different versions understand each other.
 #pragma once
 #include <cstdint>
 #include <optional>

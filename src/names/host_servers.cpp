@@ -46,7 +46,6 @@ bool HostServers::Mark::operator==(const Mark& other) const {
 }
 
 const std::vector<Server>& HostServers::current(std::chrono::steady_clock::time_point time) {
-  if (!set_.empty()) return set_;
   if (!ever_ || time - looked_ >= std::chrono::seconds(1)) {
     looked_ = time;
     read_again();

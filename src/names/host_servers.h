@@ -29,10 +29,6 @@ class HostServers {
   explicit HostServers(ResolvConfPaths paths) : paths_(std::move(paths)) {}
   const std::vector<Server>& current(std::chrono::steady_clock::time_point time);
 
-  // Takes the place of the file until it is set to nothing.
-  void set(std::vector<Server> servers) { set_ = std::move(servers); }
-  const std::vector<Server>& set() const { return set_; }
-
  private:
   // Of a file, what changes when it is replaced or written.
   struct Mark {
@@ -45,7 +41,7 @@ class HostServers {
   };
   void read_again();
   ResolvConfPaths paths_;
-  std::vector<Server> set_, read_;
+  std::vector<Server> read_;
   Mark own_, systemd_;
   std::chrono::steady_clock::time_point looked_{};
   bool ever_ = false;

@@ -32,9 +32,7 @@ enum ViewTag : std::uint8_t {
   kViewNetwork = 3,
   kServer = 4,
   kNoForward = 5,
-  kLink = 6,
 };
-enum LinkTag : std::uint8_t { kLinkName = 1, kLinkContainer = 2 };
 enum ErrorTag : std::uint8_t { kErrorKind = 1, kErrorCode = 2, kErrorMessage = 3 };
 enum ListingTag : std::uint8_t { kListedSandbox = 1, kListedNetwork = 2 };
 enum PairTag : std::uint8_t { kFirst = 1, kSecond = 2 };
@@ -71,16 +69,6 @@ Result<Endpoint> read_endpoint(std::string_view bytes) {
     return field.tag != kAddress || append(endpoint.addresses, Address::parse(field.value));
   }));
   return endpoint;
-}
-
-Result<Link> read_link(std::string_view bytes) {
-  Link link;
-  TRY(read_fields(bytes, "a link", [&](const Field& field) {
-    if (field.tag == kLinkName) link.name = field.value;
-    if (field.tag == kLinkContainer) link.container = field.value;
-    return true;
-  }));
-  return link;
 }
 
 }  // namespace
@@ -175,18 +163,6 @@ std::string encode(const SandboxView& view) {
   for (const std::string& network : view.view.networks) out.text(kViewNetwork, network);
   for (const Server& server : view.view.servers) out.text(kServer, server.text());
   if (!view.view.forward) out.number(kNoForward, 1);
-  for (const Link& link : view.view.links) {
-    FieldWriter fields;
-    fields.text(kLinkName, link.name);
-    fields.text(kLinkContainer, link.container);
-    out.list(kLink, fields);
-  }
-  return out.bytes();
-}
-
-std::string encode(const std::vector<Server>& servers) {
-  FieldWriter out;
-  for (const Server& server : servers) out.text(kServer, server.text());
   return out.bytes();
 }
 
@@ -252,18 +228,9 @@ Result<SandboxView> decode_sandbox_view(std::string_view body) {
     if (field.tag == kViewContainer) result.view.container = field.value;
     if (field.tag == kViewNetwork) result.view.networks.push_back(field.text());
     if (field.tag == kNoForward) result.view.forward = field.number() == 0;
-    if (field.tag == kServer) return append(result.view.servers, Server::parse(field.value));
-    return field.tag != kLink || append(result.view.links, read_link(field.value));
+    return field.tag != kServer || append(result.view.servers, Server::parse(field.value));
   }));
   return result;
-}
-
-Result<std::vector<Server>> decode_servers(std::string_view body) {
-  std::vector<Server> servers;
-  TRY(read_fields(body, "a list of DNS servers", [&](const Field& field) {
-    return field.tag != kServer || append(servers, Server::parse(field.value));
-  }));
-  return servers;
 }
 
 Result<std::pair<std::string, std::string>> decode_names(std::string_view body) {

@@ -30,7 +30,6 @@ enum class MessageKind : std::uint16_t {
   remove_endpoint = 7,  // {network, container}
   add_sandbox = 8,      // {sandbox, View} + none, or the UDP and the TCP socket
   remove_sandbox = 9,   // {sandbox}
-  set_upstreams = 10,   // {servers}; none: follow the host's resolv.conf
   done = 100,           // {}
   failed = 101,         // {Error}
   listing = 102,        // Listing
@@ -76,7 +75,7 @@ struct SandboxView {
 struct Listing {
   struct Sandbox {
     std::string id;
-    bool serving = false;  // it has its sockets; a resolver that was started again knows the view alone
+    bool serving = false;  // it has its sockets; without them the view alone is known
     bool operator==(const Sandbox&) const = default;
   };
   struct NetworkSize {
@@ -91,7 +90,6 @@ struct Listing {
 std::string encode(const Network& network);
 std::string encode(const EndpointOf& endpoint);
 std::string encode(const SandboxView& view);
-std::string encode(const std::vector<Server>& servers);
 std::string encode(const Listing& listing);
 std::string encode(const Error& error);
 std::string encode_names(std::string_view first, std::string_view second = {});  // ids alone
@@ -100,7 +98,6 @@ std::string encode_names(std::string_view first, std::string_view second = {}); 
 Result<Network> decode_network(std::string_view body);
 Result<EndpointOf> decode_endpoint(std::string_view body);
 Result<SandboxView> decode_sandbox_view(std::string_view body);
-Result<std::vector<Server>> decode_servers(std::string_view body);
 Result<Listing> decode_listing(std::string_view body);
 Result<Error> decode_error(std::string_view body);
 Result<std::pair<std::string, std::string>> decode_names(std::string_view body);

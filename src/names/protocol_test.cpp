@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "names/fields.h"
 #include "names/host_servers.h"
-#include "names/state_file.h"
 #include "names/test_support.h"
 
 namespace berth::names {
@@ -30,8 +29,7 @@ SandboxView some_view() {
           {.container = "c1",
            .networks = {"n1", "n2"},
            .servers = {*Server::parse("192.0.2.1"), *Server::parse("[fe80::1%eth0]:5353")},
-           .forward = false,
-           .links = {{"db", "c2"}}}};
+           .forward = false}};
 }
 
 TEST(Server, IsWrittenAsPeopleWriteIt) {
@@ -104,41 +102,6 @@ TEST(FrameReader, RefusesAnotherProtocolAtItsFirstBytes) {
   EXPECT_FALSE(reader.next());
 }
 
-// --- the state file ---
-
-State some_state() {
-  State state;
-  must(state.directory.set_network(some_network()));
-  must(state.directory.set_view("s1", some_view().view));
-  state.upstreams = {*Server::parse("192.0.2.7")};
-  return state;
-}
-
-TEST(StateFile, BringsBackWhatWasThere) {
-  const State before = some_state();
-  const std::string bytes = encode_state(before.directory, before.upstreams);
-  const State after = must(decode_state(bytes));
-  EXPECT_EQ(after.upstreams, before.upstreams);
-  ASSERT_TRUE(after.directory.view("s1"));
-  EXPECT_EQ(*after.directory.view("s1"), some_view().view);
-  EXPECT_EQ(after.directory.networks().at("n1").endpoints(), some_network().endpoints);
-}
-
-TEST(StateFile, ThatIsDamagedAnywhereIsNotBelieved) {
-  const State state = some_state();
-  const std::string bytes = encode_state(state.directory, state.upstreams);
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    EXPECT_FALSE(decode_state(bytes.substr(0, i))) << i;
-    std::string flipped = bytes;
-    flipped[i] = static_cast<char>(flipped[i] ^ 0x10);
-    EXPECT_FALSE(decode_state(flipped)) << i;
-  }
-}
-
-TEST(StateFile, MayBeMissing) {
-  EXPECT_THAT(must(read_state("/nonexistent/state")).directory.views(), IsEmpty());
-}
-
 // --- the host's servers ---
 
 TEST(ResolvConf, NamesItsServers) {
@@ -182,14 +145,6 @@ TEST_F(HostServersTest, AreThoseBehindSystemdsStubWhereItNamesThem) {
   EXPECT_EQ(at(0)[0].text(), "127.0.0.53");
   write("systemd", "nameserver 192.0.2.8\n");
   EXPECT_EQ(at(1000)[0].text(), "192.0.2.8");
-}
-
-TEST_F(HostServersTest, CanBeSetInPlaceOfTheFile) {
-  write("own", "nameserver 192.0.2.1\n");
-  servers.set({*Server::parse("192.0.2.99:5353")});
-  EXPECT_EQ(at(0)[0].text(), "192.0.2.99:5353");
-  servers.set({});
-  EXPECT_EQ(at(0)[0].text(), "192.0.2.1");
 }
 
 }  // namespace

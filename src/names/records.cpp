@@ -42,9 +42,7 @@ Result<void> check(const Network& network) {
 Result<void> check(const View& view) {
   TRY(check_count("the container's view", "networks", view.networks.size(), kMostViewNetworks));
   TRY(check_count("the container's view", "DNS servers", view.servers.size(), kMostServers));
-  TRY(check_count("the container's view", "links", view.links.size(), kMostLinks));
   for (const std::string& network : view.networks) TRY(check_identifier("network", network));
-  for (const Link& link : view.links) TRY(check_identifier("container", link.container));
   return {};
 }
 

@@ -19,7 +19,6 @@ inline constexpr std::size_t kMostAddresses = 16;      // of an endpoint
 inline constexpr std::size_t kMostSandboxes = 16'384;
 inline constexpr std::size_t kMostServers = 8;  // of a view, or of the host
 inline constexpr std::size_t kMostViewNetworks = 256;
-inline constexpr std::size_t kMostLinks = 256;
 
 // One container in one network.
 struct Endpoint {
@@ -39,19 +38,11 @@ struct Network {
   bool operator==(const Network&) const = default;
 };
 
-// A name that one container alone has for another (`--link database:db`).
-struct Link {
-  std::string name;
-  std::string container;  // id; found where a network of the view has it
-  bool operator==(const Link&) const = default;
-};
-
 struct View {
   std::string container;              // id of whom it belongs to
   std::vector<std::string> networks;  // ids; the first that knows a name answers. Need not be known yet.
   std::vector<Server> servers;        // for all that is not ours, in this order; empty: the host's
   bool forward = true;                // false on internal networks: nothing is asked outside
-  std::vector<Link> links;
   bool operator==(const View&) const = default;
 };
 

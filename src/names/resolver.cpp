@@ -9,14 +9,13 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "names/state_file.h"
 
 namespace berth::names {
 namespace {
 
-// One resolver a state file: whoever holds the lock may replace the socket.
-Result<Fd> take_lock(const std::string& state_path) {
-  const std::string path = state_path + ".lock";
+// One resolver a socket: whoever holds the lock may replace its file.
+Result<Fd> take_lock(const std::string& socket_path) {
+  const std::string path = socket_path + ".lock";
   Fd lock = TRY(open_file(path, O_RDWR | O_CREAT, 0600));
   if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) return fail_errno(errno, "lock {}", path);
@@ -34,7 +33,7 @@ Resolver::Resolver(ResolverSettings settings, Fd lock, EventLoop loop)
       batch_(make_datagram_batch()) {}
 
 Result<std::unique_ptr<Resolver>> Resolver::open(ResolverSettings settings) {
-  Fd lock = TRY(take_lock(settings.state_path));
+  Fd lock = TRY(take_lock(settings.socket_path));
   EventLoop loop = TRY(EventLoop::create());
   std::unique_ptr<Resolver> resolver(new Resolver(std::move(settings), std::move(lock), std::move(loop)));
   TRY(resolver->start());
@@ -42,14 +41,6 @@ Result<std::unique_ptr<Resolver>> Resolver::open(ResolverSettings settings) {
 }
 
 Result<void> Resolver::start() {
-  Result<State> state = read_state(settings_.state_path);
-  if (state) {
-    directory_ = std::move(state->directory);
-    host_servers_.set(std::move(state->upstreams));
-  } else {
-    // Containers are better served by what the engine tells next than by nothing at all.
-    log_warning("names", "beginning anew: {}: {}", settings_.state_path, state.error().message);
-  }
   control_ = TRY(ControlServer::open(settings_.socket_path, loop_,
                                      [this](Frame frame) { return handle(std::move(frame)); }));
   control_->on_change = [this] { look_whether_used(); };
@@ -65,7 +56,6 @@ Resolver::~Resolver() {
 
 Result<void> Resolver::run() {
   while (!stopping_) TRY(loop_.run_once());
-  if (write_timer_) write_now();
   return {};
 }
 
@@ -99,47 +89,34 @@ Result<void> Resolver::obey(Frame& frame) {
       return {};
     case MessageKind::set_network: {
       Network network = TRY(decode_network(frame.body));
-      TRY(directory_.set_network(std::move(network)));
-      break;
+      return directory_.set_network(std::move(network));
     }
     case MessageKind::remove_network: {
       const auto names = TRY(decode_names(frame.body));
       directory_.remove_network(names.first);
-      break;
+      return {};
     }
     case MessageKind::set_endpoint: {
       EndpointOf endpoint = TRY(decode_endpoint(frame.body));
-      TRY(directory_.set_endpoint(endpoint.network, std::move(endpoint.endpoint)));
-      break;
+      return directory_.set_endpoint(endpoint.network, std::move(endpoint.endpoint));
     }
     case MessageKind::remove_endpoint: {
       const auto names = TRY(decode_names(frame.body));
       directory_.remove_endpoint(names.first, names.second);
-      break;
+      return {};
     }
     case MessageKind::add_sandbox:
-      TRY(add_sandbox(frame));
-      break;
+      return add_sandbox(frame);
     case MessageKind::remove_sandbox: {
       const auto names = TRY(decode_names(frame.body));
       remove_sandbox(names.first);
-      break;
-    }
-    case MessageKind::set_upstreams: {
-      std::vector<Server> servers = TRY(decode_servers(frame.body));
-      if (servers.size() > kMostServers)
-        return fail(ErrorKind::exhausted, "{} DNS servers are more than the {} that the resolver takes",
-                    servers.size(), kMostServers);
-      host_servers_.set(std::move(servers));
-      break;
+      return {};
     }
     default:
       return fail(ErrorKind::unsupported,
                   "the resolver of names does not know message {}: it is of another version",
                   static_cast<int>(frame.kind));
   }
-  changed();
-  return {};
 }
 
 Result<void> Resolver::add_sandbox(Frame& frame) {
@@ -175,18 +152,6 @@ Listing Resolver::list() const {
   std::ranges::sort(listing.sandboxes, {}, &Listing::Sandbox::id);
   for (const auto& [id, zone] : directory_.networks()) listing.networks.push_back({id, zone.size()});
   return listing;
-}
-
-void Resolver::changed() {
-  if (write_timer_) return;
-  write_timer_ = loop_.after(settings_.state_delay, [this] { write_now(); });
-}
-
-void Resolver::write_now() {
-  if (write_timer_) loop_.cancel(*std::exchange(write_timer_, std::nullopt));
-  Result<void> written = write_state(settings_.state_path, directory_, host_servers_.set());
-  // Answers do not depend on it; the next change tries again.
-  if (!written) log_warning("names", "the state cannot be kept: {}", written.error().message);
 }
 
 void Resolver::look_whether_used() {

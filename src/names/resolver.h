@@ -3,9 +3,10 @@
 // comes and goes. docs/names.md says what it answers,
 // docs/decisions/0014-names-are-resolved-by-a-process-of-their-own.md why it is made like this.
 //
-// Lifecycle: open() takes the lock, reads the state file and listens; run() serves until it is told to stop,
-// or until it has had neither a sandbox nor a control connection for a while. One thread; everything is its
-// own.
+// Lifecycle: open() takes the lock and listens; the engine tells what there is; run() serves until it is told
+// to stop, or until it has had neither a sandbox nor a control connection for a while. It writes nothing
+// down: its end is the end of its sockets, and whoever brings it new ones tells it everything first. One
+// thread.
 #pragma once
 #include <chrono>
 #include <map>
@@ -23,19 +24,17 @@
 namespace berth::names {
 
 struct ResolverSettings {
-  std::string socket_path;  // of the control socket
-  std::string state_path;   // beside it lies its lock
+  std::string socket_path;  // of the control socket; beside it lies its lock
   ResolvConfPaths resolv_conf;
   ForwardLimits forwarding;
   ServingLimits serving;
-  std::chrono::milliseconds unused{10'000};    // until it ends by itself
-  std::chrono::milliseconds state_delay{200};  // from a change to its being written
-  int stop_descriptor = -1;                    // readable: stop. Borrowed.
+  std::chrono::milliseconds unused{10'000};  // until it ends by itself
+  int stop_descriptor = -1;                  // readable: stop. Borrowed.
 };
 
 class Resolver final : Answerer {
  public:
-  // An error of the kind `conflict` when another one has the same state.
+  // An error of the kind `conflict` when another one has the same socket.
   static Result<std::unique_ptr<Resolver>> open(ResolverSettings settings);
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
@@ -57,8 +56,6 @@ class Resolver final : Answerer {
   Result<void> add_sandbox(Frame& frame);
   void remove_sandbox(const std::string& id);
   Listing list() const;
-  void changed();
-  void write_now();
   void look_whether_used();
 
   const ResolverSettings settings_;
@@ -70,7 +67,7 @@ class Resolver final : Answerer {
   std::shared_ptr<DatagramBatch> batch_;
   std::map<std::string, std::unique_ptr<SandboxServer>> sandboxes_;
   std::unique_ptr<ControlServer> control_;
-  std::optional<EventLoop::Timer> write_timer_, unused_timer_;
+  std::optional<EventLoop::Timer> unused_timer_;
   bool stopping_ = false;
 };
 

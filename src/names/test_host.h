@@ -161,12 +161,16 @@ inline std::vector<Message> keeps_silent(const Message&) { return {}; }
 struct Host {
   explicit Host(std::function<void(ResolverSettings&)> change = {}) {
     settings.socket_path = directory.path() + "/resolver.sock";
-    settings.state_path = directory.path() + "/state";
     settings.resolv_conf = {directory.path() + "/resolv.conf", directory.path() + "/systemd"};
     settings.forwarding.attempt = 300ms;
     settings.forwarding.total = 1200ms;
     if (change) change(settings);
-    start();
+    resolver = must(Resolver::open(settings));
+    thread = std::thread([this] {
+      must(resolver->run());
+      resolver.reset();
+    });
+    client = must(Client::connect(settings.socket_path, 20s));
     must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
     sockets = must(open_sandbox_sockets());
     view = {.container = "c1", .networks = {"n1"}};
@@ -174,18 +178,6 @@ struct Host {
   ~Host() {
     if (!thread.joinable()) return;
     (void)client->stop();
-    thread.join();
-  }
-  void start() {
-    resolver = must(Resolver::open(settings));
-    thread = std::thread([this] {
-      must(resolver->run());
-      resolver.reset();
-    });
-    client = must(Client::connect(settings.socket_path, 20s));
-  }
-  void end() {
-    must(client->stop());
     thread.join();
   }
   void add_sandbox() { must(client->add_sandbox("s1", view, &sockets)); }

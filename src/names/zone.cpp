@@ -58,13 +58,6 @@ void Zone::remove(const std::string& container) {
   endpoints_.erase(known);
 }
 
-std::vector<Endpoint> Zone::endpoints() const {
-  std::vector<Endpoint> list;
-  list.reserve(endpoints_.size());
-  for (const auto& [container, endpoint] : endpoints_) list.push_back(endpoint);
-  return list;
-}
-
 std::optional<std::vector<Address>> Zone::addresses_of_name(const std::string& name, Family family) {
   auto found = by_name_.find(name);
   if (found == by_name_.end()) return std::nullopt;
@@ -73,15 +66,6 @@ std::optional<std::vector<Address>> Zone::addresses_of_name(const std::string& n
   const std::size_t count = holders.endpoints.size(), first = holders.turn++ % count;
   for (std::size_t i = 0; i < count; ++i)
     append_addresses(*holders.endpoints[(first + i) % count], family, addresses);
-  return addresses;
-}
-
-std::optional<std::vector<Address>> Zone::addresses_of_container(const std::string& container,
-                                                                 Family family) const {
-  auto found = endpoints_.find(container);
-  if (found == endpoints_.end()) return std::nullopt;
-  std::vector<Address> addresses;
-  append_addresses(found->second, family, addresses);
   return addresses;
 }
 

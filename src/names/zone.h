@@ -20,19 +20,15 @@ class Zone {
 
   // Lower case; empty when no query could ask for it.
   const std::string& suffix() const { return suffix_; }
-  const std::string& name() const { return name_; }
 
   void set(Endpoint endpoint);  // replaces the container's former one
   void remove(const std::string& container);
   std::size_t size() const { return endpoints_.size(); }
   bool has(const std::string& container) const { return endpoints_.contains(container); }
-  std::vector<Endpoint> endpoints() const;
 
   // Nothing: nobody has the name (lower case). Each question begins with another of those who have it, so
   // that clients which take the first address spread.
   std::optional<std::vector<Address>> addresses_of_name(const std::string& name, Family family);
-  std::optional<std::vector<Address>> addresses_of_container(const std::string& container,
-                                                             Family family) const;
   // "web.backend"; "web" where that would be no name.
   std::optional<std::string> name_of(const Address& address) const;
 
