@@ -96,11 +96,28 @@ bool MessageReader::read(Question& question) {
   return read_name(question.name, question.labels) && take(question.type) && take(question.of_class);
 }
 
+bool MessageReader::skip_name() {
+  const std::size_t begin = position_;
+  while (position_ < message_.size()) {
+    const unsigned char size = message_[position_];
+    const bool pointer = (size & 0xC0) == 0xC0;
+    if (!pointer && (size & 0xC0)) return false;
+    const std::size_t step = pointer ? 2 : size + 1u;
+    if (message_.size() - position_ < step) return false;
+    position_ += step;
+    if (position_ - begin > kLargestName) return false;
+    if (pointer || size == 0) return true;
+  }
+  return false;
+}
+
 bool MessageReader::read(Record& record) {
-  std::size_t labels = 0;
+  const std::size_t begin = position_;
   std::uint16_t high = 0, low = 0, size = 0;
-  if (!read_name(record.owner, labels) || !take(record.type) || !take(record.of_class) || !take(high) ||
-      !take(low) || !take(size) || message_.size() - position_ < size)
+  if (!skip_name()) return false;
+  record.owner = message_.subspan(begin, position_ - begin);
+  if (!take(record.type) || !take(record.of_class) || !take(high) || !take(low) || !take(size) ||
+      message_.size() - position_ < size)
     return false;
   record.ttl = static_cast<std::uint32_t>(high) << 16 | low;
   record.data = message_.subspan(position_, size);
@@ -121,16 +138,17 @@ std::expected<Query, Refusal> parse_query(Bytes message) {
   if (query.header.is_response()) return std::unexpected(Refusal{});
   if (query.header.opcode() != 0) return std::unexpected(Refusal{Rcode::not_implemented});
   const auto malformed = std::unexpected(Refusal{Rcode::format_error});
+  const std::size_t before_additional = query.header.answers + std::size_t{query.header.authorities};
+  const std::size_t records = before_additional + query.header.additionals;
+  if (records > kMostQueryRecords) return malformed;
   if (query.header.questions != 1 || !reader->read(query.question)) return malformed;
   query.question_end = reader->position();
 
-  const std::size_t before_additional = query.header.answers + std::size_t{query.header.authorities};
-  const std::size_t records = before_additional + query.header.additionals;
   Record record;
   for (std::size_t i = 0; i < records; ++i) {
     if (!reader->read(record)) return malformed;
     if (record.type != record_type::opt) continue;
-    if (query.edns || i < before_additional || !record.owner.empty()) return malformed;
+    if (query.edns || i < before_additional || record.owner.size() != 1) return malformed;  // 1: the root
     query.edns =
         Edns{record.of_class, static_cast<std::uint8_t>(record.ttl >> 16), (record.ttl & 0x8000) != 0};
   }

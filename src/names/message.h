@@ -65,7 +65,7 @@ struct Question {
 };
 
 struct Record {
-  std::string owner;  // as Question::name
+  Bytes owner;  // within the message, as it came: labels, and perhaps a pointer that nobody has followed
   std::uint16_t type = 0;
   std::uint16_t of_class = 0;
   std::uint32_t ttl = 0;  // seconds
@@ -78,17 +78,20 @@ class MessageReader {
   static std::optional<MessageReader> open(Bytes message);  // nothing: too short for a header
   const Header& header() const { return header_; }
   bool read(Question& question);
+  // Goes past the owner without expanding it: a few thousand pointers to one long name would have it expanded
+  // as often.
   bool read(Record& record);
   bool read_name(std::string& name, std::size_t& labels);
   std::size_t position() const { return position_; }
   bool at_end() const { return position_ == message_.size(); }
   void seek(std::size_t position) {
     position_ = std::min(position, message_.size());
-  }  // to the names within a record's data
+  }  // to the names within a record
 
  private:
   explicit MessageReader(Bytes message) : message_(message) {}
   bool take(std::uint16_t& value);
+  bool skip_name();
   Bytes message_;
   Header header_;
   std::size_t position_ = kHeaderSize;
@@ -115,6 +118,8 @@ struct Refusal {
   std::optional<Rcode> rcode;
 };
 std::expected<Query, Refusal> parse_query(Bytes message);
+inline constexpr std::size_t kMostQueryRecords =
+    4;  // OPT and a signature are two; a query with more is refused
 
 // The header alone, for what could not be read. `out` has room for kHeaderSize.
 std::size_t write_refusal(Bytes query, Rcode rcode, std::span<unsigned char> out);

@@ -79,6 +79,72 @@ TEST(Query, HasOneOptRecordAtMost) {
   EXPECT_EQ(refusal_of(message), Rcode::format_error);
 }
 
+// A record as a query may carry it beside OPT; `owner` as on the wire.
+void append_record(Message& message, std::string_view owner) {
+  message.insert(message.end(), owner.begin(), owner.end());
+  append16(message, record_type::txt);
+  append16(message, kClassInternet);
+  for (int i = 0; i < 3; ++i) append16(message, 0);  // its time to live, and no data
+}
+
+TEST(Query, HasItsOptRecordAmongAFewOthers) {
+  const std::string_view question_name("\xC0\x0C", 2);
+  for (std::size_t before = 0; before < kMostQueryRecords; ++before) {
+    const Message opt(kQueryOfWeb.end() - 11, kQueryOfWeb.end());
+    Message message(kQueryOfWeb.begin(), kQueryOfWeb.end() - 11);
+    for (std::size_t i = 0; i < kMostQueryRecords; ++i) {
+      if (i != before)
+        append_record(message, question_name);
+      else
+        message.insert(message.end(), opt.begin(), opt.end());
+    }
+    message[11] = kMostQueryRecords;
+    const auto query = parse_query(message);
+    ASSERT_TRUE(query) << before;
+    ASSERT_TRUE(query->edns) << before;
+    EXPECT_EQ(query->edns->datagram_size, 4096) << before;
+    append_record(message, question_name);
+    ++message[11];
+    EXPECT_EQ(refusal_of(message), Rcode::format_error) << before;
+  }
+}
+
+TEST(Query, WithManyRecordsInAnySectionIsRefused) {
+  for (std::size_t section : {6u, 8u, 10u}) {
+    Message message = make_query("web");
+    for (std::size_t i = 0; i <= kMostQueryRecords; ++i) append_record(message, {"\0", 1});
+    message[section + 1] = kMostQueryRecords + 1;
+    EXPECT_EQ(refusal_of(message), Rcode::format_error) << section;
+  }
+}
+
+// What its owners' pointers lead to is nobody's business here, and must cost nothing. Seen by an owner that
+// would be too long as a whole name.
+TEST(Query, HasItsRecordsOwnersPassedOverAndNotExpanded) {
+  const auto label = [](std::size_t size) {
+    return std::string(1, static_cast<char>(size)) + std::string(size, '\1');
+  };
+  Message message = make_query("web");
+  const std::size_t first = message.size();
+  append_record(message, label(63) + label(63) + label(63) + std::string(1, 0));
+  append_record(message, label(63) + "\xC0" + static_cast<char>(first));
+  message[11] = 2;
+  EXPECT_TRUE(parse_query(message));
+}
+
+TEST(Query, WhoseRecordsOwnerIsNoNameIsRefused) {
+  const std::string label = std::string(1, 63) + std::string(63, 'x');
+  const std::string reserved = std::string(1, 0x41) + std::string(0x41, 'x');  // of a reserved kind
+  const std::string cut = "?a";  // 63 bytes, and there are fewer
+  const std::string longer = label + label + label + label;
+  for (const std::string& owner : {reserved + '\0', cut, longer + '\0'}) {
+    Message message = make_query("web");
+    append_record(message, owner);
+    message[11] = 1;
+    EXPECT_EQ(refusal_of(message), Rcode::format_error);
+  }
+}
+
 TEST(Query, LimitsDatagramsBetweenWhatAllTakeAndWhatWeSend) {
   const auto limit = [](std::size_t size) {
     return parse_query(make_query("web", {.edns_size = size}))->datagram_limit();

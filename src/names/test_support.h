@@ -94,7 +94,15 @@ inline Answer read_answer(Bytes bytes) {
       answer.rcode |= static_cast<int>(record.ttl >> 24) << 4;
       continue;
     }
-    EXPECT_EQ(record.owner, answer.question.name);
+    const auto name_at = [&](Bytes part) {
+      MessageReader inner = *reader;
+      inner.seek(static_cast<std::size_t>(part.data() - bytes.data()));
+      std::string name;
+      std::size_t labels = 0;
+      EXPECT_TRUE(inner.read_name(name, labels));
+      return name;
+    };
+    EXPECT_EQ(name_at(record.owner), answer.question.name);
     answer.ttls.push_back(record.ttl);
     if (record.type == record_type::a || record.type == record_type::aaaa) {
       Address address{.is_v6 = record.type == record_type::aaaa};
@@ -102,14 +110,7 @@ inline Answer read_answer(Bytes bytes) {
       std::copy(record.data.begin(), record.data.end(), address.bytes.begin());
       answer.addresses.push_back(address.text());
     }
-    if (record.type == record_type::ptr) {
-      MessageReader inner = *reader;
-      inner.seek(static_cast<std::size_t>(record.data.data() - bytes.data()));
-      std::string name;
-      std::size_t labels = 0;
-      EXPECT_TRUE(inner.read_name(name, labels));
-      answer.pointers.push_back(name);
-    }
+    if (record.type == record_type::ptr) answer.pointers.push_back(name_at(record.data));
   }
   EXPECT_TRUE(reader->at_end());
   return answer;
