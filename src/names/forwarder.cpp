@@ -74,9 +74,11 @@ Forwarder::~Forwarder() {
 
 bool Forwarder::forward(const std::string& sandbox, Bytes message, const Query& query, Transport transport,
                         std::vector<Server> servers, Deliver deliver) {
-  if (servers.empty() || pending_.size() >= limits_.in_flight) return false;
-  auto known = of_sandbox_.find(sandbox);
-  if (known != of_sandbox_.end() && known->second.size() >= limits_.in_flight_of_sandbox) return false;
+  if (servers.empty()) return false;
+  const auto known = of_sandbox_.find(sandbox);
+  const std::size_t own = known == of_sandbox_.end() ? 0 : known->second.size();
+  if (own >= limits_.in_flight_of_sandbox) return false;
+  if (pending_.size() >= limits_.in_flight && own >= limits_.in_flight_in_any_case) return false;
   order_by_favour(servers);
   auto pending = std::make_unique<Pending>();
   pending->number = ++last_number_;

@@ -29,6 +29,8 @@ struct ForwardLimits {
   std::chrono::milliseconds total{8000};    // until the client is told that it failed
   std::size_t in_flight = 4096;
   std::size_t in_flight_of_sandbox = 256;
+  // Of a sandbox: as many pass the bound of all, which a few others can fill.
+  std::size_t in_flight_in_any_case = 8;
   // A server that did not answer this often in a row is asked last for a while.
   unsigned silences = 3;
   std::chrono::milliseconds out_of_favour{10'000};

@@ -222,37 +222,60 @@ TEST(Forwarding, PassesTruncationOnAndTcpThrough) {
   });
 }
 
+// How many of so many queries to the outside fail at once.
+int refused(const Host& host, int queries) {
+  const Fd socket = client_socket(host);
+  for (int i = 0; i < queries; ++i) send_datagram(socket.get(), make_query("www.example.org"));
+  send_datagram(socket.get(), make_query("web", {.id = 9}));
+  int failures = 0;
+  for (;;) {
+    const std::optional<Message> message = receive(socket.get());
+    if (!message) throw std::runtime_error("there is no answer");
+    const Answer answer = read_answer(*message);
+    if (answer.header.id == 9) return failures;
+    failures += answer.rcode == 2;
+  }
+}
+
+TEST(Forwarding, LetsAFewQueriesOfEachContainerPassTheBoundOfAll) {
+  on_own_host([] {
+    Upstream silent("127.0.0.1", 5301, keeps_silent);
+    Host host([](ResolverSettings& settings) {
+      settings.forwarding.in_flight = settings.forwarding.in_flight_of_sandbox = 10;
+      settings.forwarding.in_flight_in_any_case = 3;
+      settings.forwarding.attempt = 1h;
+      settings.forwarding.total = 1h;
+    });
+    host.add_sandbox({silent.server()});
+    EXPECT_EQ(refused(host, 20), 10);
+    for (const char* sandbox : {"s2", "s3"}) {
+      SandboxSockets other = must(open_sandbox_sockets());
+      must(host.client->add_sandbox(sandbox, host.view, &other));
+      host.sockets = std::move(other);
+      EXPECT_EQ(refused(host, 20), 17) << sandbox;
+    }
+  });
+}
+
 TEST(Forwarding, BoundsWhatIsInFlightForOneContainer) {
   on_own_host([] {
     Upstream silent("127.0.0.1", 5301, keeps_silent);
     Host host([](ResolverSettings& settings) {
       settings.forwarding.in_flight_of_sandbox = 10;
       settings.forwarding.in_flight = 15;
+      settings.forwarding.in_flight_in_any_case = 0;
       settings.forwarding.attempt = 1h;
       settings.forwarding.total = 1h;
     });
     host.add_sandbox({silent.server()});
     SandboxSockets other = must(open_sandbox_sockets());
     must(host.client->add_sandbox("s2", host.view, &other));
-    const auto refused = [&](int queries) {
-      const Fd socket = client_socket(host);
-      for (int i = 0; i < queries; ++i) send_datagram(socket.get(), make_query("www.example.org"));
-      send_datagram(socket.get(), make_query("web", {.id = 9}));
-      int failures = 0;
-      for (;;) {
-        const std::optional<Message> message = receive(socket.get());
-        if (!message) throw std::runtime_error("there is no answer");
-        const Answer answer = read_answer(*message);
-        if (answer.header.id == 9) return failures;
-        failures += answer.rcode == 2;
-      }
-    };
-    EXPECT_EQ(refused(30), 20);
+    EXPECT_EQ(refused(host, 30), 20);
     std::swap(host.sockets, other);
-    EXPECT_EQ(refused(30), 25) << "the bound of all";
+    EXPECT_EQ(refused(host, 30), 25) << "the bound of all";
     // Whoever is gone has nothing in flight any more.
     must(host.client->remove_sandbox("s1"));
-    EXPECT_EQ(refused(30), 25);
+    EXPECT_EQ(refused(host, 30), 25);
   });
 }
 
