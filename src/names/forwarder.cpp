@@ -42,6 +42,7 @@ struct Forwarder::Attempt {
   Fd socket;
   Server server;
   std::uint16_t id = 0;
+  Clock::time_point began;
   bool failed = false;  // refused, closed, or an answer that says so
   // Over TCP alone.
   std::vector<unsigned char> unsent, received;
@@ -134,6 +135,20 @@ void Forwarder::order_by_favour(std::vector<Server>& servers) const {
   std::ranges::move(last, std::back_inserter(servers));
 }
 
+Forwarder::Favour& Forwarder::favour_of(const Server& server) {
+  const std::string name = server.text();
+  if (favours_.size() >= kMostFavours && !favours_.contains(name)) favours_.clear();
+  return favours_[name];
+}
+
+// A server that answered others meanwhile has nothing to say to this question alone: its name's own servers
+// may be dead. Counted, one container that asks for such names would move all others to the next server.
+void Forwarder::count_silence(const Attempt& attempt) {
+  Favour& favour = favour_of(attempt.server);
+  if (favour.answered >= attempt.began) return;
+  if (++favour.silences >= limits_.silences) favour.asked_last_until = Clock::now() + limits_.out_of_favour;
+}
+
 // One more server is asked; the ones before may still answer. When all of them in a row have failed at once,
 // there is nobody to wait for.
 void Forwarder::next_attempt(Pending& pending) {
@@ -162,6 +177,7 @@ bool Forwarder::start_attempt(Pending& pending, const Server& server) {
   Attempt& attempt = pending.attempts.emplace_back();
   attempt.server = server;
   attempt.id = random_id();
+  attempt.began = Clock::now();
   std::vector<unsigned char> message = pending.message;
   set_id(message, 0, attempt.id);
   const std::uint64_t number = pending.number;
@@ -224,7 +240,7 @@ void Forwarder::on_stream(std::uint64_t number, Attempt& attempt, std::uint32_t 
 }
 
 void Forwarder::take_answer(Pending& pending, Attempt& attempt, std::vector<unsigned char> answer) {
-  if (!favours_.empty()) favours_.erase(attempt.server.text());
+  favour_of(attempt.server) = {.answered = Clock::now()};
   set_id(answer, 0, pending.id);
   const bool others = pending.next_server < pending.servers.size() ||
                       std::ranges::any_of(pending.attempts, [&](const Attempt& other) {
@@ -271,11 +287,7 @@ void Forwarder::run_due() {
   while (!due_.empty() && due_.begin()->first <= time) {
     Pending& pending = *pending_.at(due_.begin()->second);
     // Whoever was asked last kept silent for a whole turn.
-    if (!pending.attempts.empty() && !pending.attempts.back().failed) {
-      if (favours_.size() >= kMostFavours) favours_.clear();
-      Favour& favour = favours_[pending.attempts.back().server.text()];
-      if (++favour.silences >= limits_.silences) favour.asked_last_until = time + limits_.out_of_favour;
-    }
+    if (!pending.attempts.empty() && !pending.attempts.back().failed) count_silence(pending.attempts.back());
     const bool all_asked = pending.next_server >= pending.servers.size();
     if (pending.end <= time || (pending.failure && all_asked)) {
       finish(pending, std::exchange(pending.failure, std::nullopt));

@@ -31,7 +31,7 @@ struct ForwardLimits {
   std::size_t in_flight_of_sandbox = 256;
   // Of a sandbox: as many pass the bound of all, which a few others can fill.
   std::size_t in_flight_in_any_case = 8;
-  // A server that did not answer this often in a row is asked last for a while.
+  // A server that did not answer this often in a row, nor anybody else meanwhile, is asked last for a while.
   unsigned silences = 3;
   std::chrono::milliseconds out_of_favour{10'000};
 };
@@ -59,12 +59,15 @@ class Forwarder {
   struct Pending;
   struct Favour {
     unsigned silences = 0;
+    Clock::time_point answered{};  // last, and whomever
     Clock::time_point asked_last_until{};
   };
 
   void order_by_favour(std::vector<Server>& servers) const;
   void next_attempt(Pending& pending);
   bool start_attempt(Pending& pending, const Server& server);
+  Favour& favour_of(const Server& server);
+  void count_silence(const Attempt& attempt);
   void on_datagram(std::uint64_t number, Attempt& attempt);
   void on_stream(std::uint64_t number, Attempt& attempt, std::uint32_t events);
   void take_answer(Pending& pending, Attempt& attempt, std::vector<unsigned char> answer);

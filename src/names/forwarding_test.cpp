@@ -117,6 +117,31 @@ TEST(Forwarding, AsksAServerLastThatWasSilentForLong) {
   });
 }
 
+// Names whose own servers are dead, by the resolvers of the world: one container that asks for them does not
+// turn others away from a server that answers them.
+TEST(Forwarding, KeepsAServerInFavourThatAnswersOthers) {
+  on_own_host([] {
+    Upstream first("127.0.0.1", 5301, [](const Message& query) -> std::vector<Message> {
+      if (parse_query(query)->question.name == "hole.example") return {};
+      return {answer_of_upstream(query, "192.0.2.1")};
+    });
+    Upstream second("127.0.0.3", 5303, says("192.0.2.3"));
+    Host host([](ResolverSettings& settings) {
+      settings.forwarding.attempt = 1s;
+      settings.forwarding.total = 1h;
+      settings.forwarding.out_of_favour = 1h;
+    });
+    host.add_sandbox({first.server(), second.server()});
+    const Fd hostile = client_socket(host);
+    for (int i = 0; i < 3; ++i) send_datagram(hostile.get(), make_query("hole.example"));
+    ASSERT_TRUE(eventually([&] { return first.datagrams() == 3; }));
+    EXPECT_THAT(ask(host, "www.example.org").addresses, ElementsAre("192.0.2.1"));
+    for (int i = 0; i < 3; ++i)
+      EXPECT_THAT(read_answer(receive(hostile.get()).value()).addresses, ElementsAre("192.0.2.3"));
+    EXPECT_THAT(ask(host, "www.example.org").addresses, ElementsAre("192.0.2.1"));
+  });
+}
+
 TEST(Forwarding, EndsWithAFailureWhenNobodyAnswers) {
   on_own_host([] {
     Upstream silent("127.0.0.1", 5301, keeps_silent);
