@@ -31,9 +31,13 @@ void set_id(std::vector<unsigned char>& message, std::size_t at, std::uint16_t i
   message[at + 1] = static_cast<unsigned char>(id);
 }
 
-bool server_failed(Bytes answer) {
-  const int rcode = answer[3] & 15;
-  return rcode == static_cast<int>(Rcode::server_failure) || rcode == static_cast<int>(Rcode::refused);
+bool has_rcode(Bytes answer, Rcode rcode) { return (answer[3] & 15) == static_cast<int>(rcode); }
+
+// Clients make more of a failure than of REFUSED, after which musl waits until its own time is up.
+void make_failure_of_refused(std::vector<unsigned char>& answer) {
+  if (!has_rcode(answer, Rcode::refused)) return;
+  answer[3] =
+      static_cast<unsigned char>((answer[3] & 0xF0) | static_cast<unsigned char>(Rcode::server_failure));
 }
 
 }  // namespace
@@ -242,11 +246,12 @@ void Forwarder::on_stream(std::uint64_t number, Attempt& attempt, std::uint32_t 
 void Forwarder::take_answer(Pending& pending, Attempt& attempt, std::vector<unsigned char> answer) {
   favour_of(attempt.server) = {.answered = Clock::now()};
   set_id(answer, 0, pending.id);
+  make_failure_of_refused(answer);
   const bool others = pending.next_server < pending.servers.size() ||
                       std::ranges::any_of(pending.attempts, [&](const Attempt& other) {
                         return &other != &attempt && !other.failed;
                       });
-  if (!server_failed(answer) || !others) return finish(pending, std::move(answer));
+  if (!has_rcode(answer, Rcode::server_failure) || !others) return finish(pending, std::move(answer));
   pending.failure = std::move(answer);
   attempt_failed(pending, attempt);
 }

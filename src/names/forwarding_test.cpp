@@ -154,6 +154,32 @@ TEST(Forwarding, EndsWithAFailureWhenNobodyAnswers) {
   });
 }
 
+TEST(Forwarding, MakesAFailureOfServersThatRefuse) {
+  on_own_host([] {
+    const auto refuses = [](const Message& query) {
+      Message answer = query;
+      answer[2] |= 0x80;
+      answer[3] |= 0x85;  // recursion available, REFUSED
+      return std::vector<Message>{answer};
+    };
+    Upstream one("127.0.0.1", 5301, refuses), two("127.0.0.2", 5302, refuses);
+    Host host([](ResolverSettings& settings) {
+      settings.forwarding.attempt = 1h;
+      settings.forwarding.total = 1h;
+    });
+    for (const std::vector<Server>& servers : {std::vector{one.server()}, {one.server(), two.server()}}) {
+      host.add_sandbox(servers);
+      const Answer answer = ask(host, "www.example.org", {.edns_size = 1232});
+      EXPECT_EQ(answer.rcode, 2);
+      EXPECT_EQ(answer.question.name, "www.example.org");
+      const Fd stream = client_socket(host, SOCK_STREAM);
+      send_framed(stream.get(), make_query("www.example.org"));
+      EXPECT_EQ(receive_framed(stream.get()).rcode, 2);
+    }
+    EXPECT_EQ(two.datagrams(), 1);
+  });
+}
+
 TEST(Forwarding, TakesALateAnswer) {
   on_own_host([] {
     // To the second try it says what belongs to the first.
