@@ -234,7 +234,7 @@ void SandboxServer::on_connection(std::uint32_t) {
 void SandboxServer::on_stream(std::uint64_t number, std::uint32_t events) {
   Connection& connection = *connections_.at(number);
   if (events & EPOLLERR) return close(number);
-  if (events & EPOLLOUT) flush(connection);
+  if ((events & EPOLLOUT) && !flush(connection)) return close(number);
   if (events & (EPOLLIN | EPOLLHUP)) {
     std::array<unsigned char, kLargestQuery + 2> buffer;
     const ssize_t got = recv(connection.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -268,7 +268,7 @@ void SandboxServer::answer_stream(Connection& connection) {
       taken += 2 + size;
     }
     input.erase(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(taken));
-    flush(connection);
+    if (!flush(connection)) return close(connection.number);
   } while (full && has_room(connection));  // what was sent made room for messages that are here already
   const bool done = connection.output.empty() && connection.in_flight == 0;
   if (connection.closed_by_peer && done) return close(connection.number);
@@ -309,18 +309,16 @@ void SandboxServer::answer_one(Connection& connection, Bytes message) {
     send(connection, out.first(write_failure(message, verdict.query, Rcode::server_failure, out)));
 }
 
-void SandboxServer::flush(Connection& connection) {
-  if (connection.output.empty()) return;
+// False: nobody will ever read there, whatever is in flight. The kernel says so once, and goes on to report
+// EPOLLHUP, which cannot be left unwatched.
+bool SandboxServer::flush(Connection& connection) {
+  if (connection.output.empty()) return true;
   const ssize_t sent = ::send(connection.socket.get(), connection.output.data(), connection.output.size(),
                               MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-    connection.output.clear();  // nobody reads there; the read that follows says so
-    connection.closed_by_peer = true;
-    return;
-  }
-  if (sent <= 0) return;
+  if (sent < 0) return errno == EAGAIN || errno == EINTR;
   connection.last_use = Clock::now();
   connection.output.erase(connection.output.begin(), connection.output.begin() + sent);
+  return true;
 }
 
 void SandboxServer::watch_again(Connection& connection) {

@@ -69,7 +69,7 @@ class SandboxServer {
   bool has_room(const Connection& connection) const;
   void answer_stream(Connection& connection);
   void answer_one(Connection& connection, Bytes message);
-  void flush(Connection& connection);
+  bool flush(Connection& connection);
   void watch_again(Connection& connection);
   void close(std::uint64_t number);
   void arm_idle_timer();
