@@ -249,8 +249,7 @@ void SandboxServer::on_stream(std::uint64_t number, std::uint32_t events) {
 }
 
 bool SandboxServer::has_room(const Connection& connection) const {
-  return connection.in_flight < limits_.queries_in_flight &&
-         connection.output.size() < limits_.unread_answers;
+  return connection.output.size() + connection.in_flight * kLargestMessage < limits_.unread_answers;
 }
 
 // Every whole message that has come and for which there is room; then what is watched for follows.

@@ -3,7 +3,8 @@
 // belonging to it wherever the resolver runs. Whatever comes on them is from that container, and hostile.
 //
 // A container that floods holds up nobody: a wake-up takes one batch of its datagrams, then the others have
-// their turn; its connections, the queries in flight on each and the bytes not read by it are bounded.
+// their turn; its connections, and on each the bytes that it has not read or that may still come, are
+// bounded.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -21,9 +22,10 @@ namespace berth::names {
 
 struct ServingLimits {
   std::size_t connections = 16;
-  std::chrono::milliseconds idle{10'000};   // until a quiet connection is closed
-  std::size_t queries_in_flight = 32;       // of a connection; more are read when some are answered
-  std::size_t unread_answers = 256 * 1024;  // bytes of a connection
+  std::chrono::milliseconds idle{10'000};  // until a quiet connection is closed
+  // Bytes of a connection. A query that was sent on counts as the largest answer; more queries are read when
+  // there is room again.
+  std::size_t unread_answers = 256 * 1024;
 };
 
 // Room for what one system call takes in and gives out; all sandboxes share one, for there is one thread.

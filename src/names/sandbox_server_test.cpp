@@ -91,5 +91,21 @@ TEST(SandboxServer, ClosesAConnectionThatCannotBeSentToWhateverIsInFlight) {
   });
 }
 
+TEST(SandboxServer, CountsAQueryThatWasSentOnAsTheLargestAnswer) {
+  on_own_host([] {
+    Served served({.unread_answers = 3 * kLargestMessage});
+    const Fd client = served.connected();
+    for (int i = 0; i < 20; ++i) send_framed(client.get(), make_query("www.example.org"));
+    served.settle();
+    auto& forwarded = served.answerer.forwarded;
+    ASSERT_THAT(forwarded, testing::SizeIs(3));
+    // One answer makes room for one query.
+    forwarded[0].deliver(answer_of_upstream(forwarded[0].message, "192.0.2.80"));
+    EXPECT_EQ(receive_framed(client.get()).addresses.size(), 1u);
+    served.settle();
+    EXPECT_THAT(forwarded, testing::SizeIs(4));
+  });
+}
+
 }  // namespace
 }  // namespace berth::names
