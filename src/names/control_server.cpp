@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 
 #include "base/log.h"
 #include "names/unix_socket.h"
@@ -14,6 +15,7 @@ namespace berth::names {
 namespace {
 
 constexpr std::size_t kMostConnections = 64;
+constexpr std::chrono::seconds kAcceptPause(1);
 constexpr std::size_t kMostUnread = 64u << 20;  // replies that a peer has not fetched
 
 bool may_command(int socket) {
@@ -49,13 +51,23 @@ ControlServer::~ControlServer() {
     (void)flush(*connection);  // the reply to "stop"
     loop_.forget(connection->socket.get());
   }
+  if (accept_timer_) loop_.cancel(*accept_timer_);
   loop_.forget(listening_.get());
   unlink(path_.c_str());
 }
 
 void ControlServer::on_connection() {
   Fd socket(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) return;
+  if (!socket) {
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED || accept_timer_) return;
+    // Without a descriptor for it the connection waits, and this would run again at once.
+    loop_.change(listening_.get(), 0);
+    accept_timer_ = loop_.after(kAcceptPause, [this] {
+      accept_timer_.reset();
+      loop_.change(listening_.get(), EPOLLIN);
+    });
+    return;
+  }
   if (!may_command(socket.get()) || connections_.size() >= kMostConnections) {
     log_warning("names", "a control connection was refused");
     return;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/event_loop.h"
@@ -45,6 +46,7 @@ class ControlServer {
   Handler handler_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_number_ = 0;
+  std::optional<EventLoop::Timer> accept_timer_;
 };
 
 }  // namespace berth::names

@@ -2,6 +2,7 @@
 // The control socket and the resolver's life, in a thread and as a program.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -9,6 +10,7 @@
 
 #include "base/process.h"
 #include "base/unix_address.h"
+#include "names/control_server.h"
 #include "names/test_host.h"
 #include "names/unix_socket.h"
 
@@ -141,6 +143,29 @@ TEST(Control, HasOneResolverASocket) {
     EXPECT_EQ(second.error().kind, ErrorKind::conflict);
     must(host.client->ping());
   });
+}
+
+TEST(Control, PausesWhileThereAreNoDescriptors) {
+  const TemporaryDirectory directory = must(TemporaryDirectory::create("names"));
+  EventLoop loop = must(EventLoop::create());
+  const auto server = must(
+      ControlServer::open(directory.path() + "/socket", loop, [](Frame) { return ControlServer::Reply(); }));
+  const Fd client = must(connect_to(directory.path() + "/socket", 20s));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  bool quiet = false;
+  loop.after(300ms, [&] { quiet = true; });
+  int turns = 0;
+  for (; !quiet && turns < 1000; ++turns) must(loop.run_once());
+  const std::size_t taken = server->connections();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(taken, 0u);
+  EXPECT_LT(turns, 100);
+  while (server->connections() == 0 && turns++ < 1000) must(loop.run_once());
+  EXPECT_EQ(server->connections(), 1u);
 }
 
 // What a resolver that was stopped (SIGSTOP) looks like once its queue is full.
