@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // berth-resolver: answers containers' DNS questions. Started by berthd, one an engine, and told by it over
 // its control socket what there is (names/client.h).
+#include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -18,6 +19,8 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: berth-resolver --socket PATH [--resolv-conf FILE] [--detach]; it is started by berthd";
+
+constexpr unsigned kNobody = 65534;  // the kernel's own number for it: overflowuid
 
 struct CommandLine {
   names::ResolverSettings settings;
@@ -42,8 +45,14 @@ Result<CommandLine> parse(int argc, char** argv) {
   return line;
 }
 
-// It reads what containers and the network send, and needs nothing that root may do beyond its own files.
+// It reads what containers and the network send, and needs nothing that root may do, nor root's files, once
+// it listens. To be root without capabilities would not do: most of the host's files are root's.
 Result<void> drop_privileges() {
+  if (geteuid() == 0) {
+    if (setgroups(0, nullptr) != 0) return fail_errno(errno, "give up groups");
+    if (setresgid(kNobody, kNobody, kNobody) != 0) return fail_errno(errno, "become another group");
+    if (setresuid(kNobody, kNobody, kNobody) != 0) return fail_errno(errno, "become another user");
+  }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
   if (syscall(SYS_capset, &header, none) != 0) return fail_errno(errno, "give up capabilities");
@@ -68,6 +77,7 @@ Result<void> serve(CommandLine line, Fd ready) {
   const Fd signals = TRY(take_signals());
   line.settings.stop_descriptor = signals.get();
   std::unique_ptr<names::Resolver> resolver = TRY(names::Resolver::open(std::move(line.settings)));
+  TRY(drop_privileges());
   if (ready) TRY(write_all(ready.get(), "+"));
   ready.reset();
   return resolver->run();
@@ -77,7 +87,6 @@ Result<void> run(int argc, char** argv) {
   CommandLine line = TRY(parse(argc, argv));
   if (chdir("/") != 0) return fail_errno(errno, "change to the root directory");
   prepare_to_stay();
-  TRY(drop_privileges());
   if (!line.detach) return serve(std::move(line), Fd());
   Pipe ready = TRY(make_pipe());
   const pid_t child = fork();

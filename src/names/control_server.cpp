@@ -18,13 +18,6 @@ constexpr std::size_t kMostConnections = 64;
 constexpr std::chrono::seconds kAcceptPause(1);
 constexpr std::size_t kMostUnread = 64u << 20;  // replies that a peer has not fetched
 
-bool may_command(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == 0 || peer.uid == geteuid());
-}
-
 }  // namespace
 
 struct ControlServer::Connection {
@@ -34,7 +27,11 @@ struct ControlServer::Connection {
 };
 
 ControlServer::ControlServer(std::string path, Fd listening, EventLoop& loop, Handler handler)
-    : path_(std::move(path)), listening_(std::move(listening)), loop_(loop), handler_(std::move(handler)) {}
+    : path_(std::move(path)),
+      owner_(geteuid()),
+      listening_(std::move(listening)),
+      loop_(loop),
+      handler_(std::move(handler)) {}
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const std::string& path, EventLoop& loop,
                                                            Handler handler) {
@@ -53,7 +50,14 @@ ControlServer::~ControlServer() {
   }
   if (accept_timer_) loop_.cancel(*accept_timer_);
   loop_.forget(listening_.get());
-  unlink(path_.c_str());
+  unlink(path_.c_str());  // else it stays, refuses connections, and the next one takes its place
+}
+
+bool ControlServer::may_command(int socket) const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == 0 || peer.uid == owner_);
 }
 
 void ControlServer::on_connection() {

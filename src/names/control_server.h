@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The resolver's side of the control socket. Peers are root or of the resolver's own user (SO_PEERCRED);
-// others, and whoever breaks the protocol, are hung up on.
+// others, and whoever breaks the protocol, are hung up on. The own user is the one that opened it: the
+// process may give that user up afterwards, and who it is then commands nothing.
 #pragma once
+#include <sys/types.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -25,7 +28,7 @@ class ControlServer {
                                                      Handler handler);
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
-  ~ControlServer();  // removes the socket's file
+  ~ControlServer();  // removes the socket's file, where the process still may
 
   std::size_t connections() const { return connections_.size(); }
   // Told when a connection has come or gone.
@@ -34,6 +37,7 @@ class ControlServer {
  private:
   struct Connection;
   ControlServer(std::string path, Fd listening, EventLoop& loop, Handler handler);
+  bool may_command(int socket) const;
   void on_connection();
   void on_events(std::uint64_t number, std::uint32_t events);
   Result<bool> read_frames(Connection& connection);
@@ -41,6 +45,7 @@ class ControlServer {
   void close(std::uint64_t number);
 
   const std::string path_;
+  const uid_t owner_;
   Fd listening_;
   EventLoop& loop_;
   Handler handler_;

@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <future>
 
 #include "base/process.h"
@@ -17,10 +19,25 @@
 namespace berth::names {
 namespace {
 
+using testing::ContainsRegex;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+
+// Of a process that is nobody's: 0 when it was hung up on.
+int code_of_stranger_at(const std::string& socket_path) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setuid(65534) != 0) _exit(2);
+    Result<Fd> socket = connect_to(socket_path, 20s);
+    if (!socket) _exit(3);
+    _exit(hung_up(socket->get()) ? 0 : 1);
+  }
+  int status = 0;
+  if (waitpid(child, &status, 0) != child) return -1;
+  return exit_code_of(status);
+}
 
 TEST(Control, IsForItsOwnerAlone) {
   on_own_host([] {
@@ -31,16 +48,7 @@ TEST(Control, IsForItsOwnerAlone) {
     // Even with the mode out of the way.
     ASSERT_EQ(chmod(host.settings.socket_path.c_str(), 0666), 0);
     ASSERT_EQ(chmod(host.directory.path().c_str(), 0755), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-      if (setuid(65534) != 0) _exit(2);
-      Result<Fd> socket = connect_to(host.settings.socket_path, 20s);
-      if (!socket) _exit(3);
-      _exit(hung_up(socket->get()) ? 0 : 1);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(exit_code_of(status), 0);
+    EXPECT_EQ(code_of_stranger_at(host.settings.socket_path), 0);
   });
 }
 
@@ -224,6 +232,13 @@ class Program : public testing::Test {
     getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
     return peer.pid;
   }
+  static Answer ask_at(std::uint16_t port, std::string_view name) {
+    Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const SocketAddress where = at(kListeningAddress, port);
+    if (connect(asking.get(), where.get(), where.size) != 0) throw std::runtime_error("cannot connect");
+    send_datagram(asking.get(), make_query(name));
+    return read_answer(receive(asking.get()).value());
+  }
   TemporaryDirectory directory = must(TemporaryDirectory::create("names"));
 };
 
@@ -239,11 +254,7 @@ TEST_F(Program, IsStartedOnceAndAgainWhenItWasKilled) {
       must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
       const SandboxSockets sockets = must(open_sandbox_sockets());
       must(client->add_sandbox("s1", {.container = "c1", .networks = {"n1"}}, &sockets));
-      Fd asking(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-      const SocketAddress where = at(kListeningAddress, sockets.udp_port);
-      ASSERT_EQ(connect(asking.get(), where.get(), where.size), 0);
-      send_datagram(asking.get(), make_query("web"));
-      EXPECT_THAT(read_answer(receive(asking.get()).value()).addresses, ElementsAre("10.0.0.2"));
+      EXPECT_THAT(ask_at(sockets.udp_port, "web").addresses, ElementsAre("10.0.0.2"));
     };
     tell_and_ask();
     ASSERT_EQ(kill(first, SIGKILL), 0);
@@ -254,14 +265,41 @@ TEST_F(Program, IsStartedOnceAndAgainWhenItWasKilled) {
     EXPECT_THAT(must(client->list()).sandboxes, IsEmpty());
     tell_and_ask();
 
-    // It gave away what root may do.
-    const std::string status = must(read_file(fmt::format("/proc/{}/status", pid_of(launch().socket_path))));
-    EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
+    must(client->stop());
+    EXPECT_TRUE(eventually([&] { return !connect_to(launch().socket_path, 20s); }));
+    EXPECT_EQ(client->ping().error().kind, ErrorKind::unavailable);
+  });
+}
+
+// It reads what containers and the network send. The host's resolv.conf is read as that user, too.
+TEST_F(Program, GivesUpWhatRootMayDoAndWorks) {
+  if (!exists(launch().program)) GTEST_SKIP() << "SKIP: berth-resolver is not built";
+  on_own_host([&] {
+    Upstream upstream("127.0.0.2", 53, says("192.0.2.1"));
+    Launch how = launch();
+    how.resolv_conf = directory.path() + "/resolv.conf";
+    std::ofstream(how.resolv_conf) << "nameserver 127.0.0.2\n";
+    ASSERT_EQ(chmod(directory.path().c_str(), 0755), 0);
+    const gid_t group = 12;
+    ASSERT_EQ(syscall(SYS_setgroups, 1, &group), 0);  // of this thread alone
+    auto client = must(Client::connect_or_start(how));
+    const std::string status = must(read_file(fmt::format("/proc/{}/status", pid_of(how.socket_path))));
+    EXPECT_THAT(status, HasSubstr("\nUid:\t65534\t65534\t65534\t65534\n"));
+    EXPECT_THAT(status, HasSubstr("\nGid:\t65534\t65534\t65534\t65534\n"));
+    EXPECT_THAT(status, ContainsRegex("\nGroups:[ \t]*\n"));
+    for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"})
+      EXPECT_THAT(status, HasSubstr(fmt::format("{}:\t0000000000000000", set)));
     EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
 
+    const SandboxSockets sockets = must(open_sandbox_sockets());
+    must(client->add_sandbox("s1", {.container = "c1", .networks = {}}, &sockets));
+    EXPECT_THAT(ask_at(sockets.udp_port, "www.example.org").addresses, ElementsAre("192.0.2.1"));
+
+    // Whoever else is that user commands nothing, even with the mode out of the way.
+    ASSERT_EQ(chmod(how.socket_path.c_str(), 0666), 0);
+    EXPECT_EQ(code_of_stranger_at(how.socket_path), 0);
+    must(client->ping());
     must(client->stop());
-    EXPECT_TRUE(eventually([&] { return !exists(launch().socket_path); }));
-    EXPECT_EQ(client->ping().error().kind, ErrorKind::unavailable);
   });
 }
 
