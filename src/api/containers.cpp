@@ -60,20 +60,8 @@ Result<void> inspect(Call& call) {
 bool matches_one(const std::string& filter, const std::string& value, const Container& container) {
   const engine::ContainerRecord& record = container.record;
   if (filter == "id") return record.id.starts_with(value);
-  if (filter == "name") {
-    const std::string wanted = value.starts_with('/') ? value.substr(1) : value;
-    // Clients write anchors: "^/?web$".
-    std::string_view text = wanted;
-    const bool at_start = text.starts_with('^'), at_end = text.ends_with('$');
-    if (at_start) text.remove_prefix(1);
-    if (text.starts_with("/?")) text.remove_prefix(2);
-    if (text.starts_with('/')) text.remove_prefix(1);
-    if (at_end) text.remove_suffix(1);
-    if (at_start && at_end) return record.name == text;
-    if (at_start) return record.name.starts_with(text);
-    if (at_end) return record.name.ends_with(text);
-    return record.name.find(text) != std::string::npos;
-  }
+  if (filter == "name")  // clients write it with the slash and without
+    return name_matches(record.name, value) || name_matches("/" + record.name, value);
   if (filter == "label") return labels_match(record.config.labels, {value});
   if (filter == "status") return status_word(container) == value;
   if (filter == "exited")

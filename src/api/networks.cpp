@@ -23,8 +23,7 @@ bool matches(const Filters& filters, const NetworkState& network) {
   auto labels = filters.find("label");
   return any("driver", [&](const std::string& value) { return record.driver == value; }) &&
          any("id", [&](const std::string& value) { return record.id.starts_with(value); }) &&
-         any("name",
-             [&](const std::string& value) { return record.name.find(value) != std::string::npos; }) &&
+         any("name", [&](const std::string& value) { return name_matches(record.name, value); }) &&
          any("scope", [](const std::string& value) { return value == "local"; }) &&
          any("type",
              [&](const std::string& value) { return (value == "builtin") == network.predefined(); }) &&

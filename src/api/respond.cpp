@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <regex>
 
 #include "base/text.h"
 
@@ -13,6 +14,7 @@ namespace berth::api {
 namespace {
 
 constexpr std::size_t kMaximumJsonBody = 16u << 20;
+constexpr std::size_t kMaximumNamePattern = 255;
 constexpr std::size_t kStreamBuffer = 64 * 1024;
 
 }  // namespace
@@ -111,6 +113,19 @@ bool labels_match(const std::map<std::string, std::string>& labels, const std::v
     auto found = labels.find(text.substr(0, equals));
     return found != labels.end() && (equals == std::string::npos || found->second == text.substr(equals + 1));
   });
+}
+
+bool name_matches(std::string_view name, const std::string& wanted) {
+  if (name == wanted) return true;
+  // The library's recursion is as deep as the expression has states, and braces multiply them. Its other way
+  // of matching, which steps back, takes for ever with some expressions: hence "polynomial".
+  if (wanted.size() > kMaximumNamePattern || wanted.find('{') != std::string::npos) return false;
+  try {
+    const std::regex expression(wanted, std::regex::ECMAScript | std::regex_constants::__polynomial);
+    return std::regex_search(name.begin(), name.end(), expression);
+  } catch (const std::regex_error&) {
+    return false;
+  }
 }
 
 void append_frame(std::string& out, int stream, std::string_view data) {

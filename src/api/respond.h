@@ -29,6 +29,9 @@ Result<Filters> parse_filters(std::string_view text);  // "" is none
 Result<void> check_filter_names(const Filters& filters, std::initializer_list<std::string_view> known);
 // Whether the labels have all of "name" and "name=value".
 bool labels_match(const std::map<std::string, std::string>& labels, const std::vector<std::string>& wanted);
+// The filter "name": a regular expression that is looked for in the name, as with Docker: "web", "^web$",
+// "^(web|db)-[0-9]+$". One that is none, is longer than any name, or counts with braces, finds nothing.
+bool name_matches(std::string_view name, const std::string& wanted);
 
 // Docker's frame of the multiplexed stream: 1 is stdout, 2 stderr.
 void append_frame(std::string& out, int stream, std::string_view data);

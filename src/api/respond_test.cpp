@@ -33,6 +33,26 @@ TEST(Filters, OfAnotherFormAreRefused) {
   }
 }
 
+TEST(Filters, ANameIsLookedForAsARegularExpression) {
+  for (const char* wanted : {"web", "we", "eb", "^web", "web$", "^web$", "w.b", "^w.*$", "^(web|db)$",
+                             "^/?web$", "[a-z]+", "", "^[^0-9]*$"})
+    EXPECT_TRUE(name_matches("web", wanted)) << wanted;
+  for (const char* wanted : {"webs", "^eb", "we$", "^we$", "^/web$", "WEB", "w..b", "[", "(", "*", "we{1}b"})
+    EXPECT_FALSE(name_matches("web", wanted)) << wanted;
+  EXPECT_TRUE(name_matches("/web", "^/web$"));
+  EXPECT_TRUE(name_matches("a.b", "a\\.b"));
+  EXPECT_FALSE(name_matches("a-b", "a\\.b"));
+}
+
+TEST(Filters, AHostileExpressionTakesNeitherTimeNorTheStack) {
+  const std::string name = std::string(254, 'a') + "b";
+  EXPECT_FALSE(name_matches(name, "^(a+)+$"));
+  EXPECT_FALSE(name_matches(name, "^(a|aa|a*)*$"));
+  EXPECT_FALSE(name_matches("web", "((((a{0,99}){0,99}){0,99}){0,99})x"));
+  EXPECT_FALSE(name_matches("web", std::string(100'000, '(')));
+  EXPECT_FALSE(name_matches("web", std::string(120, '(') + "x*" + std::string(120, ')') + "y"));
+}
+
 TEST(Filters, OfAnUnknownNameAreRefusedByIt) {
   EXPECT_TRUE(check_filter_names({{"label", {"a"}}}, {"label", "status"}));
   EXPECT_EQ(check_filter_names({{"lable", {"a"}}}, {"label"}).error().message, "invalid filter 'lable'");

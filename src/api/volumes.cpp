@@ -22,8 +22,7 @@ bool matches(const Filters& filters, const VolumeState& volume) {
   return any("dangling",
              [&](const std::string& value) { return is_true(value) == volume.containers.empty(); }) &&
          any("driver", [](const std::string& value) { return value == "local"; }) &&
-         any("name",
-             [&](const std::string& value) { return volume.record.name.find(value) != std::string::npos; }) &&
+         any("name", [&](const std::string& value) { return name_matches(volume.record.name, value); }) &&
          (labels == filters.end() || labels_match(volume.record.labels, labels->second));
 }
 
