@@ -59,6 +59,11 @@ Result<void> set_attributes(int mount, const sys::MountOptions& options) {
   return {};
 }
 
+// A clone of a shared mount is its peer: what is unmounted below the one is unmounted below the other, so
+// that taking the volume off its directory would take the host's own mounts away. A slave hears of the host's
+// mounts and tells it nothing.
+Result<void> part_from_original(int tree) { return sys::set_mount_attributes(tree, 0, 0, MS_SLAVE, true); }
+
 Result<Fd> new_file_system(const VolumeMount& mount) {
   const int opened = sys::raw_new_context(mount.type.c_str());
   if (opened < 0) return fail_errno(-opened, "this kernel has no file system \"{}\"", mount.type);
@@ -75,6 +80,11 @@ Result<Fd> new_file_system(const VolumeMount& mount) {
             sys::raw_set_parameter(context.get(), one.key.c_str(), one.flag ? nullptr : one.value.c_str());
         code < 0)
       return refused(code, "take the option " + one.key);
+  // A mount that is read-only does not make its file system so: a disk that cannot be written is refused
+  // without this, and one that can is written to by its journal.
+  if ((mount.options.set & MOUNT_ATTR_RDONLY) != 0)
+    if (int code = sys::raw_set_parameter(context.get(), "ro", nullptr); code < 0)
+      return refused(code, "take the option ro");
   const int made = sys::raw_create_mount(context.get(), mount.options.set);
   if (made < 0) return refused(made, "mount " + mount.device);
   return Fd(made);
@@ -121,14 +131,20 @@ Result<void> mount_volume(const VolumeOptions& options, const std::string& direc
   Fd tree;
   if (mount.options.bind) {
     tree = TRY(sys::clone_mount(mount.device, mount.options.recursive));
-    if (change_first) TRY(set_attributes(tree.get(), mount.options));
+    if (change_first) {
+      TRY(part_from_original(tree.get()));
+      TRY(set_attributes(tree.get(), mount.options));
+    }
   } else {
     tree = TRY(new_file_system(mount));
   }
   if (const int code = sys::raw_attach(tree.get(), target.get()); code < 0)
     return fail_errno(-code, "mount {} on {}", mount.device, directory);
   auto finish = [&]() -> Result<void> {
-    if (mount.options.bind && !change_first) TRY(set_attributes(tree.get(), mount.options));
+    if (mount.options.bind && !change_first) {
+      TRY(part_from_original(tree.get()));
+      TRY(set_attributes(tree.get(), mount.options));
+    }
     if (mount.options.propagation)
       TRY(sys::set_mount_attributes(tree.get(), 0, 0, mount.options.propagation,
                                     mount.options.propagation_recursive));
@@ -147,7 +163,8 @@ Result<void> unmount_volume(const std::string& directory) {
 
 Result<bool> is_mounted(const std::string& directory) {
   struct statx status {};
-  if (statx(AT_FDCWD, directory.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &status) != 0)
+  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+  if (statx(AT_FDCWD, directory.c_str(), flags, 0, &status) != 0)
     return fail_errno(errno, "stat {}", directory);
   return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }

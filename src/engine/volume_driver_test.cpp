@@ -3,13 +3,18 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <future>
+#include <thread>
+
 #include "base/file.h"
+#include "engine/dead_server.h"
 
 namespace berth::engine {
 namespace {
@@ -97,6 +102,55 @@ TEST_F(VolumeMounts, ADirectoryOfTheHostIsSeenAndCanBeReadOnly) {
   EXPECT_TRUE(exists(place_ + "/file"));
   EXPECT_FALSE(open_file(place_ + "/new", O_WRONLY | O_CREAT, 0644));
   EXPECT_TRUE(open_file(source + "/new", O_WRONLY | O_CREAT, 0644)) << "only the volume is read-only";
+}
+
+TEST_F(VolumeMounts, ReadOnlyHoldsForTheFileSystemToo) {
+  ASSERT_TRUE(mount_volume({{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "ro"}}, place_));
+  const std::string table = read_file("/proc/self/mountinfo").value();
+  const std::size_t line = table.find(" " + place_ + " ");
+  ASSERT_NE(line, std::string::npos);
+  EXPECT_THAT(table.substr(line, table.find('\n', line) - line), HasSubstr(" - tmpfs tmpfs ro"));
+}
+
+// In a mount namespace of its own whose mounts are shared, as a machine's are under systemd.
+void among_shared_mounts(const std::function<void()>& work) {
+  std::thread([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr), 0);
+    work();
+  }).join();
+}
+
+TEST_F(VolumeMounts, TheHostsMountsBelowADeviceOutliveTheVolume) {
+  const std::string source = directory_.path() + "/source";
+  ASSERT_TRUE(make_directories(source, 0755));
+  among_shared_mounts([&] {
+    ASSERT_EQ(mount("host", source.c_str(), "tmpfs", 0, nullptr), 0);
+    for (const char* name : {"/early", "/late"}) ASSERT_EQ(mkdir((source + name).c_str(), 0755), 0);
+    ASSERT_EQ(mount("host", (source + "/early").c_str(), "tmpfs", 0, nullptr), 0);
+    for (const char* how : {"rbind", "bind", "rbind,rshared"}) {
+      ASSERT_TRUE(mount_volume({{"type", "none"}, {"device", source}, {"o", how}}, place_));
+      ASSERT_EQ(mount("host", (source + "/late").c_str(), "tmpfs", 0, nullptr), 0);
+      EXPECT_TRUE(is_mounted(place_ + "/late").value()) << how << ": what the host mounts later is seen";
+      ASSERT_TRUE(unmount_volume(place_));
+      EXPECT_TRUE(is_mounted(source + "/early").value()) << how;
+      EXPECT_TRUE(is_mounted(source + "/late").value()) << how;
+      (void)umount2((source + "/late").c_str(), MNT_DETACH);
+    }
+  });
+}
+
+TEST_F(VolumeMounts, AServerThatDoesNotAnswerIsNotAskedWhetherItIsMounted) {
+  std::unique_ptr<DeadServer> server = DeadServer::mounted_on(place_);
+  if (!server) GTEST_SKIP() << "no /dev/fuse";
+  std::future<bool> answer =
+      std::async(std::launch::async, [&] { return is_mounted(place_).value_or(false); });
+  if (answer.wait_for(kServersPatience) != std::future_status::ready) {
+    server->hang_up();
+    FAIL() << "it waits for the server";
+  }
+  EXPECT_TRUE(answer.get());
 }
 
 TEST_F(VolumeMounts, WhatCannotBeMountedIsSaidAndLeavesNothing) {
