@@ -45,6 +45,7 @@ struct MountPoint {
   bool create_source = false;   // -v makes a missing host directory, --mount does not
   bool copy_up = false;         // a fresh volume is filled with what the image has there
   bool anonymous = false;       // the volume was made for a container, and `rm -v` takes it along
+  bool lent = false;            // by --volumes-from: the volume exists; not recorded
   // What a volume that does not exist yet is made with; not recorded with the container.
   std::map<std::string, std::string> volume_labels = {}, volume_options = {};
 };
@@ -132,6 +133,7 @@ class Container {
   keeper::State state;  // as last observed
   bool paused = false;
   bool removing = false;
+  bool ending = false;              // no longer alive; what the run had is being given back
   bool restarting_by_hand = false;  // between the two halves of `restart`: --rm does not remove it
   bool removed = false;
   Health health;

@@ -68,12 +68,19 @@ void merge_image_defaults(oci::ContainerConfig& config, const oci::ContainerConf
 
 Result<std::vector<MountPoint>> Creator::collect_mounts(const oci::ContainerConfig& config,
                                                         const HostConfig& host) const {
-  std::vector<MountPoint> mounts = TRY(parse_mounts(config, host));
+  std::vector<MountPoint> lent = TRY(mounts_of_others(host));
+  std::vector<MountPoint> mounts = TRY(parse_mounts(config, host, std::move(lent)));
   for (const MountPoint& mount : mounts)
     if (mount.type == "bind" && !mount.create_source && !exists(mount.source))
       return fail(ErrorKind::invalid,
                   "invalid mount config for type \"bind\": bind source path does not exist: {}",
                   mount.source);
+  return mounts;
+}
+
+// --volumes-from.
+Result<std::vector<MountPoint>> Creator::mounts_of_others(const HostConfig& host) const {
+  std::vector<MountPoint> mounts;
   for (const std::string& from : host.volumes_from) {
     auto [name, mode] = split_once(from, ':');
     if (!mode.empty() && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z")
@@ -81,12 +88,10 @@ Result<std::vector<MountPoint>> Creator::collect_mounts(const oci::ContainerConf
     ContainerPointer other = TRY(registry_.find(name));
     std::lock_guard lock(other->mutex);
     for (MountPoint mount : other->record.mounts) {
-      const bool taken = std::any_of(mounts.begin(), mounts.end(), [&](const MountPoint& own) {
-        return own.destination == mount.destination;
-      });
       mount.read_only = mount.read_only || mode == "ro";
       mount.copy_up = false;
-      if (!taken) mounts.push_back(std::move(mount));
+      mount.lent = true;
+      mounts.push_back(std::move(mount));
     }
   }
   return mounts;

@@ -47,6 +47,7 @@ class Creator {
  private:
   Result<std::vector<MountPoint>> collect_mounts(const oci::ContainerConfig& config,
                                                  const HostConfig& host) const;
+  Result<std::vector<MountPoint>> mounts_of_others(const HostConfig& host) const;
 
   const Settings& settings_;
   Registry& registry_;

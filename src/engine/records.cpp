@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "engine/host_config_json.h"
 #include "engine/modes.h"
+#include "engine/validation.h"
 #include "oci/config_json.h"
 
 namespace berth::engine {
@@ -41,6 +42,8 @@ void read_mount(ObjectReader& in, MountPoint& mount) {
   in.read("createSource", mount.create_source);
   in.read("copyUp", mount.copy_up);
   in.read("anonymous", mount.anonymous);
+  // Of a version that did not write it down.
+  if (!in.find("anonymous")) mount.anonymous = mount.type == "volume" && is_made_up_volume_name(mount.name);
 }
 
 json::object to_json(const network::Endpoint& endpoint) {

@@ -71,6 +71,19 @@ TEST_F(RegistryTest, FindsByNameIdAndUniquePrefix) {
   EXPECT_EQ(registry_->find_by_id("abc1"), nullptr);
 }
 
+TEST_F(RegistryTest, AnonymousVolumesOfEarlierVersionsAreKnownByTheirNames) {
+  ContainerRecord old = record("old");
+  for (const std::string& name : {random_identifier(), std::string("data")})
+    old.mounts.push_back({.type = "volume", .name = name, .destination = "/" + name});
+  ASSERT_TRUE(registry_->add(old, {}));
+  run("UPDATE containers SET record = replace(record, '\"anonymous\":false', '\"unknown\":0')");
+  reopen();
+  const std::vector<MountPoint>& mounts = registry_->find_by_id(old.id)->record.mounts;
+  ASSERT_EQ(mounts.size(), 2u);
+  EXPECT_TRUE(mounts[0].anonymous);
+  EXPECT_FALSE(mounts[1].anonymous);
+}
+
 TEST_F(RegistryTest, ANameIsTakenOnce) {
   ContainerPointer first = add("web");
   Result<ContainerPointer> second = registry_->add(record("web"), {});

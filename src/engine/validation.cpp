@@ -270,6 +270,10 @@ bool valid_volume_name(std::string_view name) {
              std::string_view::npos;
 }
 
+bool is_made_up_volume_name(std::string_view name) {
+  return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 bool stays_inside(std::string_view path) {
   if (path.starts_with('/') || path.find('\0') != std::string_view::npos) return false;
   int depth = 0;
@@ -382,7 +386,8 @@ Result<void> validate(const Settings& settings, const oci::ContainerConfig& conf
   return {};
 }
 
-Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host) {
+Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host,
+                                             std::vector<MountPoint> lent) {
   std::vector<MountPoint> points;
   std::vector<std::string> taken;
   auto take = [&](const std::string& destination) -> Result<void> {
@@ -402,10 +407,17 @@ Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config,
     if (point) points.push_back(std::move(*point));
   }
   for (const auto& [destination, options] : host.tmpfs) TRY(take(clean_absolute(destination)));
+  // The last one first: it takes the place.
+  std::reverse(lent.begin(), lent.end());
+  for (MountPoint& point : lent) {
+    if (contains(taken, point.destination)) continue;
+    taken.push_back(point.destination);
+    points.push_back(std::move(point));
+  }
   for (const std::string& text : config.volumes) {
     const std::string destination = clean_absolute(text);
     TRY(check_bind_target(destination, text));
-    if (contains(taken, destination)) continue;  // the client put something else there
+    if (contains(taken, destination)) continue;  // something that was asked for is there
     points.push_back({.type = "volume", .destination = destination, .driver = "local", .copy_up = true});
     taken.push_back(destination);
   }

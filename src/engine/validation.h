@@ -15,15 +15,19 @@ namespace berth::engine {
 Result<void> validate(const Settings& settings, const oci::ContainerConfig& config, const HostConfig& host);
 Result<void> validate_limits(const ResourceLimits& limits, unsigned processors);
 
-// -v, --mount, an image's VOLUMEs: as mount points, those of `volumes_from` not included. Anonymous volumes
-// have an empty name still.
-Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host);
+// -v and --mount, then what other containers lend (--volumes-from; of two at one place the later), then
+// VOLUMEs: each only where nothing before it lies. Anonymous volumes have an empty name still.
+Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host,
+                                             std::vector<MountPoint> lent = {});
 
 // Lexically clean, absolute; "" when it is not absolute.
 std::string clean_absolute(std::string_view path);
 
 // [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 255 bytes: a name is one component of a path, and no option.
 bool valid_volume_name(std::string_view name);
+
+// One that an engine made up for a volume that nobody gave a name.
+bool is_made_up_volume_name(std::string_view name);
 
 // A path inside a volume that does not leave it by its words alone: "a/b", not "/a", "..", "a/../..".
 bool stays_inside(std::string_view path);

@@ -233,8 +233,8 @@ TEST(CleanAbsolute, KnowsNoWayUpAndNoRelativePath) {
   EXPECT_EQ(clean_absolute(std::string_view("/a\0b", 4)), "");
 }
 
-std::string parsed(const Request& request) {
-  Result<std::vector<MountPoint>> points = parse_mounts(request.config, request.host);
+std::string parsed(const Request& request, std::vector<MountPoint> lent = {}) {
+  Result<std::vector<MountPoint>> points = parse_mounts(request.config, request.host, std::move(lent));
   if (!points) return points.error().message;
   std::string text;
   for (const MountPoint& point : *points)
@@ -394,6 +394,23 @@ TEST(Mounts, APlaceIsTakenOnceAndImagesVolumesGiveWay) {
       << "an image is no more trusted than a client";
   request.config.volumes = {"etc"};
   EXPECT_THAT(parsed(request), HasSubstr("must be absolute"));
+}
+
+TEST(Mounts, WhatOthersLendWinsOverVolumesOfTheImageAndLosesToWhatIsSaid) {
+  auto lent = [](const std::string& name, const std::string& destination) {
+    return MountPoint{.type = "volume", .name = name, .destination = destination};
+  };
+  Request request;
+  request.config.volumes = {"/data", "/cache"};
+  EXPECT_EQ(parsed(request, {lent("theirs", "/data")}), "volume theirs->/data | volume ->/cache copy ");
+  EXPECT_EQ(parsed(request, {lent("first", "/data"), lent("later", "/data")}),
+            "volume later->/data | volume ->/cache copy ");
+  request.host.binds = {"mine:/data"};
+  EXPECT_EQ(parsed(request, {lent("theirs", "/data")}), "volume mine->/data copy | volume ->/cache copy ");
+  request.host.binds.clear();
+  request.host.mounts = {{.type = "tmpfs", .target = "/data"}};
+  request.host.tmpfs = {{"/cache", ""}};
+  EXPECT_EQ(parsed(request, {lent("theirs", "/data"), lent("theirs", "/cache")}), "");
 }
 
 TEST(Modes, Signals) {
