@@ -33,7 +33,7 @@ Result<std::shared_ptr<ExitWaiter>> Container::wait_for(WaitCondition condition)
   if (!signal) return fail_errno(errno, "create an event descriptor");
   auto waiter = std::make_shared<ExitWaiter>(std::move(signal), condition);
   std::lock_guard lock(mutex);
-  const bool met = removed || (condition == WaitCondition::not_running && !alive());
+  const bool met = removed || (condition == WaitCondition::not_running && !alive() && !ending);
   if (met)
     waiter->fulfil({state.exit_code, state.error});
   else

@@ -83,7 +83,9 @@ Result<void> Lifecycle::start(const ContainerPointer& container) {
 
 Result<void> Lifecycle::start_locked(const ContainerPointer& container) {
   {
-    std::lock_guard lock(container->mutex);
+    std::unique_lock lock(container->mutex);
+    // What the last run gives back late would be what this one has taken.
+    container->changed.wait(lock, [&] { return !container->ending; });
     if (container->removing)
       return fail(ErrorKind::conflict, "container is marked for removal and cannot be started");
     if (container->paused)
@@ -132,7 +134,7 @@ Result<void> Lifecycle::signal_keeper(const ContainerPointer& container, int sig
 bool Lifecycle::wait_until_ended(const ContainerPointer& container,
                                  std::optional<std::chrono::milliseconds> patience) {
   std::unique_lock lock(container->mutex);
-  auto over = [&] { return !container->alive(); };
+  auto over = [&] { return !container->alive() && !container->ending; };
   if (patience) return container->changed.wait_for(lock, *patience, over);
   container->changed.wait(lock, over);
   return true;
@@ -425,9 +427,10 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
       paused = container->paused;
     }
     if (paused) (void)unpause(container);
-    if (!wait_until_ended(container, kKillPatience))
-      return give_up({ErrorKind::timeout, 0, "could not kill container"});
   }
+  // Also when it has ended by itself: its end may still be under way.
+  if (!wait_until_ended(container, kKillPatience))
+    return give_up({ErrorKind::timeout, 0, "could not kill container"});
   if (with_volumes) volumes_.announce_removal(container->record);
   if (Result<void> forgotten = registry_.remove(container); !forgotten)
     return give_up(std::move(forgotten.error()));
@@ -499,6 +502,7 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
     } else {
       stopped =
           static_cast<bool>(state.started_at);  // otherwise the start itself failed, and the starter tells
+      container->ending = stopped && state.phase == keeper::Phase::exited;
     }
   }
   if (started) {
@@ -510,7 +514,9 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
   if (stopped) ended(container, state);
 }
 
-// A run has ended: for good, or until the restart policy's next one.
+// A run has ended: for good, or until the restart policy's next one. Whoever has put the container's state to
+// "exited" has set `ending` with it and comes here at once, on whatever thread: nothing here may wait for an
+// operation, as operations wait for this.
 void Lifecycle::ended(const ContainerPointer& container, const keeper::State& state) {
   const bool for_good = state.phase == keeper::Phase::exited;
   if (listener_.ended) listener_.ended(container);
@@ -537,6 +543,7 @@ void Lifecycle::ended(const ContainerPointer& container, const keeper::State& st
   (void)registry_.save(container, Durability::visible);
   {
     std::lock_guard lock(container->mutex);
+    container->ending = false;
     container->report_exit(false);
     container->changed.notify_all();
   }
@@ -558,6 +565,7 @@ void Lifecycle::on_gone(const std::shared_ptr<KeeperLink>& link) {
     {
       std::lock_guard lock(container->mutex);
       container->state = *state;
+      container->ending = true;
     }
     ended(container, *state);
     return;
@@ -579,6 +587,7 @@ void Lifecycle::finish_lost(const ContainerPointer& container, std::string why) 
     container->state.exit_code = 255;
     container->state.error = std::move(why);
     container->state.finished_at = now();
+    container->ending = true;
     state = container->state;
   }
   ended(container, state);

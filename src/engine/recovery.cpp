@@ -36,6 +36,7 @@ bool is_running(const keeper::State& state) {
 }  // namespace
 
 void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
+  sweep_directories();
   std::vector<ContainerPointer> coming_back;
   for (const ContainerPointer& container : registry_.all())
     if (recover_one(container, watch, networks)) coming_back.push_back(container);
@@ -46,7 +47,6 @@ void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
       if (Result<void> started = start(container); !started)
         log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
     });
-  sweep_directories();
 }
 
 // Whether it is to be started: its machine or its keeper went down.
@@ -80,13 +80,14 @@ bool Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
   }
   if (seen && seen->phase == keeper::Phase::exited) {
     // It ended while no engine ran. The exit is news only if the record does not have it yet.
-    const bool news = was_running || container->state.finished_at != seen->finished_at;
+    const bool news = seen->started_at && (was_running || container->state.finished_at != seen->finished_at);
     {
       std::lock_guard lock(container->mutex);
       container->state = *seen;
+      container->ending = news;
       if (seen->started_at) container->record.started_once = true;
     }
-    if (news && seen->started_at) ended(container, *seen);
+    if (news) ended(container, *seen);
     return false;
   }
   if (!was_running) {
@@ -100,7 +101,8 @@ bool Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
   return restarts;
 }
 
-// Directories whose container is not on record: a create that was cut short, a removal that was.
+// Directories whose container is not on record: a create that was cut short, a removal that was. Before
+// anything is removed anew: nothing is deleted twice.
 void Lifecycle::sweep_directories() {
   auto sweep = [&](const std::string& parent, bool everything) {
     Result<std::vector<std::string>> names = list_directory(parent);
