@@ -29,6 +29,8 @@ named() {
   is data "$(b volume ls -q -f label=a=b)"
   is "data b" "$(b volume ls --format '{{.Name}} {{.Label "a"}}')"
   is data "$(b volume ls -q -f name=dat -f dangling=true)"
+  is data "$(b volume ls -q -f name='^da.a$')"
+  is "" "$(b volume ls -q -f name='^dat$')"
   is "" "$(b volume ls -q -f driver=other)"
   is data "$(b volume rm data)"
   refused 1 'no such volume' b volume inspect data
@@ -118,7 +120,15 @@ volumes_from() {
   refused 125 'no such container' run --rm --volumes-from nobody box true
   refused 125 'invalid mode' run --rm --volumes-from source:loud box true
   b rm source
-  b volume rm shared
+  create --name first -v first:/var/image box true
+  create --name later -v later:/var/image box true
+  run --rm -v first:/v box sh -c 'echo first >/v/f'
+  run --rm -v later:/v box sh -c 'echo later >/v/f'
+  is first "$(run --rm --volumes-from first imaged cat /var/image/f)" "before the image's VOLUME"
+  is later "$(run --rm --volumes-from first --volumes-from later imaged cat /var/image/f)"
+  is first "$(run --rm --volumes-from later -v first:/var/image imaged cat /var/image/f)" "after -v"
+  b rm first later
+  b volume rm shared first later
 }
 
 inspected() { # what `inspect` says about mounts
@@ -135,7 +145,9 @@ inspected() { # what `inspect` says about mounts
 
 options() {
   b volume create --opt type=tmpfs --opt device=tmpfs --opt o=size=2m,mode=1777 memory
-  refused 1 'other options' b volume create memory
+  is memory "$(b volume create --label a=b memory)" # as it is
+  is "null size=2m,mode=1777" "$(b volume inspect -f '{{json .Labels}} {{.Options.o}}' memory)"
+  refused 1 'other options' b volume create --opt type=tmpfs --opt device=tmpfs memory
   contains "$(run --rm -v memory:/d box df -k /d)" 2048
   eventually 10 not_mounted memory
   run -d --name one -v memory:/d box sh -c 'echo shared >/d/f; sleep 1000'
@@ -153,6 +165,39 @@ options() {
   refused 127 'failed to mount local volume lost' run --rm -v lost:/d box true
   refused 1 'missing required option' b volume create -o type=tmpfs incomplete
   b volume rm lost
+}
+
+restarted() { # what the last run gives back is not what the next one has taken
+  local _ id
+  b volume create -o type=tmpfs -o device=tmpfs -o o=size=1m memory
+  b network create again >/dev/null
+  id=$(b run -d --init --network again -v memory:/d box sleep 1000)
+  for _ in {1..30}; do
+    b restart -t 0 "$id"
+    mounted memory
+    b exec "$id" sh -c 'echo x >/d/f; ip -4 -o address show dev eth0 | grep -q inet'
+    [ -n "$(b inspect -f '{{(index .NetworkSettings.Networks "again").IPAddress}}' "$id")" ]
+  done
+  sleep 0.3
+  mounted memory
+  b exec "$id" test -f /d/f
+  test -f "$volumes/memory/_data/f"
+  b rm -f "$id"
+  eventually 10 not_mounted memory
+  b network rm again
+  b volume rm memory
+}
+
+kept() { # what `rm` without -v leaves is somebody's, also after --rm and a new engine
+  local id name
+  id=$(run -d --rm -v /data box sh -c 'echo precious >/data/f; sleep 1000')
+  name=$(names)
+  eventually 10 test -f "$volumes/$name/_data/f"
+  b rm -f "$id"
+  is "$name" "$(names)"
+  engine_again
+  is precious "$(run --rm -v "$name:/d" box cat /d/f)"
+  contains "$(b volume prune -f)" "$name"
 }
 
 subpath() {
@@ -376,6 +421,8 @@ case_of "a volume in use stays" in_use
 case_of "--volumes-from" volumes_from
 case_of "inspect shows the mounts" inspected
 case_of "options are mounted once, and unmounted after the last user" options
+case_of "a restart keeps what it has taken" restarted
+case_of "rm without -v keeps anonymous volumes" kept
 case_of "a part of a volume" subpath
 case_of "events, and system df" told
 case_of "system prune --volumes" system_prune

@@ -431,7 +431,7 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
   // Also when it has ended by itself: its end may still be under way.
   if (!wait_until_ended(container, kKillPatience))
     return give_up({ErrorKind::timeout, 0, "could not kill container"});
-  if (with_volumes) volumes_.announce_removal(container->record);
+  volumes_.announce_removal(container->record, with_volumes);
   if (Result<void> forgotten = registry_.remove(container); !forgotten)
     return give_up(std::move(forgotten.error()));
 

@@ -33,6 +33,25 @@ Result<void> empty_directory(const std::string& path) {
   return first;
 }
 
+// A power cut must neither lose the mark of half a filling, which would pass for a volume's content, nor
+// bring one back, which would pass the content for half a filling.
+Result<void> sync_marks(const VolumePlace& place, Durability durability) {
+  if (durability != Durability::durable) return {};
+  Fd directory = TRY(open_file(place.directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  return sync_directory(directory.get());
+}
+
+Result<void> make_mark(const VolumePlace& place, Durability durability) {
+  TRY(open_file(place.directory + kFilling, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  return sync_marks(place, durability);
+}
+
+Result<void> remove_mark(const VolumePlace& place, Durability durability) {
+  const std::string mark = place.directory + kFilling;
+  if (unlink(mark.c_str()) != 0) return fail_errno(errno, "remove {}", mark);
+  return sync_marks(place, durability);
+}
+
 Result<void> copy_tree(int root, const std::string& path, int target) {
   archive::ProducedSource tar([&](archive::Sink& sink) -> Result<void> {
     archive::PackOptions options;
@@ -56,27 +75,30 @@ Result<bool> is_empty_directory(const std::string& path) {
   return true;
 }
 
+Result<void> settle_filling(const VolumePlace& place, HalfFilled half_filled, Durability durability) {
+  if (!exists(place.directory + kFilling)) return {};
+  if (half_filled == HalfFilled::removed) TRY(empty_directory(place.data()));
+  return remove_mark(place, durability);
+}
+
 Result<void> fill_volume(const VolumePlace& place, const std::string& destination,
-                         const std::function<Result<Fd>()>& open_root, bool shared, Durability durability) {
-  const std::string mark = place.directory + kFilling;
-  if (exists(mark)) {
-    if (!shared) TRY(empty_directory(place.data()));
-    if (unlink(mark.c_str()) != 0) return fail_errno(errno, "remove {}", mark);
-  }
+                         const std::function<Result<Fd>()>& open_root, HalfFilled half_filled,
+                         Durability durability) {
+  TRY(settle_filling(place, half_filled, durability));
   if (!TRY(is_empty_directory(place.data()))) return {};
   Fd root = TRY(open_root());
   Result<struct stat> origin = sys::stat_in_root(root.get(), destination);
   if (!origin || !S_ISDIR(origin->st_mode)) return {};
   const std::string from = TRY(sys::resolve_in_root(root.get(), destination));
   Fd target = TRY(open_file(place.data(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  TRY(open_file(mark, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  TRY(make_mark(place, durability));
   Result<void> copied = copy_tree(root.get(), from, target.get());
   if (copied && durability == Durability::durable && syncfs(target.get()) != 0)
     copied = fail_errno(errno, "sync the volume");
-  if (!copied && !shared)
+  if (!copied && half_filled == HalfFilled::removed)
     if (Result<void> emptied = empty_directory(place.data()); !emptied)
       log_warning("engine", "empty {}: {}", place.data(), emptied.error().message);
-  if (unlink(mark.c_str()) != 0) return fail_errno(errno, "remove {}", mark);
+  TRY(remove_mark(place, durability));
   return copied;
 }
 

@@ -20,13 +20,22 @@ struct VolumePlace {
 
 Result<bool> is_empty_directory(const std::string& path);
 
+// What half a filling becomes. It is `removed` only where nobody else may have written meanwhile: no other
+// container sees the volume, and the data is here and not mounted on it from elsewhere.
+enum class HalfFilled { removed, kept };
+
 // Fills a volume that is empty with what the image has at `destination`, owners and modes included.
 // `open_root` gives the container's file system, and is asked only when it is needed. A file beside the data
-// says that it has begun: one that was cut short is emptied and done again, unless another container `shared`
-// the volume meanwhile. On an error the volume is empty again. With Durability::durable what is there when
-// this returns stays through a power cut.
+// says that it has begun: one that was cut short is settled first, then done again if the volume is empty.
+// After an error half a filling is settled as well. With Durability::durable what is there when this returns
+// stays through a power cut.
 Result<void> fill_volume(const VolumePlace& place, const std::string& destination,
-                         const std::function<Result<Fd>()>& open_root, bool shared, Durability durability);
+                         const std::function<Result<Fd>()>& open_root, HalfFilled half_filled,
+                         Durability durability);
+
+// For a container that does not have it filled: settles a filling that was cut short. With the mark left
+// there, a later start would take what this container writes for half a filling.
+Result<void> settle_filling(const VolumePlace& place, HalfFilled half_filled, Durability durability);
 
 // Bytes on the disk, of the blocks that are in use: a sparse file counts what it has, one with several names
 // counts once, another file system that is mounted inside does not count.

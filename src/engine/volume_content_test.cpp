@@ -23,10 +23,10 @@ class VolumeContent : public testing::Test {
     Fd file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644).value();
     ASSERT_TRUE(write_all(file.get(), text));
   }
-  Result<void> fill(const std::string& destination, bool shared = false) {
+  Result<void> fill(const std::string& destination, HalfFilled half_filled = HalfFilled::removed) {
     return fill_volume(
-        place_, destination, [&] { return open_file(image_, O_PATH | O_DIRECTORY); }, shared,
-        Durability::visible);
+        place_, destination, [&] { return open_file(image_, O_PATH | O_DIRECTORY); }, half_filled,
+        Durability::durable);
   }
   std::vector<std::string> names() { return list_directory(place_.data()).value(); }
   using Names = std::vector<std::string>;
@@ -67,12 +67,23 @@ TEST_F(VolumeContent, AFillingThatWasCutShortIsDoneAgain) {
   EXPECT_EQ(names(), (Names{"deep", "passwd"}));
 }
 
-TEST_F(VolumeContent, ButNotUnderAnotherContainer) {
+TEST_F(VolumeContent, ButNotUnderAnotherContainer) {  // nor where the data is elsewhere
   write(place_.directory + "/filling", "");
   write(place_.data() + "/theirs", "");
-  ASSERT_TRUE(fill("/etc", true));
+  ASSERT_TRUE(fill("/etc", HalfFilled::kept));
   EXPECT_EQ(names(), Names{"theirs"});
   EXPECT_FALSE(exists(place_.directory + "/filling"));
+}
+
+TEST_F(VolumeContent, AFillingThatWasCutShortIsSettledForOneThatWantsNone) {
+  write(place_.directory + "/filling", "");
+  write(place_.data() + "/half", "");
+  ASSERT_TRUE(settle_filling(place_, HalfFilled::removed, Durability::durable));
+  EXPECT_EQ(names(), Names{});
+  write(place_.data() + "/mine", "");
+  ASSERT_TRUE(settle_filling(place_, HalfFilled::removed, Durability::durable));
+  ASSERT_TRUE(fill("/etc"));
+  EXPECT_EQ(names(), Names{"mine"});
 }
 
 TEST_F(VolumeContent, LinksOfAnImageStayInTheImage) {

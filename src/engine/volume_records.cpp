@@ -52,16 +52,16 @@ Result<void> delete_volume(db::Database& database, const std::string& name, Dura
   return transaction.commit();
 }
 
-Result<std::vector<VolumeRecord>> load_volumes(db::Database& database, std::vector<std::string>& damaged) {
-  std::vector<VolumeRecord> found;
+Result<LoadedVolumes> load_volumes(db::Database& database) {
+  LoadedVolumes found;
   db::Transaction transaction = TRY(database.read());
   db::Statement select = TRY(transaction.prepare("SELECT name, record FROM volumes ORDER BY name"));
   while (TRY(select.step())) {
     Result<VolumeRecord> record = decode(select.text(0), select.text(1));
     if (record)
-      found.push_back(std::move(*record));
+      found.records.push_back(std::move(*record));
     else
-      damaged.push_back(fmt::format("volume {}: {}", select.text(0), record.error().message));
+      found.damaged[select.text(0)] = record.error().message;
   }
   return found;
 }

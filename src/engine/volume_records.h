@@ -29,8 +29,11 @@ std::vector<db::Migration> volume_migrations();
 Result<void> save_volume(db::Database& database, const VolumeRecord& record, Durability durability);
 Result<void> delete_volume(db::Database& database, const std::string& name, Durability durability);
 
-// A row that cannot be read is reported in `damaged` and left out: the engine always starts.
-Result<std::vector<VolumeRecord>> load_volumes(db::Database& database, std::vector<std::string>& damaged);
+struct LoadedVolumes {
+  std::vector<VolumeRecord> records;
+  std::map<std::string, std::string> damaged;  // name -> why its row cannot be read: the engine always starts
+};
+Result<LoadedVolumes> load_volumes(db::Database& database);
 
 // Docker's mark of a volume that nobody gave a name.
 inline constexpr const char* kAnonymousLabel = "com.docker.volume.anonymous";

@@ -3,6 +3,7 @@
 // engine does at its start in volumes_load.cpp.
 #include "engine/volumes.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -62,6 +63,8 @@ std::vector<VolumeState> Volumes::all() const {
 Result<void> Volumes::make_directories_of(const std::string& name) const {
   const VolumePlace place = place_of(name);
   TRY(make_directories(place.directory, 0701));
+  // What is mounted there may be a server's that does not answer, and is a directory.
+  if (is_mounted(place.data()).value_or(false)) return {};
   return make_directories(place.data(), 0755);
 }
 
@@ -70,8 +73,9 @@ Result<Volumes::Pointer> Volumes::make(VolumeRecord record, Durability durabilit
   const std::string name = record.name;
   TRY(save_volume(database_, record, durability));
   if (Result<void> made = make_directories_of(name); !made) {
-    if (Result<void> deleted = delete_volume(database_, name, durability); !deleted)
-      log_warning("engine", "volume {}: {}", name, deleted.error().message);
+    Result<void> deleted =
+        reserve_.even_on_a_full_disk([&] { return delete_volume(database_, name, durability); });
+    if (!deleted) log_warning("engine", "volume {}: {}", name, deleted.error().message);
     return std::unexpected(std::move(made).error());
   }
   auto volume = std::make_shared<Volume>();
@@ -105,7 +109,7 @@ Result<VolumeState> Volumes::create(const NewVolume& wanted) {
 
   std::lock_guard changes(changes_);
   Pointer volume = find_pointer(record.name);
-  if (volume && volume->record.options != wanted.options)
+  if (volume && !wanted.options.empty() && volume->record.options != wanted.options)
     return fail(ErrorKind::conflict,
                 "{}: a volume of this name exists with other options: remove it, or choose another name",
                 task);
@@ -142,6 +146,21 @@ Result<void> Volumes::put_aside(const std::string& name) {
   return {};
 }
 
+// Whatever lies on it is taken off, also where the options say nothing of it: it is not this volume's to
+// delete.
+Result<void> Volumes::take_away(const std::string& name) {
+  const std::string data = place_of(name).data();
+  if (is_mounted(data).value_or(false)) TRY(unmount_volume(data));
+  return put_aside(name);
+}
+
+// The row goes last: a directory that a power cut brings back without it would be a volume again.
+Result<void> Volumes::forget_record(const std::string& name) {
+  Fd directory = TRY(open_file(settings_.volumes_directory(), O_RDONLY | O_DIRECTORY));
+  TRY_AS("sync " + settings_.volumes_directory(), sync_directory(directory.get()));
+  return reserve_.even_on_a_full_disk([&] { return delete_volume(database_, name, Durability::visible); });
+}
+
 // With changes_ held, so that nobody begins to refer to it meanwhile.
 Result<void> Volumes::remove_held(const Pointer& volume) {
   const std::string& name = volume->record.name;
@@ -156,18 +175,15 @@ Result<void> Volumes::remove_held(const Pointer& volume) {
   VolumeRecord record = volume->record;
   record.removing = true;
   TRY(reserve_.even_on_a_full_disk([&] { return save_volume(database_, record, Durability::durable); }));
-  auto take_away = [&]() -> Result<void> {
-    const std::string data = place_of(name).data();
-    if (!record.options.empty())
-      if (Result<bool> mounted = is_mounted(data); mounted && *mounted) TRY(unmount_volume(data));
-    return put_aside(name);
-  };
-  if (Result<void> taken = take_away(); !taken) {
-    (void)save_volume(database_, volume->record, Durability::durable);
+  if (Result<void> taken = take_away(name); !taken) {
+    Result<void> restored = reserve_.even_on_a_full_disk(
+        [&] { return save_volume(database_, volume->record, Durability::durable); });
+    if (!restored) log_warning("engine", "volume {}: {}", name, restored.error().message);
     return std::unexpected(std::move(taken).error());
   }
-  // Should this be lost, the mark above is there and the next start deletes the row.
-  (void)reserve_.even_on_a_full_disk([&] { return delete_volume(database_, name, Durability::visible); });
+  // Should this fail, the mark above is there and the next start deletes the row.
+  if (Result<void> forgotten = forget_record(name); !forgotten)
+    log_warning("engine", "volume {}: {}", name, forgotten.error().message);
   {
     std::lock_guard lock(mutex_);
     volumes_.erase(name);

@@ -66,7 +66,8 @@ class Volumes {
   // At start, when it is known which containers run: unmounts what none of them uses.
   void unmount_unused();
 
-  // The same answer for one that exists with these options; with others it is a conflict.
+  // One that exists is the answer, unless it was to have other options: that is a conflict. Labels are those
+  // that it was made with.
   Result<VolumeState> create(const NewVolume& wanted);
   Result<VolumeState> find(const std::string& name) const;
   std::vector<VolumeState> all() const;  // by name
@@ -81,8 +82,9 @@ class Volumes {
   // A container refers to its volumes from now on. Those that do not exist are made, an anonymous one gets
   // its name, and every mount its source on the host. On an error nothing is referred to.
   Result<void> refer(const std::string& container, std::vector<MountPoint>& mounts, bool auto_remove);
-  // The container is about to go, and its anonymous volumes with it, also if this engine is killed meanwhile.
-  void announce_removal(const ContainerRecord& container);
+  // The container is about to go, and its anonymous volumes with it or not, also if this engine is killed
+  // meanwhile.
+  void announce_removal(const ContainerRecord& container, bool with_anonymous);
   // It is gone.
   void forget(const ContainerRecord& container, bool with_anonymous);
 
@@ -95,10 +97,11 @@ class Volumes {
 
  private:
   struct Volume {
-    VolumeRecord record;
+    VolumeRecord record;              // made_for and goes_with_it change, the rest never does
     std::set<std::string> referring;  // containers' ids
-    std::set<std::string> using_it;
-    std::mutex operation;  // held while it is mounted, filled, unmounted; taken before mutex_
+    std::set<std::string> using_it;   // from before it is mounted: it is not unmounted under them
+    std::set<std::string> seeing_it;  // of those, the ones that have it: it is not emptied under them
+    std::mutex operation;             // held while it is mounted, filled, unmounted; taken before mutex_
   };
   using Pointer = std::shared_ptr<Volume>;
 
@@ -114,12 +117,28 @@ class Volumes {
   std::string users_text(const std::set<std::string>& containers) const;
   Result<void> use_one(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
                        const std::function<Result<Fd>()>& open_root);
-  void leave_to_others(Volume& volume);
+  Result<void> fill_or_settle(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+                              const std::function<Result<Fd>()>& open_root);
+  void set_owner(Volume& volume, const std::string& made_for, bool goes_with_it);
   void unmount_if_unused(const Pointer& volume);
-  void finish_removals(std::vector<VolumeRecord>& records);
-  void adopt_directories();
-  void refer_to_recorded();
+  // What is read at the start, and whether the rows that are missing from it may be written.
+  struct Found {
+    std::vector<VolumeRecord> records;
+    std::map<std::string, std::string> damaged;  // by name: their rows stay as they are
+    bool unreadable = false;                     // all of them: no row is touched
+    bool may_write(const std::string& name) const { return !unreadable && !damaged.contains(name); }
+  };
+  Found read_records() const;
+  std::set<std::string> names_in_containers() const;
+  void finish_removals(Found& found);
+  Result<void> finish_removal(const VolumeRecord& record);
+  void sweep_aside();
+  void adopt_directories(const Found& found);
+  void refer_to_recorded(const Found& found);
+  void adopt(VolumeRecord record, const Found& found);
   void drop_what_was_cut_short();
+  Result<void> take_away(const std::string& name);
+  Result<void> forget_record(const std::string& name);
   void publish(const std::string& volume, std::string action, std::map<std::string, std::string> extra = {});
 
   const Settings& settings_;

@@ -13,10 +13,6 @@
 namespace berth::engine {
 namespace {
 
-bool is_made_up(const std::string& name) {
-  return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
 void warn(const std::string& volume, const Result<void>& done) {
   if (!done) log_warning("engine", "volume {}: {}", volume, done.error().message);
 }
@@ -25,76 +21,116 @@ void warn(const std::string& volume, const Result<void>& done) {
 
 void Volumes::load() {
   std::lock_guard changes(changes_);
-  std::vector<std::string> damaged;
-  Result<std::vector<VolumeRecord>> records = load_volumes(database_, damaged);
-  if (!records) {
-    log_error("engine", "volumes: {}", records.error().message);
-    records.emplace();
-  }
-  for (const std::string& what : damaged) log_error("engine", "left out: {}", what);
-  finish_removals(*records);
-  for (VolumeRecord& record : *records) {
+  // A removal on a full disk has no room to make it.
+  if (Result<void> made = make_directories(aside_directory(), 0700); !made)
+    log_error("engine", "volumes: {}", made.error().message);
+  Found found = read_records();
+  sweep_aside();
+  finish_removals(found);
+  for (VolumeRecord& record : found.records) {
     warn(record.name, make_directories_of(record.name));
     auto volume = std::make_shared<Volume>();
     volume->record = std::move(record);
     volumes_[volume->record.name] = volume;
   }
-  adopt_directories();
-  refer_to_recorded();
+  adopt_directories(found);
+  refer_to_recorded(found);
   drop_what_was_cut_short();
 }
 
-void Volumes::finish_removals(std::vector<VolumeRecord>& records) {
-  std::erase_if(records, [&](VolumeRecord& record) {
-    if (!record.removing) return false;
-    const std::string data = place_of(record.name).data();
-    if (Result<bool> mounted = is_mounted(data); !record.options.empty() && mounted && *mounted)
-      warn(record.name, unmount_volume(data));
-    Result<void> gone = put_aside(record.name);
-    if (gone) gone = delete_volume(database_, record.name, Durability::visible);
-    warn(record.name, gone);
-    record.removing = false;
-    return gone.has_value();
-  });
+Volumes::Found Volumes::read_records() const {
+  Result<LoadedVolumes> loaded = load_volumes(database_);
+  if (!loaded) {
+    log_error("engine", "volumes: {}", loaded.error().message);
+    return {.unreadable = true};
+  }
+  for (const auto& [name, why] : loaded->damaged)
+    log_error("engine", "the record of volume {} cannot be read, and its options are not known: {}", name,
+              why);
+  return {std::move(loaded->records), std::move(loaded->damaged)};
+}
+
+// What earlier removals have left. Before there are others: nothing is deleted twice.
+void Volumes::sweep_aside() {
   Result<std::vector<std::string>> left = list_directory(aside_directory());
   if (!left) return;
   for (const std::string& name : *left)
     work_.add([path = aside_directory() + "/" + name] { delete_tree(path); });
 }
 
-// Those of an engine that kept no records, or whose records were lost with the database.
-void Volumes::adopt_directories() {
+std::set<std::string> Volumes::names_in_containers() const {
+  std::set<std::string> names;
+  for (const ContainerPointer& container : registry_.all())
+    for (const MountPoint& mount : container->record.mounts)
+      if (mount.type == "volume") names.insert(mount.name);
+  return names;
+}
+
+Result<void> Volumes::finish_removal(const VolumeRecord& record) {
+  TRY(take_away(record.name));
+  return forget_record(record.name);
+}
+
+// One that a container names was not removed: the mark of a removal that failed could not be taken back.
+void Volumes::finish_removals(Found& found) {
+  const std::set<std::string> named = names_in_containers();
+  std::erase_if(found.records, [&](VolumeRecord& record) {
+    if (!record.removing) return false;
+    if (!named.contains(record.name)) {
+      Result<void> finished = finish_removal(record);
+      if (finished) return true;
+      warn(record.name, finished);
+    }
+    record.removing = false;
+    warn(record.name,
+         reserve_.even_on_a_full_disk([&] { return save_volume(database_, record, Durability::visible); }));
+    return false;
+  });
+}
+
+// Those of an engine that kept no records, or whose records were lost with the database. A row that is there
+// and cannot be read is left: somebody may be able to, and it is all that is known of the volume's options.
+void Volumes::adopt(VolumeRecord record, const Found& found) {
+  const std::string name = record.name;
+  if (found.may_write(name)) {
+    warn(name, save_volume(database_, record, Durability::visible));
+    log_info("engine", "volume {} had no record and is given one", name);
+  }
+  warn(name, make_directories_of(name));
+  auto volume = std::make_shared<Volume>();
+  volume->record = std::move(record);
+  volumes_[name] = volume;
+}
+
+void Volumes::adopt_directories(const Found& found) {
   Result<std::vector<std::string>> names = list_directory(settings_.volumes_directory());
   if (!names) return log_error("engine", "volumes: {}", names.error().message);
   for (const std::string& name : *names) {
     struct stat status;
     if (!valid_volume_name(name) || volumes_.contains(name)) continue;
     if (lstat(place_of(name).directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
-    auto volume = std::make_shared<Volume>();
-    volume->record.name = name;
-    volume->record.created = Timestamp{status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
-    if (is_made_up(name)) volume->record.labels[kAnonymousLabel] = "";
-    warn(name, make_directories_of(name));
-    warn(name, save_volume(database_, volume->record, Durability::visible));
-    volumes_[name] = volume;
-    log_info("engine", "volume {} had no record and is given one", name);
+    VolumeRecord record;
+    record.name = name;
+    record.created = Timestamp{status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+    if (is_made_up_volume_name(name)) record.labels[kAnonymousLabel] = "";
+    adopt(std::move(record), found);
   }
 }
 
-void Volumes::refer_to_recorded() {
+void Volumes::refer_to_recorded(const Found& found) {
   for (const ContainerPointer& container : registry_.all())
-    for (const MountPoint& mount : container->record.mounts) {
+    for (MountPoint& mount : container->record.mounts) {
       if (mount.type != "volume" || !valid_volume_name(mount.name)) continue;
-      Pointer& volume = volumes_[mount.name];
-      if (!volume) {
-        volume = std::make_shared<Volume>();
-        volume->record.name = mount.name;
-        volume->record.created = container->record.created;
-        if (mount.anonymous) volume->record.labels[kAnonymousLabel] = "";
-        warn(mount.name, save_volume(database_, volume->record, Durability::visible));
-        warn(mount.name, make_directories_of(mount.name));
+      // Records of earlier versions have none, and those of a data root that was moved an old one.
+      mount.source = place_of(mount.name).data();
+      if (!volumes_.contains(mount.name)) {
+        VolumeRecord record;
+        record.name = mount.name;
+        record.created = container->record.created;
+        if (mount.anonymous) record.labels[kAnonymousLabel] = "";
+        adopt(std::move(record), found);
       }
-      volume->referring.insert(container->record.id);
+      volumes_[mount.name]->referring.insert(container->record.id);
     }
 }
 
@@ -104,10 +140,14 @@ void Volumes::drop_what_was_cut_short() {
   std::vector<Pointer> dropped;
   for (const auto& [name, volume] : volumes_) {
     const VolumeRecord& record = volume->record;
-    if (record.made_for.empty() || !volume->referring.empty() || registry_.find_by_id(record.made_for))
+    if (record.made_for.empty() || registry_.find_by_id(record.made_for)) continue;
+    if (!volume->referring.empty()) {
+      set_owner(*volume, "", false);
       continue;
-    Result<bool> empty = is_empty_directory(place_of(name).data());
-    if (record.goes_with_it || (empty && *empty)) dropped.push_back(volume);
+    }
+    const std::string data = place_of(name).data();
+    const bool empty = !is_mounted(data).value_or(true) && is_empty_directory(data).value_or(false);
+    if (record.goes_with_it || empty) dropped.push_back(volume);
   }
   for (const Pointer& volume : dropped) warn(volume->record.name, remove_held(volume));
 }

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <future>
 #include <thread>
 
 #include "base/text.h"
+#include "engine/dead_server.h"
 #include "engine/records.h"
 #include "engine/validation.h"
 
@@ -18,6 +20,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 using Names = std::vector<std::string>;
 
 class VolumesTest : public testing::Test {
@@ -66,7 +69,7 @@ class VolumesTest : public testing::Test {
     return record;
   }
   void remove(const ContainerRecord& record, bool with_volumes) {
-    if (with_volumes) volumes_->announce_removal(record);
+    volumes_->announce_removal(record, with_volumes);
     ASSERT_TRUE(registry_->remove(registry_->find_by_id(record.id)));
     volumes_->forget(record, with_volumes);
   }
@@ -77,6 +80,11 @@ class VolumesTest : public testing::Test {
     Names list;
     for (const VolumeState& volume : volumes_->all()) list.push_back(volume.record.name);
     return list;
+  }
+  void run(const std::string& sql) {
+    db::Transaction transaction = database_->begin(Durability::visible).value();
+    ASSERT_TRUE(transaction.run_script(sql));
+    ASSERT_TRUE(transaction.commit());
   }
   bool mounted(const std::string& name) { return is_mounted(place(name) + "/_data").value_or(false); }
   bool soon(const std::function<bool()>& holds) {
@@ -112,12 +120,17 @@ TEST_F(VolumesTest, WhatExistsIsTheSameAnswerAndOtherOptionsAreAConflict) {
   Result<VolumeState> other = volumes_->create({.name = "data", .options = memory_});
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().kind, ErrorKind::conflict);
+  ASSERT_TRUE(volumes_->create({.name = "memory", .options = memory_}));
+  Result<VolumeState> same = volumes_->create({.name = "memory", .labels = {{"c", "d"}}});
+  ASSERT_TRUE(same) << same.error().message;
+  EXPECT_EQ(same->record.options, memory_);
+  EXPECT_TRUE(same->record.labels.empty());
 }
 
 TEST_F(VolumesTest, ANameIsNoPath) {
   for (const char* name : {"..", ".removed", "../x", "a/b", "-rf", "x", "a b", "/etc"})
     EXPECT_THAT(refusal({.name = name}), HasSubstr("invalid characters")) << name;
-  EXPECT_EQ(list_directory(settings_.volumes_directory()).value(), Names{});
+  EXPECT_EQ(list_directory(settings_.volumes_directory()).value(), Names{".removed"});
 }
 
 TEST_F(VolumesTest, AnotherDriverIsRefusedByName) {
@@ -213,15 +226,44 @@ TEST_F(VolumesTest, AVolumeOfAContainerThatNeverCameToBeGoes) {
 
 TEST_F(VolumesTest, AnAnonymousOneWithContentOutlivesItsContainerUnlessThatWasToTakeItAlong) {
   ContainerRecord kept = container("kept", {mount("")}), gone = container("gone", {mount("")}),
-                  short_lived = container("short", {mount("")}, true);
-  for (const ContainerRecord* record : {&kept, &gone, &short_lived})
+                  short_lived = container("short", {mount("")}, true),
+                  kept_after_all = container("kept-after-all", {mount("")}, true);
+  for (const ContainerRecord* record : {&kept, &gone, &short_lived, &kept_after_all})
     touch(record->mounts[0].source + "/file");
-  volumes_->announce_removal(gone);
+  volumes_->announce_removal(gone, true);
+  volumes_->announce_removal(kept_after_all, false);
   // Killed just after the containers' records went.
-  for (const ContainerRecord* record : {&kept, &gone, &short_lived})
+  for (const ContainerRecord* record : {&kept, &gone, &short_lived, &kept_after_all})
     ASSERT_TRUE(registry_->remove(registry_->find_by_id(record->id)));
   reopen();
-  EXPECT_EQ(names(), Names{kept.mounts[0].name});
+  EXPECT_THAT(names(), UnorderedElementsAre(kept.mounts[0].name, kept_after_all.mounts[0].name));
+}
+
+TEST_F(VolumesTest, AnAnonymousOneThatWasKeptIsNobodysAnyMore) {
+  ContainerRecord removed = container("removed", {mount("")}, true);
+  touch(removed.mounts[0].source + "/file");
+  ASSERT_TRUE(registry_->remove(registry_->find_by_id(removed.id)));
+  volumes_->forget(removed, false);
+  reopen();
+  EXPECT_EQ(names(), Names{removed.mounts[0].name});
+}
+
+TEST_F(VolumesTest, AnAnonymousOneThatAnotherContainerHasIsNobodysAfterAKill) {
+  ContainerRecord first = container("first", {mount("")}, true), second = container("second", first.mounts);
+  touch(first.mounts[0].source + "/file");
+  ASSERT_TRUE(registry_->remove(registry_->find_by_id(first.id)));
+  reopen();
+  EXPECT_EQ(volumes_->find(first.mounts[0].name).value().record.made_for, "");
+  remove(second, false);
+  reopen();
+  EXPECT_EQ(names(), Names{first.mounts[0].name}) << "its last user went without it";
+}
+
+TEST_F(VolumesTest, AContainerThatBorrowedAVolumeDoesNotTakeItFromItsOwner) {
+  ContainerRecord owner = container("owner", {mount("")}, true), other = container("other", owner.mounts);
+  touch(owner.mounts[0].source + "/file");
+  remove(other, true);
+  EXPECT_EQ(volumes_->find(owner.mounts[0].name).value().record.made_for, owner.id);
 }
 
 TEST_F(VolumesTest, WhatAContainerRefersToComesBackWithTheContainer) {
@@ -237,14 +279,115 @@ TEST_F(VolumesTest, WhatAContainerRefersToComesBackWithTheContainer) {
 TEST_F(VolumesTest, ADamagedRecordDoesNotTakeTheContentAlong) {
   ASSERT_TRUE(volumes_->create({.name = "data"}));
   touch(place("data") + "/_data/file");
-  {
-    db::Transaction transaction = database_->begin(Durability::visible).value();
-    ASSERT_TRUE(transaction.run_script("UPDATE volumes SET record = 'rubbish'"));
-    ASSERT_TRUE(transaction.commit());
-  }
+  run("UPDATE volumes SET record = 'rubbish'");
   reopen();
   EXPECT_EQ(names(), Names{"data"});
   EXPECT_TRUE(exists(place("data") + "/_data/file"));
+}
+
+TEST_F(VolumesTest, ADamagedRecordIsLeftToWhoeverCanReadIt) {
+  ASSERT_TRUE(volumes_->create({.name = "data"}));
+  ContainerRecord web = container("web", {mount("data"), mount("lost")});
+  ASSERT_TRUE(remove_tree(place("lost")));
+  run("UPDATE volumes SET record = 'rubbish'");
+  reopen();
+  EXPECT_EQ(names(), (Names{"data", "lost"}));
+  EXPECT_EQ(load_volumes(*database_).value().damaged.size(), 2u) << "its options may be in there";
+  EXPECT_TRUE(use(web));
+}
+
+TEST_F(VolumesTest, ATableThatCannotBeReadIsNotWrittenTo) {
+  ASSERT_TRUE(volumes_->create({.name = "data", .options = memory_}));
+  run("ALTER TABLE volumes RENAME COLUMN record TO hidden");
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+  run("ALTER TABLE volumes RENAME COLUMN hidden TO record");
+  reopen();
+  EXPECT_EQ(volumes_->find("data").value().record.options, memory_);
+}
+
+TEST_F(VolumesTest, WhatIsMountedComesOffBeforeARemovalWhateverIsKnownOfIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ASSERT_TRUE(volumes_->create({.name = "memory", .options = memory_}));
+  ContainerRecord web = container("web", {mount("memory")});
+  ASSERT_TRUE(use(web));
+  remove(web, false);
+  ASSERT_TRUE(soon([&] { return !mounted("memory"); }));
+  for (bool marked : {false, true}) {
+    ASSERT_TRUE(volumes_->create({.name = "memory"}));
+    ASSERT_TRUE(mount_volume(memory_, place("memory") + "/_data"));
+    if (marked) {
+      VolumeRecord record{.name = "memory", .created = now(), .removing = true};
+      ASSERT_TRUE(save_volume(*database_, record, Durability::visible));
+      reopen();
+    } else {
+      run("UPDATE volumes SET record = 'rubbish'");
+      reopen();
+      ASSERT_TRUE(volumes_->remove("memory"));
+    }
+    EXPECT_EQ(names(), Names{});
+    EXPECT_TRUE(soon([&] { return list_directory(place(".removed")).value().empty(); })) << marked;
+  }
+}
+
+TEST_F(VolumesTest, ARemovalThatFailsIsTakenBack) {
+  ASSERT_TRUE(volumes_->create({.name = "data"}));
+  touch(place("data") + "/_data/file");
+  ASSERT_EQ(rmdir(place(".removed").c_str()), 0);
+  touch(place(".removed"));
+  EXPECT_FALSE(volumes_->remove("data"));
+  EXPECT_FALSE(load_volumes(*database_).value().records.at(0).removing);
+  // Also at a start.
+  VolumeRecord record = volumes_->find("data").value().record;
+  record.removing = true;
+  ASSERT_TRUE(save_volume(*database_, record, Durability::visible));
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+  EXPECT_FALSE(load_volumes(*database_).value().records.at(0).removing);
+  ASSERT_EQ(unlink(place(".removed").c_str()), 0);
+  reopen();
+  EXPECT_TRUE(exists(place("data") + "/_data/file"));
+}
+
+TEST_F(VolumesTest, ARemovalThatCouldNotBeTakenBackSparesWhatAContainerHas) {
+  ContainerRecord web = container("web", {mount("data")});
+  touch(place("data") + "/_data/file");
+  VolumeRecord record = volumes_->find("data").value().record;
+  record.removing = true;
+  ASSERT_TRUE(save_volume(*database_, record, Durability::visible));
+  reopen();
+  EXPECT_TRUE(exists(place("data") + "/_data/file"));
+  remove(web, false);
+  reopen();
+  EXPECT_EQ(names(), Names{"data"});
+}
+
+TEST_F(VolumesTest, WhereAContainersVolumesAreIsSaidAnewAtEachStart) {
+  ContainerRecord web = container("web", {mount("data")});
+  ContainerPointer recorded = registry_->find_by_id(web.id);
+  recorded->record.mounts[0].source = "/of/an/earlier/version";
+  ASSERT_TRUE(registry_->save(recorded, Durability::visible));
+  reopen();
+  EXPECT_EQ(registry_->find_by_id(web.id)->record.mounts[0].source, place("data") + "/_data");
+}
+
+TEST_F(VolumesTest, AnUnmountThatComesLateIsNotForTheNextVolumeOfTheName) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ASSERT_TRUE(volumes_->create({.name = "memory", .options = memory_}));
+  ContainerRecord one = container("one", {mount("memory")});
+  ASSERT_TRUE(use(one));
+  std::promise<void> go_on;
+  std::shared_future<void> gate = go_on.get_future().share();
+  for (int thread = 0; thread < 2; ++thread) work_->add([gate] { gate.wait(); });
+  volumes_->release(one);
+  remove(one, false);
+  ASSERT_TRUE(volumes_->remove("memory"));
+  ASSERT_TRUE(volumes_->create({.name = "memory", .options = memory_}));
+  ContainerRecord two = container("two", {mount("memory")});
+  ASSERT_TRUE(use(two));
+  go_on.set_value();
+  ASSERT_TRUE(soon([&] { return list_directory(place(".removed")).value().empty(); })) << "all work is done";
+  EXPECT_TRUE(mounted("memory"));
 }
 
 TEST_F(VolumesTest, ARefusedMountLeavesNothingBehind) {
@@ -257,6 +400,16 @@ TEST_F(VolumesTest, ARefusedMountLeavesNothingBehind) {
   EXPECT_EQ(referred.error().kind, ErrorKind::conflict);
   EXPECT_EQ(names(), Names{"data"});
   EXPECT_TRUE(volumes_->remove("data"));
+}
+
+TEST_F(VolumesTest, ALentVolumeThatIsGoneIsAnErrorAndNotAnEmptyVolume) {
+  MountPoint gone = mount("gone");
+  gone.lent = true;
+  std::vector<MountPoint> mounts{gone};
+  Result<void> referred = volumes_->refer(random_identifier(), mounts, false);
+  ASSERT_FALSE(referred);
+  EXPECT_THAT(referred.error().message, HasSubstr("volume gone"));
+  EXPECT_EQ(names(), Names{});
 }
 
 TEST_F(VolumesTest, OptionsAreMountedWithTheFirstUserAndUnmountedWithTheLast) {
@@ -292,6 +445,94 @@ TEST_F(VolumesTest, MountsOfAKilledEngineAreFoundAgain) {
   EXPECT_FALSE(mounted("ended"));
   volumes_->release(runs);
   EXPECT_TRUE(soon([&] { return !mounted("runs"); }));
+}
+
+TEST_F(VolumesTest, WhatAContainerWroteAfterAFillingThatWasCutShortStays) {
+  if (geteuid() != 0) GTEST_SKIP() << "owners need root";
+  ASSERT_TRUE(make_directories(image_.path() + "/data", 0755));
+  touch(image_.path() + "/data/image");
+  MountPoint bare = mount("data"), part = mount("data");
+  bare.copy_up = false;
+  part.subpath = ".";
+  ContainerRecord fills = container("fills", {mount("data")});
+  for (const MountPoint& without : {bare, part}) {
+    touch(place("data") + "/filling");
+    touch(place("data") + "/_data/half");
+    ContainerRecord writer = container(without.copy_up ? "part" : "bare", {without});
+    ASSERT_TRUE(use(writer));
+    EXPECT_FALSE(exists(place("data") + "/_data/half"));
+    touch(place("data") + "/_data/real");
+    volumes_->release(writer);
+    ASSERT_TRUE(use(fills));
+    EXPECT_TRUE(exists(place("data") + "/_data/real"));
+    volumes_->release(fills);
+    ASSERT_EQ(unlink((place("data") + "/_data/real").c_str()), 0);
+  }
+}
+
+TEST_F(VolumesTest, WhatIsElsewhereIsNeverEmptied) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  TemporaryDirectory elsewhere = TemporaryDirectory::create("elsewhere").value();
+  touch(elsewhere.path() + "/precious");
+  ASSERT_TRUE(volumes_->create(
+      {.name = "bound", .options = {{"type", "none"}, {"device", elsewhere.path()}, {"o", "bind"}}}));
+  touch(place("bound") + "/filling");
+  ContainerRecord web = container("web", {mount("bound")});
+  ASSERT_TRUE(use(web));
+  EXPECT_TRUE(exists(elsewhere.path() + "/precious"));
+  EXPECT_FALSE(exists(place("bound") + "/filling"));
+}
+
+TEST_F(VolumesTest, ContainersThatOnlyWaitForAVolumeDoNotKeepHalfAFilling) {
+  if (geteuid() != 0) GTEST_SKIP() << "owners need root";
+  ContainerRecord first = container("first", {mount("data")}), second = container("second", {mount("data")}),
+                  third = container("third", {mount("data")});
+  std::promise<void> asked, go_on;
+  std::thread fails([&] {
+    EXPECT_FALSE(volumes_->use(first, [&]() -> Result<Fd> {
+      asked.set_value();
+      go_on.get_future().wait();
+      return fail(ErrorKind::system, "no root");
+    }));
+  });
+  asked.get_future().wait();
+  touch(place("data") + "/filling");
+  touch(place("data") + "/_data/half");
+  std::thread waits([&] { EXPECT_TRUE(use(second)); }), waits_too([&] { EXPECT_TRUE(use(third)); });
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(100));  // until both wait; nothing fails if they do not
+  go_on.set_value();
+  for (std::thread* thread : {&fails, &waits, &waits_too}) thread->join();
+  EXPECT_FALSE(exists(place("data") + "/_data/half"));
+}
+
+TEST_F(VolumesTest, AServerThatDoesNotAnswerHoldsUpNeitherTheStartOfAnEngineNorARemoval) {
+  if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+  ContainerRecord web = container("web", {mount("remote"), mount("", "/b")});
+  VolumeRecord remote = volumes_->find("remote").value().record;
+  remote.options = memory_;
+  ASSERT_TRUE(save_volume(*database_, remote, Durability::visible));
+  std::unique_ptr<DeadServer> server = DeadServer::mounted_on(place("remote") + "/_data");
+  std::unique_ptr<DeadServer> other = DeadServer::mounted_on(web.mounts[1].source);
+  if (!server || !other) GTEST_SKIP() << "no /dev/fuse";
+  MountPoint bare = mount("remote");
+  bare.copy_up = false;
+  std::future<void> done = std::async(std::launch::async, [&] {
+    reopen();
+    volumes_->found_using(web);
+    volumes_->unmount_unused();
+    ContainerRecord another = container("another", {bare});
+    EXPECT_TRUE(use(another));
+    volumes_->release(another);
+    remove(another, true);
+    remove(web, true);
+    EXPECT_TRUE(volumes_->remove("remote"));
+  });
+  const bool in_time = done.wait_for(kServersPatience) == std::future_status::ready;
+  server->hang_up();
+  other->hang_up();
+  done.wait();
+  EXPECT_TRUE(in_time) << "something waits for the server";
 }
 
 TEST_F(VolumesTest, WhatCannotBeMountedIsUsedByNobody) {

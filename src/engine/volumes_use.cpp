@@ -47,6 +47,9 @@ Result<Volumes::Pointer> Volumes::find_or_make(MountPoint& mount, const std::str
                   mount.name);
     return existing;
   }
+  // It was there a moment ago. An empty one in its place would look like lost data.
+  if (mount.lent)
+    return fail(ErrorKind::not_found, "volume {} of the other container was removed meanwhile", mount.name);
   TRY_AS("create volume " + mount.name, check_volume_options(mount.volume_options));
   VolumeRecord record;
   record.name = mount.name;
@@ -89,35 +92,28 @@ Result<void> Volumes::refer(const std::string& container, std::vector<MountPoint
   return done;
 }
 
-void Volumes::announce_removal(const ContainerRecord& container) {
+void Volumes::announce_removal(const ContainerRecord& container, bool with_anonymous) {
   for (const MountPoint& mount : container.mounts) {
     if (!is_volume(mount) || !mount.anonymous) continue;
     std::lock_guard changes(changes_);
     Pointer volume = find_pointer(mount.name);
-    if (!volume || volume->record.made_for != container.id || volume->record.goes_with_it) continue;
-    VolumeRecord record = volume->record;
-    record.goes_with_it = true;
-    Result<void> saved =
-        reserve_.even_on_a_full_disk([&] { return save_volume(database_, record, Durability::visible); });
-    if (!saved) {
-      log_warning("engine", "volume {}: {}", mount.name, saved.error().message);
-      continue;
-    }
-    std::lock_guard lock(mutex_);
-    volume->record = record;
+    if (!volume || volume->record.made_for != container.id) continue;
+    set_owner(*volume, with_anonymous ? container.id : "", with_anonymous);
   }
 }
 
-// It is no longer the volume of the container that it was made for, and does not go without its last user.
-void Volumes::leave_to_others(Volume& volume) {
+// With changes_ held. One that is nobody's goes when it is told to, and with nothing else.
+void Volumes::set_owner(Volume& volume, const std::string& made_for, bool goes_with_it) {
+  if (volume.record.made_for == made_for && volume.record.goes_with_it == goes_with_it) return;
   VolumeRecord record = volume.record;
-  if (record.made_for.empty()) return;
-  record.made_for.clear();
-  record.goes_with_it = false;
-  if (Result<void> saved = save_volume(database_, record, Durability::visible); !saved)
-    return log_warning("engine", "volume {}: {}", record.name, saved.error().message);
+  record.made_for = made_for;
+  record.goes_with_it = goes_with_it;
+  Result<void> saved =
+      reserve_.even_on_a_full_disk([&] { return save_volume(database_, record, Durability::visible); });
+  if (!saved) return log_warning("engine", "volume {}: {}", record.name, saved.error().message);
   std::lock_guard lock(mutex_);
-  volume.record = record;
+  volume.record.made_for = made_for;
+  volume.record.goes_with_it = goes_with_it;
 }
 
 void Volumes::forget(const ContainerRecord& container, bool with_anonymous) {
@@ -133,9 +129,8 @@ void Volumes::forget(const ContainerRecord& container, bool with_anonymous) {
       volume->referring.erase(container.id);
       shared = !volume->referring.empty();
     }
-    if (!with_anonymous || !mount.anonymous) continue;
-    if (shared) {
-      leave_to_others(*volume);
+    if (!with_anonymous || !mount.anonymous || shared) {
+      if (volume->record.made_for == container.id) set_owner(*volume, "", false);
       continue;
     }
     if (Result<void> removed = remove_held(volume); !removed)
@@ -173,28 +168,45 @@ Result<void> Volumes::use(const ContainerRecord& container, const std::function<
 Result<void> Volumes::use_one(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
                               const std::function<Result<Fd>()>& open_root) {
   std::lock_guard operation(volume.operation);
+  const std::string data = place_of(mount.name).data();
+  // Asked first: what is mounted may be a server's that does not answer.
+  if (!is_mounted(data).value_or(false)) {
+    TRY(make_directories_of(mount.name));
+    if (!volume.record.options.empty())
+      TRY_AS("failed to mount local volume " + mount.name, mount_volume(volume.record.options, data));
+  }
+  TRY_AS("fill volume " + mount.name, fill_or_settle(volume, mount, container, open_root));
+  if (!mount.subpath.empty()) TRY(check_subpath(data, mount));
+  std::lock_guard lock(mutex_);
+  volume.seeing_it.insert(container.id);
+  return {};
+}
+
+// With `operation` held.
+Result<void> Volumes::fill_or_settle(Volume& volume, const MountPoint& mount,
+                                     const ContainerRecord& container,
+                                     const std::function<Result<Fd>()>& open_root) {
   const VolumePlace place = place_of(mount.name);
-  if (!exists(place.data())) TRY(make_directories_of(mount.name));
-  if (!volume.record.options.empty() && !TRY(is_mounted(place.data())))
-    TRY_AS("failed to mount local volume " + mount.name, mount_volume(volume.record.options, place.data()));
-  if (!mount.subpath.empty()) return check_subpath(place.data(), mount);
-  if (!mount.copy_up) return {};
-  bool shared;
+  const bool is_here = volume.record.options.empty() && !TRY(is_mounted(place.data()));
+  HalfFilled half_filled = is_here ? HalfFilled::removed : HalfFilled::kept;
   {
     std::lock_guard lock(mutex_);
-    shared = volume.using_it.size() > 1;
+    // Those that only wait to be given it have not written anything.
+    if (volume.seeing_it.size() > volume.seeing_it.count(container.id)) half_filled = HalfFilled::kept;
   }
   const bool short_lived = mount.anonymous && container.host_config.auto_remove;
-  TRY_AS("fill volume " + mount.name, fill_volume(place, mount.destination, open_root, shared,
-                                                  short_lived ? Durability::visible : Durability::durable));
-  return {};
+  const Durability durability = short_lived ? Durability::visible : Durability::durable;
+  if (!mount.copy_up || !mount.subpath.empty()) return settle_filling(place, half_filled, durability);
+  return fill_volume(place, mount.destination, open_root, half_filled, durability);
 }
 
 void Volumes::found_using(const ContainerRecord& container) {
   std::lock_guard lock(mutex_);
   for (const MountPoint& mount : container.mounts)
-    if (auto found = volumes_.find(mount.name); is_volume(mount) && found != volumes_.end())
+    if (auto found = volumes_.find(mount.name); is_volume(mount) && found != volumes_.end()) {
       found->second->using_it.insert(container.id);
+      found->second->seeing_it.insert(container.id);
+    }
 }
 
 void Volumes::release(const ContainerRecord& container) {
@@ -203,6 +215,7 @@ void Volumes::release(const ContainerRecord& container) {
     std::lock_guard lock(mutex_);
     for (const MountPoint& mount : container.mounts) {
       auto found = is_volume(mount) ? volumes_.find(mount.name) : volumes_.end();
+      if (found != volumes_.end()) found->second->seeing_it.erase(container.id);
       if (found != volumes_.end() && found->second->using_it.erase(container.id) > 0)
         released.push_back(found->second);
     }
@@ -219,6 +232,9 @@ void Volumes::unmount_if_unused(const Pointer& volume) {
   std::lock_guard operation(volume->operation);
   {
     std::lock_guard lock(mutex_);
+    auto found = volumes_.find(volume->record.name);
+    // Removed meanwhile, and there may be another of its name.
+    if (found == volumes_.end() || found->second != volume) return;
     if (!volume->using_it.empty()) return;
   }
   const std::string data = place_of(volume->record.name).data();
