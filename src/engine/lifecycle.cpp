@@ -260,7 +260,9 @@ Result<void> Lifecycle::change_networks(const ContainerPointer& container,
   ContainerRecord record;
   int process;
   {
-    std::lock_guard lock(container->mutex);
+    std::unique_lock lock(container->mutex);
+    // Else the record would be written back with what the last run is giving back.
+    container->changed.wait(lock, [&] { return !container->ending; });
     if (container->alive() && !container->running())
       return fail(ErrorKind::conflict, "container {} is restarting, wait until the container is running",
                   container->record.id);
