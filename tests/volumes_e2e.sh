@@ -146,7 +146,7 @@ inspected() { # what `inspect` says about mounts
 options() {
   b volume create --opt type=tmpfs --opt device=tmpfs --opt o=size=2m,mode=1777 memory
   is memory "$(b volume create --label a=b memory)" # as it is
-  is "null size=2m,mode=1777" "$(b volume inspect -f '{{json .Labels}} {{.Options.o}}' memory)"
+  is "{} size=2m,mode=1777" "$(b volume inspect -f '{{json .Labels}} {{.Options.o}}' memory)"
   refused 1 'other options' b volume create --opt type=tmpfs --opt device=tmpfs memory
   contains "$(run --rm -v memory:/d box df -k /d)" 2048
   eventually 10 not_mounted memory
@@ -198,6 +198,35 @@ kept() { # what `rm` without -v leaves is somebody's, also after --rm and a new 
   engine_again
   is precious "$(run --rm -v "$name:/d" box cat /d/f)"
   contains "$(b volume prune -f)" "$name"
+}
+
+copied() { # cp sees what a container mounts, also when it does not run
+  local dir=$work/copied begin
+  mkdir -p "$dir"
+  echo host >"$dir/f"
+  echo new >"$work/new"
+  b volume create -o type=none -o o=bind -o "device=$dir" behind
+  b volume create -o type=tmpfs -o device=tmpfs -o o=size=1m memory
+  begin=$(date +%s)
+  create --name still -v data:/d -v "$dir:/host" -v "$dir/f:/d/one" -v behind:/behind -v data:/locked:ro -v memory:/m box true
+  b cp "$work/new" still:/d/f
+  is new "$(cat "$volumes/data/_data/f")"
+  is new "$(b cp still:/locked/f - | tar -xO)"
+  is host "$(b cp still:/behind/f - | tar -xO)"
+  is host "$(b cp still:/d/one - | tar -xO)"
+  b cp "$work/new" still:/host/f
+  is new "$(cat "$dir/f")"
+  refused 1 'read-only' b cp "$work/new" still:/locked/g
+  exits 1 b cp still:/m/missing -
+  eventually 10 not_mounted behind
+  eventually 10 not_mounted memory
+  is "" "$(b events --since "$begin" --until "$(date +%s)" -f type=volume -f event=mount --format '{{.Action}}')"
+  b start -a still
+  is new "$(b cp still:/d/f - | tar -xO)"
+  mv "$dir" "$dir.away"
+  refused 1 "$dir" b cp still:/d/f -
+  b rm still
+  b volume rm data behind memory
 }
 
 subpath() {
@@ -423,6 +452,7 @@ case_of "inspect shows the mounts" inspected
 case_of "options are mounted once, and unmounted after the last user" options
 case_of "a restart keeps what it has taken" restarted
 case_of "rm without -v keeps anonymous volumes" kept
+case_of "cp sees mounts of what does not run" copied
 case_of "a part of a volume" subpath
 case_of "events, and system df" told
 case_of "system prune --volumes" system_prune

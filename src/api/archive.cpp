@@ -5,6 +5,7 @@
 #include "archive/compression.h"
 #include "archive/pack.h"
 #include "base/text.h"
+#include "engine/container_files.h"
 #include "engine/users.h"
 #include "layers/changes.h"
 #include "layers/copy.h"
@@ -39,10 +40,15 @@ std::string encode_stat(const layers::PathStat& stat) {
                                                 {"linkTarget", stat.link_target}}));
 }
 
+Result<Fd> open_files(Call& call, const ContainerPointer& container) {
+  return engine::open_container_files(call.engine.settings(), call.engine.roots(), call.engine.volumes(),
+                                      container);
+}
+
 Result<void> get_archive(Call& call) {
   ContainerPointer container = TRY(call.container());
   std::string path = TRY(path_parameter(call));
-  Fd root = TRY(call.engine.roots().open(container));
+  Fd root = TRY(open_files(call, container));
   layers::PathStat stat = TRY(in_container(layers::stat_path(root.get(), path), path, container));
   http::Headers headers{{"Content-Type", "application/x-tar"},
                         {"X-Docker-Container-Path-Stat", encode_stat(stat)}};
@@ -65,7 +71,7 @@ bool read_only_at(const engine::Container& container, const std::string& path) {
 Result<void> put_archive(Call& call) {
   ContainerPointer container = TRY(call.container());
   std::string path = TRY(path_parameter(call));
-  Fd root = TRY(call.engine.roots().open(container));
+  Fd root = TRY(open_files(call, container));
   Result<std::string> resolved = in_container(sys::resolve_in_root(root.get(), path), path, container);
   const std::string real = TRY(std::move(resolved));
   layers::ExtractOptions options;

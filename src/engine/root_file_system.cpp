@@ -79,7 +79,11 @@ Result<Fd> RootFileSystems::open(const ContainerPointer& container) const {
   // leads to the root of that process whatever the container does.
   if (pid > 0)
     if (Result<Fd> root = open_file(fmt::format("/proc/{}/root", pid), O_PATH | O_DIRECTORY)) return root;
-  return layers::mount_detached(layers_, overlay_of(container->record));
+  return open_stopped(container->record);
+}
+
+Result<Fd> RootFileSystems::open_stopped(const ContainerRecord& record) const {
+  return layers::mount_detached(layers_, overlay_of(record));
 }
 
 Result<Fd> RootFileSystems::open_read_only(const ContainerRecord& record) const {

@@ -26,8 +26,10 @@ class RootFileSystems {
   // Makes a new container's upper and work directories.
   Result<void> prepare(const ContainerRecord& record) const;
 
-  // For reading and writing (cp). Takes the container's mutex.
+  // For reading and writing. Takes the container's mutex.
   Result<Fd> open(const ContainerPointer& container) const;
+  // The same of one that does not run: without what it mounts (container_files.h).
+  Result<Fd> open_stopped(const ContainerRecord& record) const;
   // Read-only and merged, also while the container runs: for export and lookups.
   Result<Fd> open_read_only(const ContainerRecord& record) const;
   // What the container has changed: its overlay's upper directory.

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -15,6 +14,7 @@
 
 #include "base/file.h"
 #include "engine/dead_server.h"
+#include "engine/shared_mounts.h"
 
 namespace berth::engine {
 namespace {
@@ -110,16 +110,6 @@ TEST_F(VolumeMounts, ReadOnlyHoldsForTheFileSystemToo) {
   const std::size_t line = table.find(" " + place_ + " ");
   ASSERT_NE(line, std::string::npos);
   EXPECT_THAT(table.substr(line, table.find('\n', line) - line), HasSubstr(" - tmpfs tmpfs ro"));
-}
-
-// In a mount namespace of its own whose mounts are shared, as a machine's are under systemd.
-void among_shared_mounts(const std::function<void()>& work) {
-  std::thread([&] {
-    ASSERT_EQ(unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr), 0);
-    work();
-  }).join();
 }
 
 TEST_F(VolumeMounts, TheHostsMountsBelowADeviceOutliveTheVolume) {

@@ -210,7 +210,7 @@ std::vector<VolumeDeletion> Volumes::prune(const std::function<bool(const Volume
 }
 
 std::optional<std::uint64_t> Volumes::size_of(const VolumeState& volume) const {
-  if (!volume.record.options.empty()) return std::nullopt;
+  if (!volume.record.options.empty() || is_mounted(volume.mountpoint).value_or(true)) return std::nullopt;
   Result<std::uint64_t> size = size_on_disk(volume.mountpoint);
   if (!size) return std::nullopt;
   return *size;

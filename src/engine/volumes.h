@@ -41,6 +41,8 @@ struct NewVolume {
   std::map<std::string, std::string> labels;
 };
 
+enum class Told { everybody, nobody };
+
 // A volume as it is shown.
 struct VolumeState {
   VolumeRecord record;
@@ -88,12 +90,15 @@ class Volumes {
   // It is gone.
   void forget(const ContainerRecord& container, bool with_anonymous);
 
-  // The container starts: everything is mounted and filled. `open_root` gives its file system.
-  Result<void> use(const ContainerRecord& container, const std::function<Result<Fd>()>& open_root);
+  // The container starts: everything is mounted and filled. `open_root` gives its file system. With
+  // Told::nobody there is no event: for somebody else who needs what a container mounts, under an id of his
+  // own.
+  Result<void> use(const ContainerRecord& container, const std::function<Result<Fd>()>& open_root,
+                   Told told = Told::everybody);
   // It runs already, found so by a new engine.
   void found_using(const ContainerRecord& container);
   // It has ended. Nothing happens for one that does not use any.
-  void release(const ContainerRecord& container);
+  void release(const ContainerRecord& container, Told told = Told::everybody);
 
  private:
   struct Volume {

@@ -138,7 +138,8 @@ void Volumes::forget(const ContainerRecord& container, bool with_anonymous) {
   }
 }
 
-Result<void> Volumes::use(const ContainerRecord& container, const std::function<Result<Fd>()>& open_root) {
+Result<void> Volumes::use(const ContainerRecord& container, const std::function<Result<Fd>()>& open_root,
+                          Told told) {
   for (const MountPoint& mount : container.mounts) {
     if (!is_volume(mount)) continue;
     Pointer volume = find_pointer(mount.name);
@@ -153,9 +154,10 @@ Result<void> Volumes::use(const ContainerRecord& container, const std::function<
       used = use_one(*volume, mount, container, open_root);
     }
     if (!used) {
-      release(container);
+      release(container, told);
       return used;
     }
+    if (told == Told::nobody) continue;
     publish(mount.name, "mount",
             {{"container", container.id},
              {"destination", mount.destination},
@@ -209,7 +211,7 @@ void Volumes::found_using(const ContainerRecord& container) {
     }
 }
 
-void Volumes::release(const ContainerRecord& container) {
+void Volumes::release(const ContainerRecord& container, Told told) {
   std::vector<Pointer> released;
   {
     std::lock_guard lock(mutex_);
@@ -221,7 +223,7 @@ void Volumes::release(const ContainerRecord& container) {
     }
   }
   for (const Pointer& volume : released) {
-    publish(volume->record.name, "unmount", {{"container", container.id}});
+    if (told == Told::everybody) publish(volume->record.name, "unmount", {{"container", container.id}});
     // Behind, because this may be the keepers' thread, and somebody may be mounting it from a slow server.
     if (!volume->record.options.empty()) work_.add([this, volume] { unmount_if_unused(volume); });
   }
