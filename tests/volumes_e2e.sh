@@ -205,9 +205,9 @@ copied() { # cp sees what a container mounts, also when it does not run
   mkdir -p "$dir"
   echo host >"$dir/f"
   echo new >"$work/new"
+  begin=$(date +%s)
   b volume create -o type=none -o o=bind -o "device=$dir" behind
   b volume create -o type=tmpfs -o device=tmpfs -o o=size=1m memory
-  begin=$(date +%s)
   create --name still -v data:/d -v "$dir:/host" -v "$dir/f:/d/one" -v behind:/behind -v data:/locked:ro -v memory:/m box true
   b cp "$work/new" still:/d/f
   is new "$(cat "$volumes/data/_data/f")"
@@ -220,7 +220,7 @@ copied() { # cp sees what a container mounts, also when it does not run
   exits 1 b cp still:/m/missing -
   eventually 10 not_mounted behind
   eventually 10 not_mounted memory
-  is "" "$(b events --since "$begin" --until "$(date +%s)" -f type=volume -f event=mount --format '{{.Action}}')"
+  is create "$(b events --since "$begin" --until "$(($(date +%s) + 1))" -f type=volume -f volume=behind --format '{{.Action}}' | xargs)"
   b start -a still
   is new "$(b cp still:/d/f - | tar -xO)"
   mv "$dir" "$dir.away"
