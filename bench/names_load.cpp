@@ -201,9 +201,8 @@ void run(std::size_t rate, std::size_t seconds) {
   if (bind(world_socket.get(), world.get(), world.size) != 0) throw std::runtime_error("cannot bind");
   std::thread server([&] { serve_world(world_socket); });
   const SandboxSockets sockets = must(open_sandbox_sockets());
-  must(client->add_sandbox(
-      "s1", {.container = "c1", .networks = {"n1"}, .servers = {*Server::parse("127.0.0.1:5353")}},
-      &sockets));
+  must(client->add_sandbox("s1", {.networks = {"n1"}, .servers = {*Server::parse("127.0.0.1:5353")}},
+                           &sockets));
   const SocketAddress where = at(kListeningAddress, sockets.udp_port);
 
   steady(where, rate, seconds);

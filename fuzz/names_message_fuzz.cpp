@@ -42,7 +42,7 @@ void require_well_formed(Bytes message, const Question* question) {
 
 void be_asked(Directory& directory, Bytes message) {
   static std::vector<unsigned char> out(kLargestMessage);
-  const View view{.container = "c1", .networks = {"n1"}, .forward = message.size() % 2 == 0};
+  const View view{.networks = {"n1"}, .forward = message.size() % 2 == 0};
   for (Transport transport : {Transport::udp, Transport::tcp}) {
     const Verdict verdict = judge(directory, view, message, transport, out);
     const auto query = parse_query(message);

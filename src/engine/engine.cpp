@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 
@@ -39,6 +40,11 @@ Result<void> make_private_directory(const std::string& path, mode_t mode) {
   return {};
 }
 
+bool is_alive(const ContainerPointer& container) {
+  std::lock_guard lock(container->mutex);
+  return container->alive();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(Settings settings) {
@@ -58,6 +64,8 @@ Engine::~Engine() {
   work_.stop();
   health_.reset();
   watch_.reset();  // no report comes after this
+  // A keeper may start its container again at any time, by the mounts that it was told.
+  if (registry_ && layers_ && std::ranges::none_of(registry_->all(), is_alive)) layers_->detach_mounts();
 }
 
 Result<void> Engine::take_roots() {

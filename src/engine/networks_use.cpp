@@ -189,7 +189,6 @@ void Networks::detach_one(const ContainerRecord& record, Attachment& attachment,
 
 names::View Networks::view_of(const ContainerRecord& record) const {
   names::View view;
-  view.container = record.id;
   view.forward = false;
   std::lock_guard lock(mutex_);
   for (const Attachment& attachment : record.attachments) {

@@ -18,6 +18,9 @@ namespace berth::layers {
 // have it, if there are any.
 inline constexpr const char* kImpliedFile = "implied";
 
+// In the layers' directory, for mounts that want one more.
+inline constexpr const char* kEmptyDirectory = "/.empty";
+
 struct MadeLayer {
   Digest diff_id;
   std::uint64_t size = 0;      // contents of regular files

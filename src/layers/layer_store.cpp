@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <map>
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -15,6 +14,7 @@
 #include "base/text.h"
 #include "layers/changes.h"
 #include "layers/layer_driver.h"
+#include "layers/layer_mounts.h"
 #include "sys/remove_deep_tree.h"
 
 namespace berth::layers {
@@ -25,7 +25,6 @@ constexpr const char* kRecord = "record";
 // An engine that knew trees alone shall not take an image for one.
 constexpr int kTreeVersion = 1;
 constexpr int kErofsVersion = 2;
-constexpr std::size_t kMountsKept = 512;
 
 std::string record_text(const Layer& layer) {
   const bool erofs = layer.driver == Driver::erofs;
@@ -106,8 +105,7 @@ struct LayerStore::State {
   Fd staging;
   const LayerDriver* driver = nullptr;  // of layers to come
   std::mutex mutex;                     // held while a layer appears or disappears
-  mutable std::mutex mounts_mutex;
-  mutable std::map<Digest, std::shared_ptr<const Fd>> mounts;
+  std::unique_ptr<LayerMounts> mounts;
 
   Result<Fd> open_layer(const Digest& diff_id) const {
     Result<Fd> opened = open_at(directory.get(), diff_id.hex(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -143,22 +141,6 @@ struct LayerStore::State {
     return layer;
   }
 
-  // One mount a layer for all: so they share its pages in the cache.
-  Result<std::shared_ptr<const Fd>> mount(const LayerDriver& of, int layer, const Digest& diff_id) const {
-    std::lock_guard lock(mounts_mutex);
-    if (auto known = mounts.find(diff_id); known != mounts.end()) return known->second;
-    auto mounted = std::make_shared<const Fd>(TRY(of.open_tree(layer, diff_id)));
-    // Whoever uses one has it for themselves too: forgetting costs pages that are not shared, no more.
-    if (mounts.size() >= kMountsKept) mounts.erase(mounts.begin());
-    mounts.emplace(diff_id, mounted);
-    return mounted;
-  }
-
-  void forget_mount(const Digest& diff_id) {
-    std::lock_guard lock(mounts_mutex);
-    mounts.erase(diff_id);
-  }
-
   // First out of sight in one step, then piece by piece.
   Result<void> discard(const Digest& diff_id) {
     const std::string name = random_identifier();
@@ -166,7 +148,7 @@ struct LayerStore::State {
       if (errno == ENOENT) return {};
       return fail_errno(errno, "remove layer {}", diff_id.text());
     }
-    forget_mount(diff_id);
+    mounts->forget(diff_id);
     TRY(sync_directory(directory.get()));
     return sys::remove_deep_tree(staging.get(), name);
   }
@@ -177,14 +159,16 @@ LayerStore::LayerStore(LayerStore&&) noexcept = default;
 LayerStore& LayerStore::operator=(LayerStore&&) noexcept = default;
 LayerStore::~LayerStore() = default;
 
-Result<LayerStore> LayerStore::open(const std::string& directory, Driver driver) {
+Result<LayerStore> LayerStore::open(const std::string& directory, Driver driver,
+                                    std::optional<MountPlace> place) {
   TRY(make_directories(directory, 0700));
   auto state = std::make_unique<State>();
   state->path = directory;
   state->driver = &driver_of(driver);
+  state->mounts = std::make_unique<LayerMounts>(directory, place);
   state->directory = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   TRY(make_directory(state->directory.get(), kStaging, 0700));
-  TRY(make_directory(state->directory.get(), ".empty", 0755));
+  TRY(make_directories(directory + kEmptyDirectory, 0755));
   state->staging = TRY(open_at(state->directory.get(), kStaging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   TRY(state->sweep());
   return LayerStore(std::move(state));
@@ -238,22 +222,22 @@ std::string LayerStore::tree_path(const Digest& diff_id) const {
   return fmt::format("{}/{}/fs", state_->path, diff_id.hex());
 }
 
-std::string LayerStore::empty_path() const { return state_->path + "/.empty"; }
+std::string LayerStore::empty_path() const { return state_->path + kEmptyDirectory; }
+
+void LayerStore::detach_mounts() { state_->mounts->detach_all(); }
 
 Result<LowerDirectory> LayerStore::lower_directory(const Digest& diff_id) const {
   const Layer record = TRY(get(diff_id));
   const LayerDriver& driver = driver_of(record.driver);
   if (!driver.tree_is_mount()) return LowerDirectory{tree_path(diff_id), nullptr};
   Fd layer = TRY(state_->open_layer(diff_id));
-  std::shared_ptr<const Fd> mount = TRY(state_->mount(driver, layer.get(), diff_id));
-  return LowerDirectory{fmt::format("/proc/self/fd/{}", mount->get()), std::move(mount)};
+  return state_->mounts->get(driver, layer.get(), diff_id);
 }
 
 Result<Fd> LayerStore::open_tree(const Digest& diff_id) const {
   const LowerDirectory lower = TRY(lower_directory(diff_id));
   if (lower.mount) return lower.mount->duplicate();
-  Fd layer = TRY(state_->open_layer(diff_id));
-  return overlay_driver().open_tree(layer.get(), diff_id);
+  return open_file(lower.path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
 Result<std::unique_ptr<archive::Source>> LayerStore::open_tar(const Digest& diff_id) const {
@@ -280,7 +264,7 @@ Result<void> LayerStore::inherit_directories(const Digest& diff_id, std::span<co
   if (faccessat(layer.get(), kImpliedFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
   std::vector<Fd> below;
   for (const Digest& digest : lower) below.push_back(TRY(open_tree(digest)));
-  if (TRY(driver_of(record.driver).inherit(layer.get(), diff_id, below))) state_->forget_mount(diff_id);
+  if (TRY(driver_of(record.driver).inherit(layer.get(), diff_id, below))) state_->mounts->forget(diff_id);
   return {};
 }
 

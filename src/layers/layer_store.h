@@ -12,7 +12,8 @@
 //   erofs    the tar as it is and an EROFS image of its names beside it, mounted when it is needed. One mount
 //            a layer, attached nowhere: a descriptor that the store keeps for the next and that whoever runs
 //            a container has a copy of. So nothing shows in a mount table, nothing is left behind by a crash,
-//            and what runs does not need the engine that mounted it.
+//            and what runs does not need the engine that mounted it. Where the kernel cannot lay an overlay
+//            over such mounts they have places (layer_mounts.h).
 //
 // A layer is immutable and durable: its bytes are synced before its record, and add() returns after that.
 // A LayerStore is safe to use from several threads; one process owns a directory at a time.
@@ -56,17 +57,22 @@ struct AddOptions {
   std::stop_token stop;
 };
 
+// Where layers are mounted that need it (layer_mounts.h).
+enum class MountPlace { nowhere, attached };
+
 // A layer's tree as a directory for an overlay mount.
 struct LowerDirectory {
   std::string path;                 // with a mount it is valid in this process, and as long as that is held
-  std::shared_ptr<const Fd> mount;  // nothing: the path is a directory of the store's
+  std::shared_ptr<const Fd> mount;  // nothing: the path is a directory below the store's
 };
 
 class LayerStore {
  public:
   // Makes the directory if need be (0700) and removes what a crash left behind. `driver` makes new layers;
   // whether this machine can mount what it makes is probe_erofs's to say (erofs_mount.h).
-  static Result<LayerStore> open(const std::string& directory, Driver driver = Driver::overlay);
+  // `place` is for tests: without it the first mount shows what this kernel can do.
+  static Result<LayerStore> open(const std::string& directory, Driver driver = Driver::overlay,
+                                 std::optional<MountPlace> place = std::nullopt);
   LayerStore(LayerStore&&) noexcept;
   LayerStore& operator=(LayerStore&&) noexcept;
   ~LayerStore();
@@ -94,6 +100,9 @@ class LayerStore {
   Result<std::unique_ptr<archive::Source>> open_tar(const Digest& diff_id) const;
   // Whether the layer is whole: its tar has its digest, and what else there is agrees with it.
   Result<void> verify(const Digest& diff_id) const;
+
+  // For an engine that ends while nothing runs: takes mounts off their places, if they have any.
+  void detach_mounts();
 
   // Missing is success. A mounted layer's tree must not be removed: whoever mounts keeps count.
   Result<void> remove(const Digest& diff_id);

@@ -22,16 +22,27 @@ using archive::TarEntry;
 using archive::TarType;
 using archive::test::TarBuilder;
 
-// What every driver must do.
-class LayerStoreTest : public testing::TestWithParam<Driver> {
+struct Kind {
+  Driver driver = Driver::overlay;
+  MountPlace place = MountPlace::nowhere;
+  const char* name = "";
+};
+
+// What every driver must do, wherever it mounts.
+class LayerStoreTest : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    if (GetParam() != Driver::erofs) return;
+    if (GetParam().driver != Driver::erofs) return;
     if (Result<void> works = probe_erofs(temporary_.path()); !works) GTEST_SKIP() << works.error().message;
+  }
+  void TearDown() override {
+    const std::string table = read_file("/proc/self/mountinfo").value();
+    if (table.find(directory()) != std::string::npos) open().detach_mounts();
   }
 
   std::string directory() const { return temporary_.path() + "/layers"; }
-  LayerStore open() { return LayerStore::open(directory(), GetParam()).value(); }
+  LayerStore open() { return LayerStore::open(directory(), GetParam().driver, GetParam().place).value(); }
+  bool attaches() const { return GetParam().place == MountPlace::attached; }
   std::string file_of(const Digest& diff_id, const std::string& name) const {
     return directory() + "/" + diff_id.hex() + "/" + name;
   }
@@ -66,7 +77,7 @@ TEST_P(LayerStoreTest, ALayerIsNamedByItsTarAndGivesItBack) {
   EXPECT_EQ(layer.tar_size, tar.size());
   EXPECT_EQ(tar_of(store, layer.diff_id).value(), tar);
   EXPECT_TRUE(store.verify(layer.diff_id));
-  EXPECT_EQ(layer.driver, GetParam());
+  EXPECT_EQ(layer.driver, GetParam().driver);
   EXPECT_EQ(read_file(store.lower_directory(layer.diff_id).value().path + "/d/f").value(), "contents");
   EXPECT_EQ(read_file_at(store.open_tree(layer.diff_id).value().get(), "d/f").value(), "contents");
   EXPECT_TRUE(staged().empty());
@@ -182,7 +193,7 @@ TEST_P(LayerStoreTest, DamageIsFound) {
   described.xattrs = {{"user.note", "value"}};
   const std::string tar = TarBuilder().file("d/f", "original").add(described, "other").take();
   const Digest diff_id = add(store, tar).value().diff_id;
-  const std::vector<std::string> files = GetParam() == Driver::overlay
+  const std::vector<std::string> files = GetParam().driver == Driver::overlay
                                              ? std::vector<std::string>{"fs/d/f", "fs/g"}
                                              : std::vector<std::string>{"tar", "index.erofs"};
   for (const std::string& name : files) {
@@ -329,7 +340,7 @@ TEST_P(LayerStoreTest, ProgressAndCompressionPassThrough) {
 
 // A layer says by itself what it is: a store's setting is for layers to come.
 TEST_P(LayerStoreTest, LayersOfBothKindsLieSideBySide) {
-  const Driver other = GetParam() == Driver::erofs ? Driver::overlay : Driver::erofs;
+  const Driver other = GetParam().driver == Driver::erofs ? Driver::overlay : Driver::erofs;
   if (Result<void> works = probe_erofs(temporary_.path()); !works) GTEST_SKIP() << works.error().message;
   const std::string low = TarBuilder().directory("d", 0711).file("d/low", "1").file("gone", "x").take();
   const std::string high = TarBuilder().file("d/high", "2").file(".wh.gone", "").take();
@@ -358,7 +369,7 @@ TEST_P(LayerStoreTest, LayersOfBothKindsLieSideBySide) {
   EXPECT_EQ(read_file_at(merged.get(), "d/low").value(), "1") << "what is mounted goes on";
 }
 
-// A hundred layers under one overlay, of which the machine's table of mounts never knows.
+// A hundred layers under one overlay, of which the machine's table of mounts never knows where that can be.
 TEST_P(LayerStoreTest, ManyLayersFitAndShowNowhere) {
   LayerStore store = open();
   const std::string table = read_file("/proc/self/mountinfo").value();
@@ -374,15 +385,46 @@ TEST_P(LayerStoreTest, ManyLayersFitAndShowNowhere) {
   Fd merged = mount_detached(store, spec).value();
   EXPECT_EQ(read_file_at(merged.get(), "top").value(), "99");
   EXPECT_EQ(read_file_at(merged.get(), "d/f0").value(), "0");
+  if (attaches()) store.detach_mounts();
   EXPECT_EQ(read_file("/proc/self/mountinfo").value(), table);
+  EXPECT_EQ(read_file_at(merged.get(), "d/f99").value(), "99") << "what is mounted goes on";
   struct stat one, other;
   ASSERT_EQ(fstat(store.open_tree(spec.lower.front()).value().get(), &one), 0);
   ASSERT_EQ(fstat(store.open_tree(spec.lower.front()).value().get(), &other), 0);
   EXPECT_EQ(one.st_dev, other.st_dev) << "users of a layer share its pages";
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, LayerStoreTest, testing::Values(Driver::overlay, Driver::erofs),
-                         [](const auto& tested) { return std::string(to_text(tested.param)); });
+// Keepers start their containers again by those paths while no engine runs, and the next one shares them.
+TEST_P(LayerStoreTest, AttachedMountsOutliveTheEngineAndGoWithTheirLayer) {
+  if (!attaches()) return;
+  const std::string table = read_file("/proc/self/mountinfo").value();
+  std::string path;
+  Digest layer = [&] {
+    LayerStore store = open();
+    const Digest added = add(store, TarBuilder().file("f", "1").take()).value().diff_id;
+    path = store.lower_directory(added).value().path;
+    return added;
+  }();
+  EXPECT_EQ(read_file(path + "/f").value(), "1");
+  struct stat before, after;
+  ASSERT_EQ(stat(path.c_str(), &before), 0);
+  LayerStore store = open();
+  EXPECT_EQ(store.lower_directory(layer).value().path, path);
+  ASSERT_EQ(stat(path.c_str(), &after), 0);
+  EXPECT_EQ(before.st_dev, after.st_dev) << "mounted once more";
+  ASSERT_EQ(umount2(path.c_str(), MNT_DETACH), 0);
+  EXPECT_EQ(store.lower_directory(layer).value().path, path);
+  EXPECT_EQ(read_file(path + "/f").value(), "1") << "somebody took it off by hand";
+  ASSERT_TRUE(store.remove(layer));
+  EXPECT_NE(access(path.c_str(), F_OK), 0);
+  EXPECT_EQ(read_file("/proc/self/mountinfo").value(), table);
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, LayerStoreTest,
+                         testing::Values(Kind{Driver::overlay, MountPlace::nowhere, "overlay"},
+                                         Kind{Driver::erofs, MountPlace::nowhere, "erofs"},
+                                         Kind{Driver::erofs, MountPlace::attached, "erofs_attached"}),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
 }  // namespace berth::layers

@@ -52,7 +52,7 @@ class Names : public testing::Test {
   }
 
   Directory directory;
-  View view{.container = "c1", .networks = {"n1"}};
+  View view{.networks = {"n1"}};
   Message out;
 };
 

@@ -253,7 +253,7 @@ TEST_F(Program, IsStartedOnceAndAgainWhenItWasKilled) {
     const auto tell_and_ask = [&] {
       must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
       const SandboxSockets sockets = must(open_sandbox_sockets());
-      must(client->add_sandbox("s1", {.container = "c1", .networks = {"n1"}}, &sockets));
+      must(client->add_sandbox("s1", {.networks = {"n1"}}, &sockets));
       EXPECT_THAT(ask_at(sockets.udp_port, "web").addresses, ElementsAre("10.0.0.2"));
     };
     tell_and_ask();
@@ -292,7 +292,7 @@ TEST_F(Program, GivesUpWhatRootMayDoAndWorks) {
     EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
 
     const SandboxSockets sockets = must(open_sandbox_sockets());
-    must(client->add_sandbox("s1", {.container = "c1", .networks = {}}, &sockets));
+    must(client->add_sandbox("s1", {.networks = {}}, &sockets));
     EXPECT_THAT(ask_at(sockets.udp_port, "www.example.org").addresses, ElementsAre("192.0.2.1"));
 
     // Whoever else is that user commands nothing, even with the mode out of the way.

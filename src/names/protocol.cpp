@@ -28,7 +28,6 @@ enum EndpointTag : std::uint8_t { kContainer = 1, kName = 2, kAddress = 3 };
 enum NetworkTag : std::uint8_t { kNetworkId = 1, kNetworkName = 2, kEndpoint = 3 };
 enum ViewTag : std::uint8_t {
   kSandbox = 1,
-  kViewContainer = 2,
   kViewNetwork = 3,
   kServer = 4,
   kNoForward = 5,
@@ -159,7 +158,6 @@ std::string encode(const EndpointOf& endpoint) {
 std::string encode(const SandboxView& view) {
   FieldWriter out;
   out.text(kSandbox, view.sandbox);
-  out.text(kViewContainer, view.view.container);
   for (const std::string& network : view.view.networks) out.text(kViewNetwork, network);
   for (const Server& server : view.view.servers) out.text(kServer, server.text());
   if (!view.view.forward) out.number(kNoForward, 1);
@@ -225,7 +223,6 @@ Result<SandboxView> decode_sandbox_view(std::string_view body) {
   SandboxView result;
   TRY(read_fields(body, "a sandbox's view", [&](const Field& field) {
     if (field.tag == kSandbox) result.sandbox = field.value;
-    if (field.tag == kViewContainer) result.view.container = field.value;
     if (field.tag == kViewNetwork) result.view.networks.push_back(field.text());
     if (field.tag == kNoForward) result.view.forward = field.number() == 0;
     return field.tag != kServer || append(result.view.servers, Server::parse(field.value));

@@ -26,8 +26,7 @@ Network some_network() {
 }
 SandboxView some_view() {
   return {"s1",
-          {.container = "c1",
-           .networks = {"n1", "n2"},
+          {.networks = {"n1", "n2"},
            .servers = {*Server::parse("192.0.2.1"), *Server::parse("[fe80::1%eth0]:5353")},
            .forward = false}};
 }

@@ -39,7 +39,6 @@ struct Network {
 };
 
 struct View {
-  std::string container;              // id of whom it belongs to
   std::vector<std::string> networks;  // ids; the first that knows a name answers. Need not be known yet.
   std::vector<Server> servers;        // for all that is not ours, in this order; empty: the host's
   bool forward = true;                // false on internal networks: nothing is asked outside

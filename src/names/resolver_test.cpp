@@ -47,13 +47,13 @@ TEST(Resolver, GivesEachContainerItsOwnView) {
     must(host.client->set_network({"n2", "front", {{"c2", {"db"}, {*Address::parse("10.2.0.2")}}}}));
     Host& first = host;
     SandboxSockets other = must(open_sandbox_sockets());
-    must(host.client->add_sandbox("s2", {.container = "c2", .networks = {"n2"}}, &other));
+    must(host.client->add_sandbox("s2", {.networks = {"n2"}}, &other));
     EXPECT_EQ(ask(first, "db").rcode, 3);
     std::swap(host.sockets, other);
     EXPECT_THAT(ask(host, "db").addresses, ElementsAre("10.2.0.2"));
     EXPECT_EQ(ask(host, "web").rcode, 3);
     // A new view, the same sockets.
-    must(host.client->add_sandbox("s2", {.container = "c2", .networks = {"n1"}}));
+    must(host.client->add_sandbox("s2", {.networks = {"n1"}}));
     EXPECT_EQ(ask(host, "db").rcode, 3);
     EXPECT_THAT(ask(host, "web").addresses, ElementsAre("10.0.0.2"));
   });

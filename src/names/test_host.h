@@ -173,7 +173,7 @@ struct Host {
     client = must(Client::connect(settings.socket_path, 20s));
     must(client->set_network({"n1", "backend", {{"c1", {"web"}, {*Address::parse("10.0.0.2")}}}}));
     sockets = must(open_sandbox_sockets());
-    view = {.container = "c1", .networks = {"n1"}};
+    view = {.networks = {"n1"}};
   }
   ~Host() {
     if (!thread.joinable()) return;
