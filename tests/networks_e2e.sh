@@ -16,7 +16,6 @@ objects() {
   is "$id" "$(b network inspect -f '{{.Id}}' "${id:0:10}")"
   refused 1 'already exists' b network create one
   refused 1 'overlap' b network create --subnet 10.91.0.0/16 two
-  refused 1 'IPv4|IPv6' b network create --ipv6 two
   refused 1 'should be' b network create --subnet 10.92.0.1/24 two
   refused 1 'plugin|driver' b network create -d nosuch two
   refused 1 'pre-defined' b network rm bridge

@@ -92,6 +92,7 @@ json::object endpoint_document(const Container& container, const engine::Attachm
   const std::optional<network::Endpoint>& endpoint = attachment.endpoint;
   const bool attached = endpoint && endpoint->address && container.running();
   const engine::EndpointSettings& settings = attachment.settings;
+  const network::Endpoint6* ipv6 = attached && endpoint->ipv6 ? &*endpoint->ipv6 : nullptr;
   return {
       {"IPAMConfig", ipam_config(settings)},
       {"Links", null_or_list(settings.links)},
@@ -105,9 +106,9 @@ json::object endpoint_document(const Container& container, const engine::Attachm
       {"Gateway", attached ? endpoint->gateway.text() : ""},
       {"IPAddress", attached ? endpoint->address.text() : ""},
       {"IPPrefixLen", attached ? endpoint->prefix_length : 0},
-      {"IPv6Gateway", ""},
-      {"GlobalIPv6Address", ""},
-      {"GlobalIPv6PrefixLen", 0},
+      {"IPv6Gateway", ipv6 ? ipv6->gateway.text() : ""},
+      {"GlobalIPv6Address", ipv6 ? ipv6->address.text() : ""},
+      {"GlobalIPv6PrefixLen", ipv6 ? ipv6->prefix_length : 0},
       {"DNSNames", berth::to_json(engine::names_on(container.record, attachment))}};
 }
 
@@ -126,7 +127,7 @@ json::object legacy_endpoint(const Container& container) {
 }
 
 std::string host_address_of(const network::PublishedPort& port) {
-  return port.host_address ? port.host_address.text() : "0.0.0.0";
+  return port.host_address.text();  // of a whole family: 0.0.0.0, ::
 }
 
 json::object ports_document(const Container& container) {

@@ -12,8 +12,17 @@ json::array ranges_of(const engine::NetworkRecord& record) {
   json::object range{{"Subnet", record.subnet.text()}};
   if (record.range) range["IPRange"] = record.range->text();
   range["Gateway"] = record.gateway.text();
-  if (!record.auxiliary.empty()) range["AuxiliaryAddresses"] = berth::to_json(record.auxiliary);
+  json::object auxiliary, auxiliary6;
+  for (const auto& [name, address] : record.auxiliary)
+    (address.find(':') == std::string::npos ? auxiliary : auxiliary6)[name] = address;
+  if (!auxiliary.empty()) range["AuxiliaryAddresses"] = std::move(auxiliary);
   ranges.push_back(std::move(range));
+  if (!record.ipv6) return ranges;
+  json::object range6{{"Subnet", record.ipv6->subnet.text()}};
+  if (record.ipv6->range) range6["IPRange"] = record.ipv6->range->text();
+  range6["Gateway"] = record.ipv6->gateway.text();
+  if (!auxiliary6.empty()) range6["AuxiliaryAddresses"] = std::move(auxiliary6);
+  ranges.push_back(std::move(range6));
   return ranges;
 }
 
@@ -31,7 +40,7 @@ json::object network_summary(const engine::NetworkState& network) {
           {"Scope", "local"},
           {"Driver", record.driver},
           {"EnableIPv4", true},
-          {"EnableIPv6", false},
+          {"EnableIPv6", record.ipv6.has_value()},
           {"IPAM", json::object{{"Driver", "default"}, {"Options", nullptr}, {"Config", ranges_of(record)}}},
           {"Internal", record.internal},
           {"Attachable", record.attachable},
@@ -52,7 +61,9 @@ json::object network_document(const engine::NetworkState& network) {
         {"EndpointID", endpoint_id(user.container, network.record.id)},
         {"MacAddress", netlink::format_mac(user.endpoint.mac)},
         {"IPv4Address", fmt::format("{}/{}", user.endpoint.address.text(), user.endpoint.prefix_length)},
-        {"IPv6Address", ""}};
+        {"IPv6Address", user.endpoint.ipv6 ? fmt::format("{}/{}", user.endpoint.ipv6->address.text(),
+                                                         user.endpoint.ipv6->prefix_length)
+                                           : ""}};
   return document;
 }
 

@@ -80,6 +80,15 @@ Result<void> set_shm_size(DaemonOptions& options, const Values& values) {
   return {};
 }
 
+Result<void> set_fixed_cidr_v6(DaemonOptions& options, const Values& values) {
+  const std::string& text = values.back();
+  std::optional<netlink::Ipv6Prefix> subnet = netlink::Ipv6Prefix::parse(text);
+  if (!subnet || subnet->length < 8 || subnet->length > 126)
+    return fail(ErrorKind::invalid, "invalid IPv6 subnet \"{}\": use one like fd00:1::/64", text);
+  options.settings.fixed_cidr_v6 = text;
+  return {};
+}
+
 Result<void> set_storage_driver(DaemonOptions& options, const Values& values) {
   const std::string& driver = values.back();
   if (driver != "erofs" && driver != "overlay" && driver != "overlay2")
@@ -175,6 +184,8 @@ std::vector<DaemonOption> make_table() {
       {"bridge", 'b', "bridge", text, set_setting<&S::bridge>,
        "Bridge to attach containers to; 'none' for none"},
       {"bip", 0, "bip", text, set_setting<&S::bridge_address>, "The bridge's address and subnet"},
+      {"ipv6", 0, "ipv6", boolean, set_setting_flag<&S::ipv6>, "Give the default bridge IPv6"},
+      {"fixed-cidr-v6", 0, "fixed-cidr-v6", text, set_fixed_cidr_v6, "IPv6 subnet of the default bridge"},
       {"mtu", 0, "mtu", number, set_mtu, "MTU of containers' interfaces"},
       {"init", 0, "init", boolean, set_setting_flag<&S::init_by_default>, "Run an init in every container"},
       {"init-path", 0, "init-path", text, set_setting<&S::init_program>, "Path of that init"},
@@ -208,9 +219,7 @@ std::vector<DaemonOption> make_table() {
       {"ip-masq", "ip-masq", boolean},
       {"ip6tables", "ip6tables", boolean},
       {"iptables", "iptables", boolean},
-      {"ipv6", "ipv6", boolean},
       {"fixed-cidr", "fixed-cidr", text},
-      {"fixed-cidr-v6", "fixed-cidr-v6", text},
       {"default-gateway", "default-gateway", text},
       {"default-gateway-v6", "default-gateway-v6", text},
       {"default-address-pool", "default-address-pools", list},

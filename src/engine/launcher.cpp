@@ -68,7 +68,10 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, c
   std::string names = facts.resolved_hostname;
   if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
   for (const Attachment& attachment : record.attachments)
-    if (attachment.endpoint) text += attachment.endpoint->address.text() + "\t" + names + "\n";
+    if (attachment.endpoint) {
+      text += attachment.endpoint->address.text() + "\t" + names + "\n";
+      if (const auto& ipv6 = attachment.endpoint->ipv6) text += ipv6->address.text() + "\t" + names + "\n";
+    }
   return text;
 }
 

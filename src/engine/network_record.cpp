@@ -6,19 +6,38 @@
 namespace berth::engine {
 namespace {
 
+json::object to_json(const network::Ipv6Subnet& ipv6) {
+  return {{"subnet", ipv6.subnet.text()},
+          {"gateway", ipv6.gateway.text()},
+          {"range", ipv6.range ? ipv6.range->text() : ""}};
+}
+
+void read_ipv6(ObjectReader& in, NetworkRecord& record) {
+  std::string subnet, gateway, range;
+  in.read("subnet", subnet);
+  in.read("gateway", gateway);
+  in.read("range", range);
+  std::optional<netlink::Ipv6Prefix> prefix = netlink::Ipv6Prefix::parse(subnet);
+  std::optional<netlink::Ipv6Address> address = netlink::Ipv6Address::parse(gateway);
+  if (prefix && address) record.ipv6 = {*prefix, *address, netlink::Ipv6Prefix::parse(range)};
+}
+
 std::string encode(const NetworkRecord& record) {
-  return json::serialize(json::object{{"name", record.name},
-                                      {"driver", record.driver},
-                                      {"created", record.created.nanoseconds},
-                                      {"internal", record.internal},
-                                      {"attachable", record.attachable},
-                                      {"subnet", record.subnet.text()},
-                                      {"gateway", record.gateway.text()},
-                                      {"range", record.range ? record.range->text() : ""},
-                                      {"auxiliary", berth::to_json(record.auxiliary)},
-                                      {"subnetChosenByUser", record.subnet_chosen_by_user},
-                                      {"options", berth::to_json(record.options)},
-                                      {"labels", berth::to_json(record.labels)}});
+  json::object document{{"name", record.name},
+                        {"driver", record.driver},
+                        {"created", record.created.nanoseconds},
+                        {"internal", record.internal},
+                        {"attachable", record.attachable},
+                        {"subnet", record.subnet.text()},
+                        {"gateway", record.gateway.text()},
+                        {"range", record.range ? record.range->text() : ""},
+                        {"auxiliary", berth::to_json(record.auxiliary)},
+                        {"subnetChosenByUser", record.subnet_chosen_by_user},
+                        {"options", berth::to_json(record.options)},
+                        {"labels", berth::to_json(record.labels)}};
+  if (record.ipv6) document["ipv6"] = to_json(*record.ipv6);
+  document["subnet6ChosenByUser"] = record.subnet6_chosen_by_user;
+  return json::serialize(document);
 }
 
 Result<NetworkRecord> decode(std::string id, std::string_view text) {
@@ -37,6 +56,8 @@ Result<NetworkRecord> decode(std::string id, std::string_view text) {
   in.read("range", range);
   in.read("auxiliary", record.auxiliary);
   in.read("subnetChosenByUser", record.subnet_chosen_by_user);
+  in.read("subnet6ChosenByUser", record.subnet6_chosen_by_user);
+  in.read_object("ipv6", [&](ObjectReader& ipv6) { read_ipv6(ipv6, record); });
   in.read("options", record.options);
   in.read("labels", record.labels);
   TRY(in.finish());

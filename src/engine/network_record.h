@@ -26,8 +26,10 @@ struct NetworkRecord {
   netlink::Ipv4Prefix subnet;
   netlink::Ipv4Address gateway;
   std::optional<netlink::Ipv4Prefix> range;
+  std::optional<network::Ipv6Subnet> ipv6;
   std::map<std::string, std::string> auxiliary;  // name -> address that no container gets
   bool subnet_chosen_by_user = false;            // only then containers can ask for an address
+  bool subnet6_chosen_by_user = false;
   std::map<std::string, std::string> options;
   std::map<std::string, std::string> labels;
 };

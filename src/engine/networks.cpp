@@ -15,6 +15,8 @@ namespace {
 
 using netlink::Ipv4Address;
 using netlink::Ipv4Prefix;
+using netlink::Ipv6Address;
+using netlink::Ipv6Prefix;
 
 constexpr std::size_t kReadySandboxes = 4;
 constexpr std::size_t kOwnerLength = 12;
@@ -54,8 +56,6 @@ names::Launch resolver_launch(const Settings& settings) {
 }
 
 Result<Ipv4Prefix> parse_subnet(const std::string& text) {
-  if (text.find(':') != std::string::npos)
-    return fail(ErrorKind::unsupported, "the subnet {} is IPv6: networks have IPv4 here", text);
   std::optional<Ipv4Prefix> subnet = Ipv4Prefix::parse(text);
   if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
   if (subnet->subnet() != *subnet)
@@ -75,31 +75,82 @@ Result<Ipv4Address> parse_address_in(const Ipv4Prefix& subnet, const std::string
   return *address;
 }
 
-Result<void> read_ipam(const NewNetwork& wanted, NetworkRecord& record) {
-  if (!wanted.ipam_driver.empty() && wanted.ipam_driver != "default")
-    return fail(ErrorKind::not_found, "IPAM driver \"{}\" is not installed: use default", wanted.ipam_driver);
-  std::vector<IpamSetting> given;
-  for (const IpamSetting& one : wanted.ipam)
-    if (!one.subnet.empty() || !one.gateway.empty() || !one.range.empty()) given.push_back(one);
-  if (given.empty()) return {};
-  if (given.size() > 1)
-    return fail(ErrorKind::unsupported, "a bridge network has one IPv4 subnet here, not {}", given.size());
-  const IpamSetting& ipam = given.front();
-  if (ipam.subnet.empty()) return fail(ErrorKind::invalid, "a gateway or an IP range needs a --subnet");
+Result<Ipv6Prefix> parse_subnet6(const std::string& text) {
+  std::optional<Ipv6Prefix> subnet = Ipv6Prefix::parse(text);
+  if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
+  if (subnet->subnet() != *subnet)
+    return fail(ErrorKind::invalid, "invalid subnet {}: it should be {}", text, subnet->subnet().text());
+  if (subnet->length < 8 || subnet->length > 126)
+    return fail(ErrorKind::invalid, "the subnet {} has no room for containers: use /8 to /126", text);
+  const auto first = subnet->address.bytes[0];
+  if (first == 0xff || (first == 0xfe && (subnet->address.bytes[1] & 0xc0) == 0x80))
+    return fail(ErrorKind::invalid, "invalid subnet {}: multicast and link-local addresses are no network's",
+                text);
+  return *subnet;
+}
+
+Result<Ipv6Address> parse_address_in(const Ipv6Prefix& subnet, const std::string& what,
+                                     const std::string& text) {
+  std::optional<Ipv6Address> address = Ipv6Address::parse(text);
+  if (!address) return fail(ErrorKind::invalid, "invalid {} \"{}\": not an IPv6 address", what, text);
+  if (!subnet.contains(*address) || *address == subnet.address)
+    return fail(ErrorKind::invalid, "invalid {} {}: not a host's address in the subnet {}", what, text,
+                subnet.text());
+  return *address;
+}
+
+template <class Prefix>
+Result<std::optional<Prefix>> parse_range_in(const Prefix& subnet, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  std::optional<Prefix> range = Prefix::parse(text);
+  if (!range || range->length < subnet.length || !subnet.contains(range->address))
+    return fail(ErrorKind::invalid, "invalid ip-range {}: not a part of the subnet {}", text, subnet.text());
+  return range->subnet();
+}
+
+Result<void> read_ipv4(const IpamSetting& ipam, NetworkRecord& record) {
   record.subnet = TRY(parse_subnet(ipam.subnet));
   record.subnet_chosen_by_user = true;
   record.gateway = Ipv4Address{record.subnet.address.value + 1};
   if (!ipam.gateway.empty()) record.gateway = TRY(parse_address_in(record.subnet, "gateway", ipam.gateway));
-  if (!ipam.range.empty()) {
-    std::optional<Ipv4Prefix> range = Ipv4Prefix::parse(ipam.range);
-    if (!range || range->length < record.subnet.length || !record.subnet.contains(range->address))
-      return fail(ErrorKind::invalid, "invalid ip-range {}: not a part of the subnet {}", ipam.range,
-                  record.subnet.text());
-    record.range = range->subnet();
-  }
-  for (const auto& [name, text] : ipam.auxiliary) {
+  record.range = TRY(parse_range_in(record.subnet, ipam.range));
+  for (const auto& [name, text] : ipam.auxiliary)
     TRY(parse_address_in(record.subnet, "auxiliary address", text));
-    record.auxiliary[name] = text;
+  return {};
+}
+
+Result<void> read_ipv6(const IpamSetting& ipam, NetworkRecord& record) {
+  network::Ipv6Subnet ipv6;
+  ipv6.subnet = TRY(parse_subnet6(ipam.subnet));
+  record.subnet6_chosen_by_user = true;
+  ipv6.gateway = ipv6.subnet.host(1);
+  if (!ipam.gateway.empty()) ipv6.gateway = TRY(parse_address_in(ipv6.subnet, "gateway", ipam.gateway));
+  ipv6.range = TRY(parse_range_in(ipv6.subnet, ipam.range));
+  for (const auto& [name, text] : ipam.auxiliary)
+    TRY(parse_address_in(ipv6.subnet, "auxiliary address", text));
+  record.ipv6 = ipv6;
+  return {};
+}
+
+std::optional<Ipv6Prefix> subnet6_of(const network::BridgeNetwork& bridge) {
+  if (!bridge.ipv6()) return std::nullopt;
+  return bridge.ipv6()->subnet;
+}
+
+Result<void> read_ipam(const NewNetwork& wanted, NetworkRecord& record) {
+  if (!wanted.ipam_driver.empty() && wanted.ipam_driver != "default")
+    return fail(ErrorKind::not_found, "IPAM driver \"{}\" is not installed: use default", wanted.ipam_driver);
+  for (const IpamSetting& one : wanted.ipam) {
+    if (one.subnet.empty() && one.gateway.empty() && one.range.empty()) continue;
+    if (one.subnet.empty()) return fail(ErrorKind::invalid, "a gateway or an IP range needs a --subnet");
+    const bool is_v6 = one.subnet.find(':') != std::string::npos;
+    if (is_v6 && !wanted.ipv6)
+      return fail(ErrorKind::invalid, "the subnet {} is IPv6: create the network with --ipv6", one.subnet);
+    if (is_v6 ? record.ipv6.has_value() : record.subnet.length > 0)
+      return fail(ErrorKind::unsupported, "a network has one subnet of each family here: {} is the second",
+                  one.subnet);
+    TRY(is_v6 ? read_ipv6(one, record) : read_ipv4(one, record));
+    record.auxiliary.insert(one.auxiliary.begin(), one.auxiliary.end());
   }
   return {};
 }
@@ -178,6 +229,14 @@ void Networks::open_default_bridge() {
     bridge.subnet = address->subnet();
     bridge.gateway = address->address;
   }
+  if (settings_.ipv6) {
+    std::optional<Ipv6Prefix> fixed = Ipv6Prefix::parse(settings_.fixed_cidr_v6);
+    if (fixed)
+      default_->record.ipv6 = network::Ipv6Subnet{fixed->subnet(), fixed->host(1), std::nullopt};
+    else
+      (void)choose_subnet6(default_->record);
+    bridge.ipv6 = default_->record.ipv6;
+  }
   Result<std::unique_ptr<network::BridgeNetwork>> opened = network::BridgeNetwork::open(bridge);
   if (!opened) return log_error("network", "no bridge network: {}", opened.error().message);
   default_->bridge = std::move(*opened);
@@ -191,7 +250,8 @@ void Networks::open_default_bridge() {
                               {"com.docker.network.driver.mtu", std::to_string(settings_.mtu)}};
   names_.set_network(default_->record.id, default_->record.name);
   if (firewall_)
-    (void)firewall_->add_bridge({default_->bridge->name(), default_->bridge->subnet(), true, false});
+    (void)firewall_->add_bridge(
+        {default_->bridge->name(), default_->bridge->subnet(), true, false, subnet6_of(*default_->bridge)});
   bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
       kReadySandboxes, [this](network::Sandbox& sandbox) { return default_->bridge->prepare(sandbox); });
 }
@@ -241,9 +301,34 @@ Result<network::BridgeSettings> Networks::bridge_settings(const NetworkRecord& r
     bridge.gateway = record.gateway;
   }
   bridge.range = record.range;
-  for (const auto& [name, text] : record.auxiliary)
+  bridge.ipv6 = record.ipv6;
+  for (const auto& [name, text] : record.auxiliary) {
     if (std::optional<Ipv4Address> address = Ipv4Address::parse(text)) bridge.excluded.push_back(*address);
+    if (std::optional<Ipv6Address> address = Ipv6Address::parse(text)) bridge.excluded6.push_back(*address);
+  }
   return bridge;
+}
+
+// A unique local one (RFC 4193): the 40 bits that are random by the book come from the engine's id, so that
+// they stay the same; each network has the next 16 bits of its own. With mutex_ held.
+Result<void> Networks::choose_subnet6(NetworkRecord& record) const {
+  const std::string hex = sha256_of("unique local addresses of " + engine_id_).hex();
+  Ipv6Prefix candidate{{}, 64};
+  candidate.address.bytes[0] = 0xfd;
+  for (std::size_t i = 0; i < 5; ++i)
+    candidate.address.bytes[1 + i] = parse_integer<std::uint8_t>(hex.substr(2 * i, 2), 16).value_or(0);
+  for (unsigned number = 0; number < 65536; ++number) {
+    candidate.address.bytes[6] = static_cast<unsigned char>(number >> 8);
+    candidate.address.bytes[7] = static_cast<unsigned char>(number & 0xff);
+    const bool used = std::ranges::any_of(by_id_, [&](const auto& entry) {
+      const auto& other = entry.second->record.ipv6;
+      return other && other->subnet.overlaps(candidate);
+    });
+    if (used) continue;
+    record.ipv6 = network::Ipv6Subnet{candidate, candidate.host(1), std::nullopt};
+    return {};
+  }
+  return fail(ErrorKind::exhausted, "no unique local IPv6 subnet is left: choose one with --subnet");
 }
 
 // With making_ held, or while the engine opens.
@@ -260,8 +345,8 @@ Result<void> Networks::open_bridge(Live& live) {
   live.record.gateway = bridge->gateway();
   if (firewall_) {
     const bool masquerade = !is_false(option(live.record, "com.docker.network.bridge.enable_ip_masquerade"));
-    Result<void> added =
-        firewall_->add_bridge({bridge->name(), bridge->subnet(), masquerade, live.record.internal});
+    Result<void> added = firewall_->add_bridge(
+        {bridge->name(), bridge->subnet(), masquerade, live.record.internal, subnet6_of(*bridge)});
     if (!added) {
       (void)bridge->remove();
       return added;
@@ -284,7 +369,6 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
   if (!wanted.driver.empty() && wanted.driver != "bridge" && wanted.driver != "default")
     return fail(ErrorKind::not_found, "could not find network driver \"{}\": this engine has bridge",
                 wanted.driver);
-  if (wanted.ipv6) return fail(ErrorKind::unsupported, "networks have IPv4 here: create it without --ipv6");
   auto live = std::make_shared<Live>();
   NetworkRecord& record = live->record;
   record.id = random_identifier();
@@ -313,7 +397,13 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
                     "invalid pool request: Pool overlaps with other one on this address space: {} is the "
                     "network {}'s",
                     other->record.subnet.text(), other->record.name);
+      if (record.ipv6 && other->record.ipv6 && record.ipv6->subnet.overlaps(other->record.ipv6->subnet))
+        return fail(ErrorKind::denied,
+                    "invalid pool request: Pool overlaps with other one on this address space: {} is the "
+                    "network {}'s",
+                    other->record.ipv6->subnet.text(), other->record.name);
     }
+    if (wanted.ipv6 && !record.ipv6) TRY(choose_subnet6(record));
   }
   TRY(open_bridge(*live));
   if (Result<void> stored = insert_network(database_, record); !stored) {

@@ -21,6 +21,7 @@
 #include "engine/events.h"
 #include "engine/name_service.h"
 #include "engine/network_record.h"
+#include "engine/port_mapping.h"
 #include "engine/settings.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
@@ -105,6 +106,10 @@ class Networks {
     std::map<std::string, NetworkUser> users;        // by container
   };
   using LivePointer = std::shared_ptr<Live>;
+  struct WaysOut {  // whether an interface has the default routes
+    bool ipv4 = false;
+    bool ipv6 = false;
+  };
 
   Networks(const Settings& settings, std::string engine_id, db::Database& database, EventBus& events);
   void open_predefined();
@@ -112,6 +117,7 @@ class Networks {
   Result<std::vector<NetworkRecord>> read_stored();
   void clear_abandoned(const Result<std::vector<NetworkRecord>>& stored);
   void open_stored(std::vector<NetworkRecord> stored);
+  Result<void> choose_subnet6(NetworkRecord& record) const;
   Result<network::BridgeSettings> bridge_settings(const NetworkRecord& record) const;
   Result<void> open_bridge(Live& live);
   Result<LivePointer> look_up(const std::string& reference) const;  // with mutex_ held
@@ -119,10 +125,12 @@ class Networks {
   NetworkState state_of(const Live& live) const;
 
   Result<void> attach_one(network::Sandbox& sandbox, const ContainerRecord& record, Attachment& attachment,
-                          const std::string& interface_name, bool default_route);
+                          const std::string& interface_name, WaysOut ways);
   void detach_one(const ContainerRecord& record, Attachment& attachment, bool remove_interface);
+  Result<void> claim_port(ContainerRecord& record, const WantedPort& wanted);
   Result<void> claim_ports(ContainerRecord& record);
   void release_ports(ContainerRecord& record);
+  Result<void> check_address6(const Live& live, const std::string& text) const;
   Result<void> check_settings(const Live& live, const EndpointSettings& settings) const;
   Attachment attachment_of(const Live& live, EndpointSettings settings) const;
   names::View view_of(const ContainerRecord& record) const;

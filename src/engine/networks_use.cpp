@@ -16,7 +16,9 @@
 namespace berth::engine {
 namespace {
 
+using netlink::IpAddress;
 using netlink::Ipv4Address;
+using netlink::Ipv6Address;
 
 constexpr std::size_t kMostAliases = names::kMostNames - 2;  // the name and the id are names as well
 
@@ -44,9 +46,23 @@ std::string interface_name(const std::vector<Attachment>& attachments) {
   }
 }
 
+bool has_ipv6(const Attachment& one) { return one.endpoint && one.endpoint->ipv6; }
+
+// Refused where there is one already.
+void restore_route6(network::Sandbox& sandbox, const network::Endpoint& endpoint) {
+  Result<std::optional<netlink::Link>> link = sandbox.netlink().find_link(endpoint.interface_name);
+  if (!link || !*link) return;
+  netlink::Batch batch;
+  batch.add_default_route(endpoint.ipv6->gateway, (*link)->index);
+  (void)sandbox.netlink().execute(batch);
+}
+
 names::Endpoint endpoint_names(const ContainerRecord& record, const Attachment& attachment) {
-  return {
+  names::Endpoint endpoint{
       record.id, names_on(record, attachment), {*names::Address::parse(attachment.endpoint->address.text())}};
+  if (attachment.endpoint->ipv6)
+    endpoint.addresses.push_back(*names::Address::parse(attachment.endpoint->ipv6->address.text()));
+  return endpoint;
 }
 
 }  // namespace
@@ -62,12 +78,27 @@ Attachment Networks::attachment_of(const Live& live, EndpointSettings settings) 
   return {live.record.id, live.record.name, std::move(settings), std::nullopt};
 }
 
+Result<void> Networks::check_address6(const Live& live, const std::string& text) const {
+  std::optional<Ipv6Address> address = Ipv6Address::parse(text);
+  if (!address) return fail(ErrorKind::invalid, "invalid IPv6 address: {}", text);
+  if (!live.record.ipv6)
+    return fail(ErrorKind::invalid, "no configured subnet contains IP address {}: the network {} has no IPv6",
+                text, live.record.name);
+  if (!live.record.subnet6_chosen_by_user)
+    return fail(ErrorKind::invalid,
+                "user specified IP address is supported only when connecting to networks with user "
+                "configured subnets");
+  if (!live.record.ipv6->subnet.contains(*address))
+    return fail(ErrorKind::invalid, "no configured subnet contains IP address {}: the network {} has {}",
+                text, live.record.name, live.record.ipv6->subnet.text());
+  return {};
+}
+
 Result<void> Networks::check_settings(const Live& live, const EndpointSettings& settings) const {
   if (settings.aliases.size() > kMostAliases)
     return fail(ErrorKind::invalid, "a container has at most {} aliases on a network, not {}", kMostAliases,
                 settings.aliases.size());
-  if (!settings.ipv6_address.empty())
-    return fail(ErrorKind::unsupported, "networks have IPv4 here: {} cannot be had", settings.ipv6_address);
+  if (!settings.ipv6_address.empty()) TRY(check_address6(live, settings.ipv6_address));
   if (!settings.mac_address.empty() && !netlink::parse_mac(settings.mac_address))
     return fail(ErrorKind::invalid, "invalid MAC address: {}", settings.mac_address);
   if (settings.ipv4_address.empty()) return {};
@@ -124,15 +155,17 @@ Result<std::vector<Attachment>> Networks::plan(const HostConfig& host,
 }
 
 Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerRecord& record,
-                                  Attachment& attachment, const std::string& interface_name,
-                                  bool default_route) {
+                                  Attachment& attachment, const std::string& interface_name, WaysOut ways) {
   network::AttachRequest request;
   request.container = record.id;
   request.hostname = hostname_of(record);
   request.interface_name = interface_name;
-  request.default_route = default_route;
+  request.default_route = ways.ipv4;
+  request.default_route6 = ways.ipv6;
   if (!attachment.settings.ipv4_address.empty())
     request.address = Ipv4Address::parse(attachment.settings.ipv4_address);
+  if (!attachment.settings.ipv6_address.empty())
+    request.address6 = Ipv6Address::parse(attachment.settings.ipv6_address);
   const std::string& mac =
       attachment.settings.mac_address.empty() ? record.mac_address : attachment.settings.mac_address;
   if (!mac.empty()) {
@@ -228,9 +261,14 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
     Result<LivePointer> live = look_up(one.network);
     return live && !(*live)->record.internal;
   });
+  const Attachment* out6 = way_out(record.attachments, [&](const Attachment& one) {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> live = look_up(one.network);
+    return live && !(*live)->record.internal && (*live)->record.ipv6;
+  });
   auto take_places = [&]() -> Result<void> {
     for (Attachment& one : record.attachments)
-      TRY(attach_one(sandbox, record, one, interface_name(record.attachments), &one == out));
+      TRY(attach_one(sandbox, record, one, interface_name(record.attachments), {&one == out, &one == out6}));
     return claim_ports(record);
   };
   if (Result<void> taken = take_places(); !taken) {
@@ -246,19 +284,44 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   return sandbox;
 }
 
+// Where the container is reached in that family.
+static const network::Endpoint* reached_by(const std::vector<Attachment>& attachments, bool v6) {
+  const Attachment* out = way_out(
+      attachments, [v6](const Attachment& one) { return v6 ? has_ipv6(one) : one.endpoint.has_value(); });
+  return out ? &*out->endpoint : nullptr;
+}
+
+Result<void> Networks::claim_port(ContainerRecord& record, const WantedPort& wanted) {
+  const network::Endpoint* ipv4 = reached_by(record.attachments, false);
+  const network::Endpoint* ipv6 = reached_by(record.attachments, true);
+  std::vector<IpAddress> addresses;
+  if (wanted.host_address)
+    addresses = {*wanted.host_address};
+  else if (ipv6)
+    addresses = {IpAddress(Ipv4Address{}), IpAddress(Ipv6Address{})};
+  else
+    addresses = {IpAddress(Ipv4Address{})};
+  if (addresses.back().is_v6 && !ipv6)
+    return fail(
+        ErrorKind::invalid,
+        "cannot publish on the IPv6 address {}: the container has none itself; create its network with "
+        "--ipv6",
+        addresses.back().text());
+  const std::uint16_t host_port =
+      TRY(ports_.claim(record.id, wanted.container.protocol, addresses, wanted.host));
+  for (const IpAddress& address : addresses)
+    record.ports.push_back({wanted.container.protocol, address, host_port,
+                            address.is_v6 ? IpAddress(ipv6->ipv6->address) : IpAddress(ipv4->address),
+                            wanted.container.port, 1});
+  return {};
+}
+
 Result<void> Networks::claim_ports(ContainerRecord& record) {
   const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
-  if (wanted.empty()) return {};
-  const Attachment* out =
-      way_out(record.attachments, [](const Attachment& one) { return one.endpoint.has_value(); });
-  if (!out) return {};
-  for (const WantedPort& port : wanted) {
-    const std::uint16_t host_port =
-        TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
-               ports_.claim(record.id, port.container.protocol, port.host_address, port.host));
-    record.ports.push_back({port.container.protocol, port.host_address, host_port, out->endpoint->address,
-                            port.container.port, 1});
-  }
+  if (wanted.empty() || !reached_by(record.attachments, false)) return {};
+  for (const WantedPort& port : wanted)
+    TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
+           claim_port(record, port));
   if (!firewall_) return fail(ErrorKind::unavailable, "ports cannot be published: there is no firewall");
   return firewall_->publish(merge_ports(record.ports));
 }
@@ -294,8 +357,9 @@ void Networks::adopt(ContainerRecord& record, int process) {
     std::lock_guard lock(mutex_);
     Result<LivePointer> live = look_up(one.network);
     if (!live || !(*live)->bridge || !one.endpoint) continue;
-    if (Result<void> reserved = (*live)->bridge->reserve(one.endpoint->address); !reserved)
-      log_warning("network", "container {}: {}", record.id, reserved.error().message);
+    Result<void> reserved = (*live)->bridge->reserve(one.endpoint->address);
+    if (reserved && one.endpoint->ipv6) reserved = (*live)->bridge->reserve(one.endpoint->ipv6->address);
+    if (!reserved) log_warning("network", "container {}: {}", record.id, reserved.error().message);
     (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
     names_.set_endpoint((*live)->record.id, endpoint_names(record, one));
   }
@@ -342,7 +406,8 @@ Result<void> Networks::connect(ContainerRecord& record, int process, const std::
     network::Sandbox sandbox = TRY(sandbox_of(process));
     const bool first = std::none_of(record.attachments.begin(), record.attachments.end(),
                                     [](const Attachment& one) { return one.endpoint.has_value(); });
-    TRY(attach_one(sandbox, record, attachment, interface_name(record.attachments), first));
+    const bool first6 = std::none_of(record.attachments.begin(), record.attachments.end(), has_ipv6);
+    TRY(attach_one(sandbox, record, attachment, interface_name(record.attachments), {first, first6}));
   }
   std::erase_if(record.attachments, [](const Attachment& one) { return one.network_name == "none"; });
   record.attachments.push_back(std::move(attachment));
@@ -369,7 +434,8 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
                 found->network_name);
   const bool had_ports =
       found->endpoint && std::any_of(record.ports.begin(), record.ports.end(), [&](const auto& port) {
-        return port.container_address == found->endpoint->address;
+        return port.container_address == IpAddress(found->endpoint->address) ||
+               (found->endpoint->ipv6 && port.container_address == IpAddress(found->endpoint->ipv6->address));
       });
   if (had_ports) release_ports(record);
   detach_one(record, *found, true);
@@ -384,6 +450,8 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
     netlink::Batch batch;
     batch.add_route({.destination = {}, .gateway = out->endpoint->gateway, .interface = 0});
     (void)sandbox->netlink().execute(batch);  // refused where there is one already
+    if (const Attachment* out6 = way_out(record.attachments, has_ipv6))
+      restore_route6(*sandbox, *out6->endpoint);
   }
   if (had_ports) return claim_ports(record);
   return {};

@@ -24,13 +24,10 @@ Result<network::PortRange> parse_range(const std::string& text) {
   return network::PortRange{*begin, *end};
 }
 
-Result<netlink::Ipv4Address> parse_host_address(const std::string& text) {
-  if (text.empty()) return netlink::Ipv4Address{};
-  std::optional<netlink::Ipv4Address> address = netlink::Ipv4Address::parse(text);
-  if (address) return *address;
-  if (text.find(':') != std::string::npos)
-    return fail(ErrorKind::unsupported,
-                "cannot publish on the IPv6 address {}: ports are published on IPv4 addresses", text);
+Result<std::optional<netlink::IpAddress>> parse_host_address(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  std::optional<netlink::IpAddress> address = netlink::IpAddress::parse(text);
+  if (address) return address;
   return fail(ErrorKind::invalid, "invalid port specification: \"{}\" is not an IP address", text);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `-p`, `-P` and `--expose` as the API has them, made into what is claimed and published. Pure.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,11 @@ Result<PortSpec> parse_port(std::string_view text);
 // One container port that shall have a host port out of a range.
 struct WantedPort {
   PortSpec container;
-  netlink::Ipv4Address host_address;  // none: all
+  std::optional<netlink::IpAddress> host_address;  // none: all, of every family that the container has
   network::PortRange host;
 };
 
-// What the configuration publishes. IPv6 host addresses are refused.
+// What the configuration publishes.
 Result<std::vector<WantedPort>> wanted_ports(const oci::ContainerConfig& config, const HostConfig& host);
 
 // Neighbouring ports of one container as ranges.

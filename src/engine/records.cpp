@@ -47,9 +47,23 @@ void read_mount(ObjectReader& in, MountPoint& mount) {
 }
 
 json::object to_json(const network::Endpoint& endpoint) {
-  return {{"address", endpoint.address.text()},   {"prefixLength", endpoint.prefix_length},
-          {"gateway", endpoint.gateway.text()},   {"mac", netlink::format_mac(endpoint.mac)},
-          {"interface", endpoint.interface_name}, {"hostInterface", endpoint.host_interface_name}};
+  json::object out{{"address", endpoint.address.text()},   {"prefixLength", endpoint.prefix_length},
+                   {"gateway", endpoint.gateway.text()},   {"mac", netlink::format_mac(endpoint.mac)},
+                   {"interface", endpoint.interface_name}, {"hostInterface", endpoint.host_interface_name}};
+  if (endpoint.ipv6)
+    out["ipv6"] = json::object{{"address", endpoint.ipv6->address.text()},
+                               {"prefixLength", endpoint.ipv6->prefix_length},
+                               {"gateway", endpoint.ipv6->gateway.text()}};
+  return out;
+}
+
+void read_endpoint6(ObjectReader& in, network::Endpoint6& endpoint) {
+  std::string address, gateway;
+  in.read("address", address);
+  in.read("prefixLength", endpoint.prefix_length);
+  in.read("gateway", gateway);
+  endpoint.address = netlink::Ipv6Address::parse(address).value_or(netlink::Ipv6Address{});
+  endpoint.gateway = netlink::Ipv6Address::parse(gateway).value_or(netlink::Ipv6Address{});
 }
 
 void read_endpoint(ObjectReader& in, network::Endpoint& endpoint) {
@@ -62,6 +76,7 @@ void read_endpoint(ObjectReader& in, network::Endpoint& endpoint) {
   in.read("hostInterface", endpoint.host_interface_name);
   endpoint.address = netlink::Ipv4Address::parse(address).value_or(netlink::Ipv4Address{});
   endpoint.gateway = netlink::Ipv4Address::parse(gateway).value_or(netlink::Ipv4Address{});
+  in.read_object("ipv6", [&](ObjectReader& ipv6) { read_endpoint6(ipv6, endpoint.ipv6.emplace()); });
   endpoint.mac = netlink::parse_mac(mac).value_or(netlink::MacAddress{});
 }
 
@@ -99,7 +114,7 @@ void read_attachment(ObjectReader& in, Attachment& attachment) {
 
 json::object to_json(const network::PublishedPort& port) {
   return {{"protocol", port.protocol},
-          {"hostAddress", port.host_address ? port.host_address.text() : ""},
+          {"hostAddress", port.host_address || port.host_address.is_v6 ? port.host_address.text() : ""},
           {"hostPort", port.host_port},
           {"containerAddress", port.container_address.text()},
           {"containerPort", port.container_port}};
@@ -113,8 +128,8 @@ void read_port(ObjectReader& in, network::PublishedPort& port) {
   in.read("hostPort", host_port);
   in.read("containerAddress", container);
   in.read("containerPort", container_port);
-  port.host_address = netlink::Ipv4Address::parse(host).value_or(netlink::Ipv4Address{});
-  port.container_address = netlink::Ipv4Address::parse(container).value_or(netlink::Ipv4Address{});
+  port.host_address = netlink::IpAddress::parse(host).value_or(netlink::IpAddress{});
+  port.container_address = netlink::IpAddress::parse(container).value_or(netlink::IpAddress{});
   port.host_port = static_cast<std::uint16_t>(host_port);
   port.container_port = static_cast<std::uint16_t>(container_port);
 }

@@ -190,7 +190,12 @@ TEST_F(RegistryTest, EverythingOfARecordSurvivesARestart) {
                                      .mac = {2, 0x42, 10, 1, 0, 9},
                                      .interface_name = "eth0",
                                      .host_interface_name = "veth1"};
-  full.ports = {{"udp", {0x7f000001}, 5353, {0x0a010009}, 53, 1}, {"tcp", {}, 8080, {0x0a010009}, 80, 1}};
+  full.attachments.back().endpoint->ipv6 = network::Endpoint6{*netlink::Ipv6Address::parse("fd00::9"), 64,
+                                                              *netlink::Ipv6Address::parse("fd00::1")};
+  const auto ip = [](const char* text) { return *netlink::IpAddress::parse(text); };
+  full.ports = {{"udp", ip("127.0.0.1"), 5353, ip("10.1.0.9"), 53, 1},
+                {"tcp", ip("0.0.0.0"), 8080, ip("10.1.0.9"), 80, 1},
+                {"tcp", ip("::"), 8080, ip("fd00::9"), 80, 1}};
   full.named_by_resolver = true;
   full.mac_address = "02:42:ac:11:00:02";
   full.manually_stopped = full.started_once = full.wants_to_run = true;

@@ -43,6 +43,8 @@ struct Settings {
   std::int64_t default_shm_size = 64 << 20;
   std::vector<std::string> dns, dns_options, dns_search;
   std::string bridge;          // "" chooses; "none" means no bridge network
+  bool ipv6 = false;           // on the default bridge
+  std::string fixed_cidr_v6;   // its IPv6 subnet; "" chooses
   std::string bridge_address;  // "172.30.0.1/16"; "" chooses
   int mtu = 1500;
   bool no_new_privileges = false;

@@ -226,6 +226,57 @@ void Batch::add_address(std::uint32_t index, const Ipv4Prefix& address) {
   finish(offset);
 }
 
+void Batch::set_address(std::uint32_t index, const Ipv6Prefix& address) {
+  std::size_t offset = start(fmt::format("add address {} to link {}", address.text(), index), RTM_NEWADDR,
+                             NLM_F_CREATE | NLM_F_REPLACE);
+  Message message(bytes_);
+  ifaddrmsg header{};
+  header.ifa_family = AF_INET6;
+  header.ifa_prefixlen = static_cast<unsigned char>(address.length);
+  header.ifa_flags = IFA_F_NODAD;
+  header.ifa_index = index;
+  message.append(header);
+  message.put(IFA_LOCAL, address.address.bytes.data(), address.address.bytes.size());
+  message.put(IFA_ADDRESS, address.address.bytes.data(), address.address.bytes.size());
+  finish(offset);
+}
+
+void Batch::add_default_route(const Ipv6Address& gateway, std::uint32_t interface) {
+  std::size_t offset = start("add route ::/0 via " + gateway.text(), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+  Message message(bytes_);
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_BOOT;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_UNICAST;
+  message.append(header);
+  message.put(RTA_GATEWAY, gateway.bytes.data(), gateway.bytes.size());
+  message.put_number(RTA_OIF, interface);
+  finish(offset);
+}
+
+void Batch::accept_loopback(std::uint32_t interface) {
+  std::size_t offset =
+      start(fmt::format("take ::1 on link {}", interface), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  Message message(bytes_);
+  rtmsg header{};
+  header.rtm_family = AF_INET6;
+  header.rtm_dst_len = 128;
+  header.rtm_table = RT_TABLE_LOCAL;
+  header.rtm_protocol = RTPROT_BOOT;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_LOCAL;
+  message.append(header);
+  Ipv6Address loopback;
+  loopback.bytes.back() = 1;
+  message.put(RTA_DST, loopback.bytes.data(), loopback.bytes.size());
+  message.put_number(RTA_OIF, interface);
+  // Behind the loopback interface's own, and another for each interface: equal ones would replace each other.
+  message.put_number(RTA_PRIORITY, 1024 + interface);
+  finish(offset);
+}
+
 void Batch::remove_address(std::uint32_t index, const Ipv4Prefix& address) {
   std::size_t offset =
       start(fmt::format("remove address {} from link {}", address.text(), index), RTM_DELADDR, 0);

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "netlink/ipv4.h"
+#include "netlink/ipv6.h"
 
 namespace berth::netlink {
 
@@ -83,6 +84,12 @@ class Batch {
   void add_address(std::uint32_t index, const Ipv4Prefix& address);
   void remove_address(std::uint32_t index, const Ipv4Prefix& address);
   void add_route(const Route& route);
+  // Usable at once: nobody is asked whether another has it. One that is there already stays.
+  void set_address(std::uint32_t index, const Ipv6Prefix& address);
+  void add_default_route(const Ipv6Address& gateway, std::uint32_t interface);
+  // Packets to the host's ::1 that come in by this interface are taken. Only what the host itself has
+  // translated can come so: the kernel drops ::1 from the wire before. Goes with the interface.
+  void accept_loopback(std::uint32_t interface);
   bool empty() const noexcept { return requests_.empty(); }
 
  private:

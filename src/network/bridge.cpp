@@ -133,6 +133,10 @@ Result<void> configure_bridge(netlink::Socket& netlink, const netlink::Link& lin
   }
   if (!there) batch.add_address(link.index, address);
   batch.change_link(link.index, {.mac = mac_for(address.address), .mtu = settings.mtu, .up = true});
+  if (settings.ipv6) {
+    batch.set_address(link.index, {settings.ipv6->gateway, settings.ipv6->subnet.length});
+    batch.accept_loopback(link.index);
+  }
   return netlink.execute(batch);
 }
 
@@ -144,6 +148,37 @@ Result<void> set_sysctls(const std::string& bridge) {
   std::string now = TRY(read_file(forwarding));
   if (trim(now) == "1") return {};
   return write_existing(forwarding, "1");
+}
+
+// A host that forwards no longer takes its own address from router advertisements, unless it is told to.
+Result<void> forward_ipv6() {
+  const std::string all = "/proc/sys/net/ipv6/conf/";
+  if (trim(TRY(read_file(all + "all/forwarding"))) == "1") return {};
+  for (const std::string& interface : TRY(list_directory(all))) {
+    const std::string setting = all + interface + "/accept_ra";
+    if (Result<std::string> now = read_file(setting); now && trim(*now) == "1")
+      (void)write_existing(setting, "2");
+  }
+  return write_existing(all + "all/forwarding", "1");
+}
+
+Result<void> set_ipv6_sysctls(const std::string& bridge) {
+  const std::string settings = "/proc/sys/net/ipv6/conf/" + bridge;
+  Result<void> enabled = write_existing(settings + "/disable_ipv6", "0");
+  if (!enabled && enabled.error().code == ENOENT)
+    return fail(ErrorKind::unsupported, "this kernel has no IPv6: create the network without --ipv6");
+  TRY(std::move(enabled));
+  // A neighbour's word must not take the gateway's address away.
+  (void)write_existing(settings + "/accept_dad", "0");
+  return forward_ipv6();
+}
+
+Result<Ipv4Prefix> make_ready(netlink::Socket& netlink, const netlink::Link& link,
+                              const BridgeSettings& settings) {
+  const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
+  if (settings.ipv6) TRY(set_ipv6_sysctls(link.name));
+  TRY(configure_bridge(netlink, link, address, settings));
+  return address;
 }
 
 std::string random_host_name() { return "veth" + random_identifier().substr(0, 8); }
@@ -158,15 +193,24 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uin
       index_(index),
       subnet_(subnet),
       gateway_(gateway),
-      mtu_(settings.mtu) {}
+      ipv6_(settings.ipv6),
+      mtu_(settings.mtu) {
+  if (ipv6_) pool6_.emplace(ipv6_->subnet, ipv6_->range);
+}
 
 Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
   TRY(check_bridge_name(settings.name));
   netlink::Socket netlink = TRY(netlink::Socket::open());
   std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
+  const bool made = !found.has_value();
   netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
-  const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
-  TRY(configure_bridge(netlink, link, address, settings));
+  Result<Ipv4Prefix> ready = make_ready(netlink, link, settings);
+  if (!ready && made) {
+    netlink::Batch away;
+    away.delete_link(link.name);
+    (void)netlink.execute(away);
+  }
+  const Ipv4Prefix address = TRY(std::move(ready));
 
   Result<void> forwarding = set_sysctls(link.name);
   if (!forwarding) log_warning("network", "containers reach only this host: {}", forwarding.error().message);
@@ -176,6 +220,10 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
   network->never_leased_ = network->pool_.taken();
+  if (!settings.ipv6) return network;
+  TRY(network->pool6_->reserve(settings.ipv6->gateway));
+  for (const Ipv6Address& excluded : settings.excluded6)
+    if (excluded != settings.ipv6->gateway) TRY(network->pool6_->reserve(excluded));
   return network;
 }
 
@@ -183,6 +231,38 @@ Result<void> BridgeNetwork::reserve(Ipv4Address address) {
   if (!subnet_.contains(address)) return {};
   std::lock_guard lock(mutex_);
   return pool_.reserve(address);
+}
+
+Result<void> BridgeNetwork::reserve(const Ipv6Address& address) {
+  if (!ipv6_ || !ipv6_->subnet.contains(address)) return {};
+  std::lock_guard lock(mutex_);
+  return pool6_->reserve(address);
+}
+
+Result<void> BridgeNetwork::lease(const AttachRequest& request, Endpoint& endpoint) {
+  std::lock_guard lock(mutex_);
+  if (request.address) TRY(pool_.reserve(*request.address));
+  endpoint.address = request.address ? *request.address : TRY(pool_.allocate());
+  endpoint.prefix_length = subnet_.length;
+  endpoint.gateway = gateway_;
+  if (!pool6_) return {};
+  Result<Ipv6Address> address = [&]() -> Result<Ipv6Address> {
+    if (!request.address6) return pool6_->allocate();
+    TRY(pool6_->reserve(*request.address6));
+    return *request.address6;
+  }();
+  if (!address) {
+    pool_.release(endpoint.address);
+    return std::unexpected(std::move(address).error());
+  }
+  endpoint.ipv6 = Endpoint6{*address, ipv6_->subnet.length, ipv6_->gateway};
+  return {};
+}
+
+void BridgeNetwork::give_back(const Endpoint& endpoint) {
+  std::lock_guard lock(mutex_);
+  pool_.release(endpoint.address);
+  if (endpoint.ipv6 && pool6_) pool6_->release(endpoint.ipv6->address);
 }
 
 Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interface_name) {
@@ -204,13 +284,7 @@ Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interfa
 Result<Endpoint> BridgeNetwork::attach(Sandbox& sandbox, const AttachRequest& request) {
   const std::string task = "attach " + request.container + " to " + name_;
   Endpoint endpoint;
-  {
-    std::lock_guard lock(mutex_);
-    if (request.address) TRY_AS(task, pool_.reserve(*request.address));
-    endpoint.address = request.address ? *request.address : TRY_AS(task, pool_.allocate());
-  }
-  endpoint.prefix_length = subnet_.length;
-  endpoint.gateway = gateway_;
+  TRY_AS(task, lease(request, endpoint));
   endpoint.mac = request.mac.value_or(mac_for(endpoint.address));
   endpoint.interface_name = request.interface_name;
 
@@ -229,18 +303,22 @@ Result<Endpoint> BridgeNetwork::attach(Sandbox& sandbox, const AttachRequest& re
     settle_carrier(endpoint.host_interface_name);
     return endpoint;
   }
-  std::lock_guard lock(mutex_);
-  pool_.release(endpoint.address);
+  give_back(endpoint);
   return std::unexpected(std::move(connected).error().within(task));
 }
 
 Result<void> BridgeNetwork::configure(Sandbox& sandbox, const PreparedInterface& interface,
                                       const AttachRequest& request, const Endpoint& endpoint) {
+  if (endpoint.ipv6) TRY(enable_ipv6(sandbox.descriptor(), interface.name));
   netlink::Batch batch;
   batch.change_link(interface.index, {.mac = endpoint.mac, .up = true});
   batch.add_address(interface.index, {endpoint.address, endpoint.prefix_length});
   if (request.default_route)
     batch.add_route({.destination = {}, .gateway = endpoint.gateway, .interface = interface.index});
+  if (endpoint.ipv6) {
+    batch.set_address(interface.index, {endpoint.ipv6->address, endpoint.ipv6->prefix_length});
+    if (request.default_route6) batch.add_default_route(endpoint.ipv6->gateway, interface.index);
+  }
   return sandbox.netlink().execute(batch);
 }
 
@@ -263,10 +341,7 @@ Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {
 }
 
 Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
-  {
-    std::lock_guard lock(mutex_);
-    pool_.release(endpoint.address);
-  }
+  give_back(endpoint);
   if (!remove_interface) return {};
   return delete_interface(endpoint.host_interface_name);
 }

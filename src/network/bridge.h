@@ -12,14 +12,26 @@
 
 #include "base/error.h"
 #include "netlink/ipv4.h"
+#include "netlink/ipv6.h"
 #include "netlink/netlink.h"
 #include "network/address_pool.h"
+#include "network/address_pool6.h"
 #include "network/sandbox.h"
 
 namespace berth::network {
 
 using netlink::Ipv4Address;
 using netlink::Ipv4Prefix;
+
+using netlink::Ipv6Address;
+using netlink::Ipv6Prefix;
+
+// What a network with IPv6 has of it.
+struct Ipv6Subnet {
+  Ipv6Prefix subnet;
+  Ipv6Address gateway;
+  std::optional<Ipv6Prefix> range;
+};
 
 struct BridgeSettings {
   std::string name = "berth0";  // when a foreign device has it, the next free: berth1, ...
@@ -30,6 +42,8 @@ struct BridgeSettings {
   std::optional<Ipv4Prefix> range;     // addresses are given out of this part of the subnet
   std::vector<Ipv4Address> excluded;   // never given out
   std::vector<Ipv4Prefix> avoided;     // subnets that are spoken for, though no route shows it
+  std::optional<Ipv6Subnet> ipv6;      // none: containers have no IPv6 on it at all
+  std::vector<Ipv6Address> excluded6;
   std::uint32_t mtu = 1500;
 };
 
@@ -39,7 +53,15 @@ struct AttachRequest {
   std::string interface_name = "eth0";     // inside
   std::optional<Ipv4Address> address;      // a wanted one; taken or outside the subnet is an error
   std::optional<netlink::MacAddress> mac;  // none: derived from the address
+  std::optional<Ipv6Address> address6;     // ignored where the network has no IPv6
   bool default_route = true;
+  bool default_route6 = true;
+};
+
+struct Endpoint6 {
+  Ipv6Address address;
+  int prefix_length = 0;
+  Ipv6Address gateway;
 };
 
 // An attached interface. Plain data that the engine records.
@@ -50,6 +72,7 @@ struct Endpoint {
   netlink::MacAddress mac{};
   std::string interface_name;       // inside: "eth0"
   std::string host_interface_name;  // outside: "veth3f9c2a1"
+  std::optional<Endpoint6> ipv6;
 };
 
 class BridgeNetwork {
@@ -61,6 +84,7 @@ class BridgeNetwork {
   // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
   // ignored: the subnet has changed since. One that is taken is a conflict.
   Result<void> reserve(Ipv4Address address);
+  Result<void> reserve(const Ipv6Address& address);
 
   // Does the slow part of attach() ahead: the interface pair, without an address and down inside. For the
   // sandboxes of a SandboxPool.
@@ -73,6 +97,7 @@ class BridgeNetwork {
   const std::string& name() const noexcept { return name_; }
   const Ipv4Prefix& subnet() const noexcept { return subnet_; }
   Ipv4Address gateway() const noexcept { return gateway_; }
+  const std::optional<Ipv6Subnet>& ipv6() const noexcept { return ipv6_; }
   std::uint32_t mtu() const noexcept { return mtu_; }
 
   bool in_use();          // an address is leased
@@ -81,6 +106,8 @@ class BridgeNetwork {
  private:
   BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
                 Ipv4Address gateway, const BridgeSettings& settings);
+  Result<void> lease(const AttachRequest& request, Endpoint& endpoint);
+  void give_back(const Endpoint& endpoint);
   Result<void> configure(Sandbox& sandbox, const PreparedInterface& interface, const AttachRequest& request,
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
@@ -89,11 +116,13 @@ class BridgeNetwork {
   std::mutex mutex_;  // over netlink_ and pool_
   netlink::Socket netlink_;
   AddressPool pool_;
+  std::optional<AddressPool6> pool6_;
   std::size_t never_leased_ = 0;  // how many of the taken addresses are the gateway's and the like
   std::string name_;
   std::uint32_t index_ = 0;
   Ipv4Prefix subnet_;
   Ipv4Address gateway_;
+  std::optional<Ipv6Subnet> ipv6_;
   std::uint32_t mtu_ = 1500;
 };
 

@@ -49,6 +49,14 @@ bool names_table(const nlmsghdr* message, const std::string& table) {
   return name.substr(0, name.find('\0')) == table;
 }
 
+bool kernel_has_ipv6() { return exists("/proc/sys/net/ipv6"); }
+
+Ipv6Rules ipv6_rules() {
+  if (!kernel_has_ipv6()) return Ipv6Rules::none;
+  Result<std::string> called = read_file("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
+  return called && trim(*called) == "1" ? Ipv6Rules::without_loopback : Ipv6Rules::all;
+}
+
 enum class Change { none, damaged, made };
 
 // Our own loading takes the table away and makes it anew, in this order; so what comes last tells.
@@ -99,7 +107,9 @@ Result<void> load_firewall(const std::string& text) {
 }
 
 Result<void> drop_firewall(const std::string& table) {
-  return load_firewall(fmt::format("add table ip {0}\ndelete table ip {0}\n", table));
+  std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\n", table);
+  if (kernel_has_ipv6()) text += fmt::format("add table ip6 {0}\ndelete table ip6 {0}\n", table);
+  return load_firewall(text);
 }
 
 Result<std::unique_ptr<Firewall>> Firewall::open(const std::string& owner) {
@@ -151,7 +161,7 @@ void Firewall::route_loopback(bool on) const {
 Result<void> Firewall::load_locked() {
   std::vector<FirewallBridge> bridges;
   for (const auto& [name, bridge] : bridges_) bridges.push_back(bridge);
-  TRY(load_firewall(firewall_text(table_, bridges, ports_)));
+  TRY(load_firewall(firewall_text(table_, bridges, ports_, ipv6_rules())));
   route_loopback(true);
   return {};
 }

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "netlink/ipv4.h"
+#include "netlink/ipv6.h"
 
 namespace berth::network {
 
@@ -31,14 +32,15 @@ struct FirewallBridge {
   netlink::Ipv4Prefix subnet;
   bool masquerade = true;  // outbound traffic leaves with the host's address
   bool internal = false;   // no way out, none in
+  std::optional<netlink::Ipv6Prefix> subnet6;
 };
 
 // `count` ports from `host_port` on lead to as many of the container.
 struct PublishedPort {
-  std::string protocol;               // "tcp", "udp", "sctp"
-  netlink::Ipv4Address host_address;  // none: any of the host's
+  std::string protocol;             // "tcp", "udp", "sctp"
+  netlink::IpAddress host_address;  // zero: any of the host's, of this family
   std::uint16_t host_port = 0;
-  netlink::Ipv4Address container_address;
+  netlink::IpAddress container_address;  // of the same family
   std::uint16_t container_port = 0;
   std::uint16_t count = 1;
   auto operator<=>(const PublishedPort&) const = default;
@@ -47,11 +49,16 @@ struct PublishedPort {
 // Lower-case letters, digits and underscores: "berth", or "berth_" and what of the owner's name fits.
 std::string firewall_table_name(std::string_view owner);
 
-// What `nft -f` takes, for the whole table. Containers reach out, answers come back, and published ports
-// (destination NAT) come in; other hosts and other networks cannot reach containers otherwise, even though
-// this host forwards.
+// What a host does with IPv6. Over ::1 the host's programs reach published ports unless br_netfilter calls
+// the rules for what bridges carry: it would translate answers too early, where ::1 on a bridge is dropped.
+// Then they are told at once that nobody listens there.
+enum class Ipv6Rules { none, without_loopback, all };
+
+// What `nft -f` takes, for the whole table; with IPv6 it is two of one name, and the second may have nothing
+// in it. Containers reach out, answers come back, and published ports (destination NAT) come in; other hosts
+// and other networks cannot reach containers otherwise, even though this host forwards.
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
-                          const std::set<PublishedPort>& ports);
+                          const std::set<PublishedPort>& ports, Ipv6Rules ipv6 = Ipv6Rules::none);
 // For the elements alone; `verb` is "add" or "delete".
 std::string firewall_ports_text(std::string_view verb, const std::string& table,
                                 const std::vector<PublishedPort>& ports);

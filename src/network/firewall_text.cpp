@@ -2,6 +2,8 @@
 // The table as text: a pure function of networks and ports.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "network/firewall.h"
 
@@ -9,6 +11,16 @@ namespace berth::network {
 namespace {
 
 constexpr std::size_t kTableNameLimit = 31;
+
+// What differs between the two families.
+struct Family {
+  bool is_v6 = false;
+  std::string_view name;      // of the table's family, and of what is matched
+  std::string_view address;   // the type
+  std::string_view loopback;  // where the host's own connections to itself come from
+};
+constexpr Family kIpv4{false, "ip", "ipv4_addr", "127.0.0.0/8"};
+constexpr Family kIpv6{true, "ip6", "ipv6_addr", "::1"};
 
 // Ports are keys of four maps: with a host address or without, and a single one or a range that keeps its
 // numbers. A range costs one element then; one whose numbers change has an element a port.
@@ -31,6 +43,14 @@ void add_elements(Elements& elements, const PublishedPort& port) {
         .push_back(fmt::format("{}{} : {} . {}", key, port.host_port + i, target, port.container_port + i));
 }
 
+template <class Ports>
+Elements elements_of(const Ports& ports, const Family& family) {
+  Elements elements;
+  for (const PublishedPort& port : ports)
+    if (port.container_address.is_v6 == family.is_v6) add_elements(elements, port);
+  return elements;
+}
+
 std::string map_text(std::string_view name, std::string_view type, bool interval,
                      const std::vector<std::string>& elements) {
   std::string text = fmt::format("  map {} {{\n    type {}\n", name, type);
@@ -40,42 +60,47 @@ std::string map_text(std::string_view name, std::string_view type, bool interval
 }
 
 // Where a destination is one of this host's addresses, before it is routed.
-constexpr std::string_view kPublished = R"(  chain published {
-    dnat ip to meta l4proto . ip daddr . th dport map @single_at
-    dnat ip to meta l4proto . ip daddr . th dport map @range_at
-    dnat ip to meta l4proto . th dport map @single
-    dnat ip to meta l4proto . th dport map @range
-  }
-  chain prerouting {
+std::string published_rules(const Family& family, bool over_loopback) {
+  return fmt::format(R"(  chain published {{
+    dnat {0} to meta l4proto . {0} daddr . th dport map @single_at
+    dnat {0} to meta l4proto . {0} daddr . th dport map @range_at
+    dnat {0} to meta l4proto . th dport map @single
+    dnat {0} to meta l4proto . th dport map @range
+  }}
+  chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
     fib daddr type local jump published
-  }
-  chain output {
+  }}
+  chain output {{
     type nat hook output priority -100; policy accept;
-    fib daddr type local jump published
-  }
-)";
+{1}    fib daddr type local jump published
+  }}
+)",
+                     family.name, over_loopback ? "" : "    ip6 daddr ::1 return\n");
+}
 
 // The host's own connections over loopback are led to containers, for which the kernel has to route loopback
 // addresses on the bridges. From anywhere else they are nobody's: neither what listens on the host's loopback
 // alone nor a port that is published there may be reached by a container or a neighbour who writes 127.0.0.1
-// into his packets.
+// into his packets. (IPv6's loopback address never passes from one interface to another.)
 constexpr std::string_view kGuard = R"(  chain guard {
     type filter hook prerouting priority raw; policy accept;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
   }
 )";
 
-std::string source_rules(const std::vector<FirewallBridge>& bridges) {
+std::string source_rules(const std::vector<FirewallBridge>& bridges, const Family& family) {
   std::string text = "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n";
   for (const FirewallBridge& bridge : bridges) {
-    if (bridge.internal) continue;
-    const std::string subnet = bridge.subnet.subnet().text();
+    if (bridge.internal || (family.is_v6 && !bridge.subnet6)) continue;
+    const std::string subnet = family.is_v6 ? bridge.subnet6->subnet().text() : bridge.subnet.subnet().text();
     // A container that asks for a port published by a neighbour, or by itself, gets the answer through here.
-    text += fmt::format("    ip saddr {0} oifname \"{1}\" ct status dnat masquerade\n", subnet, bridge.name);
-    text += fmt::format("    ip saddr 127.0.0.0/8 oifname \"{}\" masquerade\n", bridge.name);
+    text += fmt::format("    {} saddr {} oifname \"{}\" ct status dnat masquerade\n", family.name, subnet,
+                        bridge.name);
+    text +=
+        fmt::format("    {} saddr {} oifname \"{}\" masquerade\n", family.name, family.loopback, bridge.name);
     if (bridge.masquerade)
-      text += fmt::format("    ip saddr {} oifname != \"{}\" masquerade\n", subnet, bridge.name);
+      text += fmt::format("    {} saddr {} oifname != \"{}\" masquerade\n", family.name, subnet, bridge.name);
   }
   return text + "  }\n";
 }
@@ -101,6 +126,32 @@ std::string forward_rules(const std::vector<FirewallBridge>& bridges) {
   return text + "  }\n";
 }
 
+std::string table_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
+                       const std::set<PublishedPort>& ports, const Family& family,
+                       bool over_loopback = true) {
+  const Elements elements = elements_of(ports, family);
+  const std::string address(family.address);
+  std::string text = fmt::format("table {} {} {{\n", family.name, table);
+  text += map_text("single", "inet_proto . inet_service : " + address + " . inet_service", false,
+                   elements.single);
+  text +=
+      map_text("single_at", "inet_proto . " + address + " . inet_service : " + address + " . inet_service",
+               false, elements.single_at);
+  text += map_text("range", "inet_proto . inet_service : " + address, true, elements.range);
+  text += map_text("range_at", "inet_proto . " + address + " . inet_service : " + address, true,
+                   elements.range_at);
+  text += published_rules(family, over_loopback);
+  if (!family.is_v6) text += kGuard;
+  text += source_rules(bridges, family);
+  text += forward_rules(bridges);
+  return text + "}\n";
+}
+
+// Adding before deleting makes the deletion succeed whether the table was there or not.
+std::string away_text(const std::string& table, const Family& family) {
+  return fmt::format("add table {0} {1}\ndelete table {0} {1}\n", family.name, table);
+}
+
 }  // namespace
 
 std::string firewall_table_name(std::string_view owner) {
@@ -113,37 +164,34 @@ std::string firewall_table_name(std::string_view owner) {
   return name.substr(0, kTableNameLimit);
 }
 
+// IPv4's comes last: what is last heard of a transaction of our own is that its table was made.
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
-                          const std::set<PublishedPort>& ports) {
-  Elements elements;
-  for (const PublishedPort& port : ports) add_elements(elements, port);
-  // Adding before deleting makes the deletion succeed whether the table was there or not.
-  std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\ntable ip {0} {{\n", table);
-  text += map_text("single", "inet_proto . inet_service : ipv4_addr . inet_service", false, elements.single);
-  text += map_text("single_at", "inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service", false,
-                   elements.single_at);
-  text += map_text("range", "inet_proto . inet_service : ipv4_addr", true, elements.range);
-  text += map_text("range_at", "inet_proto . ipv4_addr . inet_service : ipv4_addr", true, elements.range_at);
-  text += kPublished;
-  text += kGuard;
-  text += source_rules(bridges);
-  text += forward_rules(bridges);
-  return text + "}\n";
+                          const std::set<PublishedPort>& ports, Ipv6Rules ipv6) {
+  std::string text;
+  if (ipv6 != Ipv6Rules::none) text += away_text(table, kIpv6);
+  const bool used =
+      std::ranges::any_of(bridges, [](const auto& bridge) { return bridge.subnet6.has_value(); });
+  if (ipv6 != Ipv6Rules::none && used)
+    text += table_text(table, bridges, ports, kIpv6, ipv6 == Ipv6Rules::all);
+  text += away_text(table, kIpv4);
+  return text + table_text(table, bridges, ports, kIpv4);
 }
 
 std::string firewall_ports_text(std::string_view verb, const std::string& table,
                                 const std::vector<PublishedPort>& ports) {
-  Elements elements;
-  for (const PublishedPort& port : ports) add_elements(elements, port);
   std::string text;
-  auto add = [&](std::string_view map, const std::vector<std::string>& list) {
-    if (!list.empty())
-      text += fmt::format("{} element ip {} {} {{ {} }}\n", verb, table, map, join(list, ", "));
-  };
-  add("single", elements.single);
-  add("single_at", elements.single_at);
-  add("range", elements.range);
-  add("range_at", elements.range_at);
+  for (const Family* family : {&kIpv4, &kIpv6}) {
+    const Elements elements = elements_of(ports, *family);
+    auto add = [&](std::string_view map, const std::vector<std::string>& list) {
+      if (!list.empty())
+        text +=
+            fmt::format("{} element {} {} {} {{ {} }}\n", verb, family->name, table, map, join(list, ", "));
+    };
+    add("single", elements.single);
+    add("single_at", elements.single_at);
+    add("range", elements.range);
+    add("range_at", elements.range_at);
+  }
   return text;
 }
 

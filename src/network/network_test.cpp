@@ -447,28 +447,53 @@ TEST(Firewall, IsLoadedAgainWhenSomebodyFlushesIt) {
   });
 }
 
+constexpr netlink::IpAddress kAnywhere[] = {{}};
+
+std::array<netlink::IpAddress, 1> at(std::string_view text) { return {*netlink::IpAddress::parse(text)}; }
+
+// A port of both families has one number; a port of one leaves the other's alone.
+TEST(PortTable, ClaimsAtAllAddressesOrAtNone) {
+  on_own_host([] {
+    OneEngine engine = begin_engine("ports");
+    PortTable ports;
+    const netlink::IpAddress both[] = {netlink::IpAddress(Ipv4Address{}),
+                                       netlink::IpAddress(netlink::Ipv6Address{})};
+    EXPECT_EQ(must(ports.claim("one", "tcp", at("::"), {80, 80})), 80);
+    EXPECT_EQ(must(ports.claim("two", "tcp", at("0.0.0.0"), {80, 80})), 80);
+    EXPECT_EQ(must(ports.claim("two", "tcp", both, {80, 81})), 81);
+    Result<std::uint16_t> taken = ports.claim("three", "tcp", both, {80, 81});
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().kind, ErrorKind::conflict);
+    ports.release("two");
+    EXPECT_FALSE(ports.claim("three", "tcp", both, {80, 80})) << "::";
+    EXPECT_EQ(must(ports.claim("three", "tcp", at("0.0.0.0"), {80, 80})), 80)
+        << "a claim that failed took it";
+    EXPECT_THAT(ports.claim("four", "tcp", at("::1"), {80, 80}).error().message, HasSubstr("[::1]:80"));
+  });
+}
+
 TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
   on_own_host([] {
     OneEngine engine = begin_engine("ports");  // a host without any address takes all for its own
     PortTable ports;
-    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {80, 80})), 80);
-    Result<std::uint16_t> again = ports.claim("one", "tcp", *Ipv4Address::parse("127.0.0.1"), {80, 80});
+    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {80, 80})), 80);
+    Result<std::uint16_t> again = ports.claim("one", "tcp", at("127.0.0.1"), {80, 80});
     ASSERT_FALSE(again);
     EXPECT_THAT(again.error().message, HasSubstr("port is already allocated"));
-    EXPECT_EQ(must(ports.claim("one", "udp", {}, {80, 80})), 80);
+    EXPECT_EQ(must(ports.claim("one", "udp", kAnywhere, {80, 80})), 80);
     ports.release("two");
-    EXPECT_FALSE(ports.claim("two", "tcp", {}, {80, 80}));
+    EXPECT_FALSE(ports.claim("two", "tcp", kAnywhere, {80, 80}));
     ports.release("one");
-    EXPECT_EQ(must(ports.claim("two", "tcp", {}, {80, 81})), 80);
+    EXPECT_EQ(must(ports.claim("two", "tcp", kAnywhere, {80, 81})), 80);
     ports.release("one");  // which has none any more
     must(ports.reclaim("one", "udp", {}, 80));
     EXPECT_FALSE(ports.reclaim("two", "udp", *Ipv4Address::parse("127.0.0.1"), 80));
-    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {80, 81})), 81);
-    EXPECT_FALSE(ports.claim("one", "tcp", {}, {80, 81}));
-    const std::uint16_t any = must(ports.claim("one", "tcp", {}, {}));
+    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {80, 81})), 81);
+    EXPECT_FALSE(ports.claim("one", "tcp", kAnywhere, {80, 81}));
+    const std::uint16_t any = must(ports.claim("one", "tcp", kAnywhere, {}));
     EXPECT_GE(any, 32768);
-    EXPECT_NE(must(ports.claim("one", "tcp", {}, {})), any);
-    Result<std::uint16_t> elsewhere = ports.claim("one", "tcp", *Ipv4Address::parse("203.0.113.7"), {90, 90});
+    EXPECT_NE(must(ports.claim("one", "tcp", kAnywhere, {})), any);
+    Result<std::uint16_t> elsewhere = ports.claim("one", "tcp", at("203.0.113.7"), {90, 90});
     ASSERT_FALSE(elsewhere);
     EXPECT_EQ(elsewhere.error().kind, ErrorKind::invalid);
 
@@ -476,10 +501,10 @@ TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
     sockaddr_in address = socket_address({}, 7000);
     ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     ASSERT_EQ(listen(listener.get(), 1), 0);
-    Result<std::uint16_t> used = ports.claim("one", "tcp", {}, {7000, 7000});
+    Result<std::uint16_t> used = ports.claim("one", "tcp", kAnywhere, {7000, 7000});
     ASSERT_FALSE(used);
     EXPECT_THAT(used.error().message, HasSubstr("address already in use"));
-    EXPECT_EQ(must(ports.claim("one", "tcp", {}, {7000, 7001})), 7001);
+    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {7000, 7001})), 7001);
   });
 }
 

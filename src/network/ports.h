@@ -7,10 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "base/error.h"
-#include "netlink/ipv4.h"
+#include "netlink/ipv6.h"
 
 namespace berth::network {
 
@@ -20,24 +21,26 @@ struct PortRange {
 
 class PortTable {
  public:
-  // The first free one of the range; `address` none: on all of the host's. ErrorKind::conflict when there is
-  // none, in Docker's words.
+  // The first of the range that is free at each of the addresses; a family's zero: at all of the host's.
+  // ErrorKind::conflict when there is none, in Docker's words.
   Result<std::uint16_t> claim(const std::string& owner, const std::string& protocol,
-                              netlink::Ipv4Address address, PortRange range);
+                              std::span<const netlink::IpAddress> addresses, PortRange range);
   // Of a container that runs already: nothing on the host is asked.
-  Result<void> reclaim(const std::string& owner, const std::string& protocol, netlink::Ipv4Address address,
-                       std::uint16_t port);
+  Result<void> reclaim(const std::string& owner, const std::string& protocol,
+                       const netlink::IpAddress& address, std::uint16_t port);
   void release(const std::string& owner) noexcept;
 
  private:
   using Key = std::pair<std::string, std::uint16_t>;  // protocol and port
   struct Claim {
-    netlink::Ipv4Address address;
+    netlink::IpAddress address;
     std::string owner;
   };
-  bool claimed(const Key& key, netlink::Ipv4Address address) const;
+  bool claimed(const Key& key, const netlink::IpAddress& address) const;
+  Result<void> try_claim(const std::string& owner, const std::string& protocol,
+                         std::span<const netlink::IpAddress> addresses, std::uint16_t port);
   Result<std::uint16_t> claim_any(const std::string& owner, const std::string& protocol,
-                                  netlink::Ipv4Address address);
+                                  std::span<const netlink::IpAddress> addresses);
 
   std::mutex mutex_;
   std::multimap<Key, Claim> claimed_;

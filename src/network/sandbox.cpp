@@ -53,18 +53,41 @@ Result<Made> make_in_this_thread() {
   return made;
 }
 
+// setns(2) moves the thread that calls it, and this one ends.
+Result<void> run_inside(int namespace_descriptor, const std::function<void()>& work) {
+  int code = 0;
+  std::thread([&] {
+    if (setns(namespace_descriptor, CLONE_NEWNET) != 0)
+      code = errno;
+    else
+      work();
+  }).join();
+  if (code != 0) return fail_errno(code, "enter a container's network");
+  return {};
+}
+
+Result<void> enable_ipv6_here(const std::string& interface_name) {
+  const std::string settings = "/proc/sys/net/ipv6/conf/" + interface_name;
+  for (const char* never : {"/accept_ra", "/autoconf", "/accept_redirects"})
+    (void)write_existing(settings + never, "0");
+  Result<void> enabled = write_existing(settings + "/disable_ipv6", "0");
+  if (!enabled && enabled.error().code == ENOENT)
+    return fail(ErrorKind::unsupported, "this kernel has no IPv6");
+  return enabled;
+}
+
 }  // namespace
 
 Result<names::SandboxSockets> open_name_sockets(int namespace_descriptor) {
   Result<names::SandboxSockets> sockets = fail(ErrorKind::system, "enter a container's network");
-  std::thread([&] {  // setns(2) moves the thread that calls it, and this one ends
-    if (setns(namespace_descriptor, CLONE_NEWNET) != 0)
-      sockets = fail_errno(errno, "enter a container's network");
-    else
-      sockets = open_name_sockets_here();
-  })
-      .join();
+  TRY(run_inside(namespace_descriptor, [&] { sockets = open_name_sockets_here(); }));
   return sockets;
+}
+
+Result<void> enable_ipv6(int namespace_descriptor, const std::string& interface_name) {
+  Result<void> enabled;
+  TRY(run_inside(namespace_descriptor, [&] { enabled = enable_ipv6_here(interface_name); }));
+  return enabled;
 }
 
 Result<Sandbox> Sandbox::create() {

@@ -34,6 +34,11 @@ struct PreparedInterface {
 // The resolver's sockets, made anew in a container's namespace; those of before lead nowhere then.
 Result<names::SandboxSockets> open_name_sockets(int namespace_descriptor);
 
+// IPv6 on an interface that is down and has none: new ones have none (a network without IPv6 shall not have
+// it by link-local addresses either). Neighbours' router advertisements are not listened to.
+// ErrorKind::unsupported where the kernel has no IPv6.
+Result<void> enable_ipv6(int namespace_descriptor, const std::string& interface_name);
+
 class Sandbox {
  public:
   static Result<Sandbox> create();  // about 0.3 ms
