@@ -32,6 +32,7 @@ struct Group {
 };
 constexpr Group kGroups[] = {{"container", "Manage containers"},
                              {"image", "Manage images"},
+                             {"manifest", "Look at manifests in registries"},
                              {"network", "Manage networks"},
                              {"system", "Manage Berth"},
                              {"volume", "Manage volumes"}};
