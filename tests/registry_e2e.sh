@@ -534,13 +534,146 @@ cached() { # a pull-through cache in front of the main registry
   is 404 "$(status "http://$P/v2/t/bb/manifests/none")"
   is 404 "$(status "http://$P/v2/t/bb/blobs/$zeros")"
   is 405 "$(status -X POST "http://$P/v2/t/bb/blobs/uploads/")"
+  is "$(curl -s "http://$R/v2/t/bb/tags/list")" "$(curl -s "http://$P/v2/t/bb/tags/list")" "tags, most of which were not pulled"
+  is 404 "$(status "http://$P/v2/t/none/tags/list")"
   sed -i "s|http://$R|http://127.0.0.1:1|" "$work/proxy/config.yml"
   registry_end proxy
   registry_start proxy
   P=$(at proxy)
   is 200 "$(status "http://$P/v2/t/bb/manifests/1")" "what was pulled, with the upstream away"
   is layer "$(curl -s "http://$P/v2/t/bb/blobs/$(printf layer | digest_of)")"
+  is '["1"]' "$(curl -s "http://$P/v2/t/bb/tags/list" | jq -c .tags)" "tags, with the upstream away"
   registry_end proxy
+}
+
+# An upstream of one blob of 200,000 bytes a repository, of which it sends half, and the rest once $work/upstream/REPOSITORY
+# is there. Repositories "wrong-*" have another last byte, "short-*" are cut, of "silent-*" no size is told.
+upstream_start() { # its address is in $work/upstream/address, what was asked in $work/upstream/asked
+  mkdir -p "$work/upstream"
+  python3 - "$work/upstream" <<'PY' &
+import hashlib, http.server, os, random, sys, time
+top = sys.argv[1]
+class Upstream(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *arguments): pass
+    def send(self, body, headers=()):
+        self.send_response(200)
+        for name, value in headers: self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_GET(self):
+        with open(top + "/asked", "a") as file: file.write(self.path + "\n")
+        name = self.path.split("/")[2]
+        if "/tags/list" in self.path:
+            if "last=" in self.path: return self.send(b'{"tags":["b"]}')
+            where = "http://127.0.0.1:1" if name == "elsewhere" else ""
+            return self.send(b'{"tags":["c","a"]}', [("Link", '<%s/v2/%s/tags/list?last=c>; rel="next"' % (where, name))])
+        data = bytearray(random.Random(name).randbytes(200000))
+        if not self.path.endswith(hashlib.sha256(data).hexdigest()):
+            self.send_response(404); self.send_header("Content-Length", "0"); return self.end_headers()
+        if name.startswith("wrong"): data[-1] ^= 1
+        self.send_response(200)
+        if name.startswith("silent"): self.send_header("Connection", "close")
+        else: self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[:100000]); self.wfile.flush()
+        while not os.path.exists(top + "/" + name): time.sleep(0.02)
+        if name.startswith("short"): data, self.close_connection = data[:150000], True
+        self.wfile.write(data[100000:])
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+open(top + "/address.new", "w").write("127.0.0.1:%d" % server.server_port)
+os.rename(top + "/address.new", top + "/address")
+server.serve_forever()
+PY
+  echo $! >"$work/upstream/registry.pid"
+  disown $!
+  touch "$work/upstream/log.now"
+  eventually 5 test -s "$work/upstream/address"
+}
+blob_of() { python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(sys.argv[1]).randbytes(200000))' "$1"; }
+# In the background: what it gets is in $work/got.NAME, how it ends in $work/ended.NAME.
+get_slowly() { # name repository [curl's argument...]
+  local url
+  url=http://$(at slow)/v2/$2/blobs/$(blob_of "$2" | digest_of)
+  rm -f "$work/got.$1" "$work/ended.$1"
+  (
+    set +e
+    curl -sN -o "$work/got.$1" "${@:3}" "$url" &
+    echo $! >"$work/pid.$1"
+    wait $!
+    echo $? >"$work/ended.$1"
+  ) &
+}
+has_got() { [ "$(stat -c %s "$work/got.$1" 2>/dev/null || echo 0)" -ge "$2" ]; } # name bytes
+has_ended() { [ -s "$work/ended.$1" ]; }
+ended_with() { eventually 20 has_ended "$1" && is "$2" "$(cat "$work/ended.$1")" "how $1 ended"; } # name status
+asked_times() { grep -c "/v2/$1/blobs/" "$work/upstream/asked"; }
+is_stored() { [ -f "$work/slow/data/blobs/sha256/$(blob_of "$1" | sha256sum | cut -d' ' -f1)" ]; }
+cache_start() {
+  upstream_start
+  config slow 'http: {addr: "127.0.0.1:0", draintimeout: 1s}' "proxy: {remoteurl: \"http://$(at upstream)\"}"
+  registry_start slow
+}
+read_while_it_comes() { # whatever patience a client has: half of it is there before the upstream has the rest
+  local name
+  get_slowly first both
+  eventually 10 has_got first 90000
+  get_slowly second both
+  get_slowly part both -r 50000-199999
+  eventually 10 has_got second 90000
+  eventually 10 has_got part 40000
+  is 200 "$(status -I "http://$(at slow)/v2/both/blobs/$(blob_of both | digest_of)")" "asked with HEAD"
+  is 200000 "$(header content-length)"
+  ! has_ended first || return 1
+  touch "$work/upstream/both"
+  for name in first second part; do ended_with $name 0; done
+  blob_of both | cmp - "$work/got.first"
+  blob_of both | cmp - "$work/got.second"
+  blob_of both | tail -c 150000 | cmp - "$work/got.part"
+  is 1 "$(asked_times both)" "times that the upstream was asked"
+  curl -s "http://$(at slow)/v2/both/blobs/$(blob_of both | digest_of)" | cmp - "$work/got.first"
+  is 1 "$(asked_times both)" "times that the upstream was asked, once the blob is here"
+}
+size_unknown() {
+  touch "$work/upstream/silent-1"
+  get_slowly silent silent-1
+  ended_with silent 0
+  blob_of silent-1 | cmp - "$work/got.silent"
+}
+wrong_is_cut_off() { # a client that reads along must not take wrong bytes for the blob
+  local name
+  for name in wrong-1 short-1; do
+    get_slowly wrong $name
+    eventually 10 has_got wrong 90000
+    touch "$work/upstream/$name"
+    ended_with wrong 18
+    ! is_stored $name || return 1
+    is "" "$(find "$work/slow/data/blobs/ingest" -type f)" "partial blobs"
+  done
+  contains "$(cat "$work/slow/log.now")" 'has the digest'
+}
+fetched_without_clients() {
+  get_slowly leaver leaver
+  eventually 10 has_got leaver 90000
+  kill "$(cat "$work/pid.leaver")"
+  ended_with leaver 143
+  touch "$work/upstream/leaver"
+  eventually 20 is_stored leaver
+  is 1 "$(asked_times leaver)"
+}
+upstream_tags() {
+  is '["a","b","c"]' "$(curl -s "http://$(at slow)/v2/some/tags/list" | jq -c .tags)"
+  is 200 "$(status "http://$(at slow)/v2/some/tags/list?n=1&last=a")"
+  is '["b"]' "$(jq -c .tags "$work/body")"
+  contains "$(header link)" 'last=b&n=1'
+  is 404 "$(status "http://$(at slow)/v2/elsewhere/tags/list")" "a list that goes on at another server"
+  contains "$(cat "$work/slow/log.now")" 'another server: not followed'
+}
+ends_while_fetching() {
+  get_slowly never never
+  eventually 10 has_got never 90000
+  registry_end slow
+  ended_with never 18
+  registry_end upstream KILL
 }
 
 # --- what must hold under failure ---
@@ -758,6 +891,13 @@ case_of "tokens" tokens
 case_of "configuration files" configurations
 case_of "notifications" notified
 case_of "a pull-through cache" cached
+case_of "a cache and a slow upstream begin" cache_start
+case_of "a cache's blobs are read while they come, by all who ask" read_while_it_comes
+case_of "a cache's blob whose size the upstream does not say" size_unknown
+case_of "a cache cuts off what turns out wrong, and keeps none of it" wrong_is_cut_off
+case_of "a cache goes on fetching when its client leaves" fetched_without_clients
+case_of "a cache lists the upstream's tags" upstream_tags
+case_of "a cache ends while it fetches" ends_while_fetching
 case_of "kill -9 during pushes, 20 times" killed
 case_of "the database is lost and made again" database_lost
 case_of "the journal is lost and made again" journal_lost

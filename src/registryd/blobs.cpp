@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs: distribution-spec, "Pulling blobs" and "Deleting Blobs".
+#include <algorithm>
+#include <limits>
+
+#include "base/buffer.h"
 #include "base/log.h"
 #include "registryd/service.h"
 
@@ -7,43 +11,11 @@ namespace berth::registryd {
 namespace {
 
 constexpr std::string_view kOctets = "application/octet-stream";
+constexpr std::chrono::milliseconds kSlice(200);  // between two looks at whether the client is still there
+constexpr std::size_t kReadSize = 64u << 10;
 
 std::unexpected<ApiError> unknown_blob(const Digest& digest) {
   return refuse(Code::blob_unknown, "the repository has no such blob", digest.text());
-}
-
-// Fetches a blob that is not here into storage, and links it.
-ApiResult<std::int64_t> fetch(Service& service, const std::string& repository, const Digest& digest) {
-  // By its digest: whoever comes second while the first fetches waits for the same bytes.
-  Result<std::unique_ptr<Upload>> begun = service.storage->begin_upload("proxy-" + digest.hex());
-  if (!begun && begun.error().kind == ErrorKind::conflict)
-    return refuse(Code::too_many_requests, "this blob is being fetched; try again in a moment",
-                  digest.text());
-  std::unique_ptr<Upload> upload = API_TRY(std::move(begun));
-  if (upload->offset() > 0) {  // of a fetch that was cut off: its owner is gone
-    API_TRY(upload->abandon());
-    upload = API_TRY(service.storage->begin_upload("proxy-" + digest.hex()));
-  }
-  Result<void> got = service.upstream->blob(repository, digest,
-                                            [&](std::string_view bytes) { return upload->write(bytes); });
-  if (!got) {
-    (void)upload->abandon();
-    if (got.error().kind == ErrorKind::not_found) return unknown_blob(digest);
-    return std::unexpected(internal_error(got.error()));
-  }
-  const std::int64_t size = upload->offset();
-  Hold hold = API_TRY(upload->commit(digest));
-  API_TRY(service.catalog->link(repository, digest, size));
-  return size;
-}
-
-// The blob's size, if the repository shows it.
-ApiResult<std::int64_t> visible_size(Call& call, const Digest& digest) {
-  Service& service = call.service;
-  std::optional<std::int64_t> linked = API_TRY(service.catalog->linked_size(call.route.repository, digest));
-  if (linked) return *linked;
-  if (service.upstream) return fetch(service, call.route.repository, digest);
-  return unknown_blob(digest);
 }
 
 // A blob that is shorter or longer than it was is damaged. Nothing is said for what cannot be seen from here.
@@ -64,45 +36,138 @@ ApiResult<Blob> open_whole(Service& service, const Digest& digest, std::int64_t 
   return opened;
 }
 
+http::Headers headers_of(const Digest& digest) {
+  return {{"Content-Type", std::string(kOctets)},
+          {"Docker-Content-Digest", digest.text()},
+          {"Accept-Ranges", "bytes"},
+          {"Cache-Control", "max-age=31536000"},
+          {"ETag", "\"" + digest.text() + "\""}};
+}
+
+void begin(Call& call, const Digest& digest, std::uint64_t size, const std::optional<ByteRange>& range) {
+  http::Headers headers = headers_of(digest);
+  headers.add("Content-Length", std::to_string(range ? range->length : size));
+  if (range)
+    headers.add("Content-Range",
+                fmt::format("bytes {}-{}/{}", range->begin, range->begin + range->length - 1, size));
+  call.begin(range ? 206 : 200, std::move(headers));
+}
+
 void send(Call& call, const Blob& blob, const Digest& digest, const std::optional<ByteRange>& range) {
   const auto size = static_cast<std::uint64_t>(blob.size);
   const ByteRange part = range.value_or(ByteRange{0, size});
-  http::Headers headers{{"Content-Type", std::string(kOctets)},
-                        {"Docker-Content-Digest", digest.text()},
-                        {"Accept-Ranges", "bytes"},
-                        {"Cache-Control", "max-age=31536000"},
-                        {"ETag", "\"" + digest.text() + "\""},
-                        {"Content-Length", std::to_string(part.length)}};
-  if (range)
-    headers.add("Content-Range",
-                fmt::format("bytes {}-{}/{}", part.begin, part.begin + part.length - 1, size));
-  call.begin(range ? 206 : 200, std::move(headers));
+  begin(call, digest, size, range);
   if (!call.exchange.write_file(blob.file.get(), part.begin, part.length)) return;
   (void)call.exchange.finish();
   if (!call.is("HEAD")) call.service.metrics.sent(part.length);
 }
 
-ApiResult<void> get_blob(Call& call, const Digest& digest) {
-  const std::int64_t size = API_TRY(visible_size(call, digest));
-  if (call.request().headers.get_or("If-None-Match", "") == "\"" + digest.text() + "\"") {
-    call.respond(304, {{"Docker-Content-Digest", digest.text()}, {"ETag", "\"" + digest.text() + "\""}});
-    return {};
+// The part that is asked for; nothing: all of it. False: there is no such part, and that was answered.
+bool read_range(Call& call, std::int64_t size, std::optional<ByteRange>& range) {
+  auto header = call.request().headers.get("Range");
+  if (!header || !call.is("GET")) return true;
+  auto parsed = parse_range(*header, static_cast<std::uint64_t>(size));
+  if (!parsed) {
+    call.refuse(parsed.error(), {{"Content-Range", fmt::format("bytes */{}", size)}});
+    return false;
   }
+  range = *parsed;
+  return true;
+}
+
+bool answered_unchanged(Call& call, const Digest& digest) {
+  if (call.request().headers.get_or("If-None-Match", "") != "\"" + digest.text() + "\"") return false;
+  call.respond(304, {{"Docker-Content-Digest", digest.text()}, {"ETag", "\"" + digest.text() + "\""}});
+  return true;
+}
+
+ApiResult<void> get_stored(Call& call, const Digest& digest, std::int64_t size) {
+  if (answered_unchanged(call, digest)) return {};
   Blob blob = API_TRY(open_whole(call.service, digest, size));
   if (call.is("HEAD") && API_TRY(call.service.catalog->is_idle_link(call.route.repository, digest)))
     call.service.vouched.add(digest);
   std::optional<ByteRange> range;
-  if (auto header = call.request().headers.get("Range"); header && call.is("GET")) {
-    auto parsed = parse_range(*header, static_cast<std::uint64_t>(size));
-    if (!parsed) {
-      call.refuse(parsed.error(), {{"Content-Range", fmt::format("bytes */{}", size)}});
-      return {};
-    }
-    range = *parsed;
-  }
+  if (!read_range(call, size, range)) return {};
   send(call, blob, digest, range);
   if (call.is("GET")) call.notify("pull", digest.text(), kOctets, size);
   return {};
+}
+
+// ---- a cache's blobs, while they come
+
+// Until `enough` says so, the fetch has ended, or the client is gone: false then.
+template <class Enough>
+bool wait_until(Call& call, const Fetch& fetch, Fetch::Progress& seen, const Enough& enough) {
+  while (!seen.ended && !enough(seen)) {
+    if (call.exchange.hung_up()) return false;
+    seen = fetch.wait_for_more(seen, kSlice);
+  }
+  return true;
+}
+
+// From `at` to `end`, or to the blob's own; returns what was sent, nothing when the answer breaks off.
+std::optional<std::uint64_t> pass_on(Call& call, const Fetch& fetch, Fetch::Progress seen, std::int64_t at,
+                                     std::int64_t end) {
+  const std::int64_t from = at;
+  Buffer buffer(kReadSize);
+  while (at < end) {
+    if (!wait_until(call, fetch, seen, [&](const Fetch::Progress& now) { return now.ready > at; }))
+      return std::nullopt;
+    if (seen.failure) return std::nullopt;
+    if (at >= seen.ready) break;  // the end of one whose size was not told
+    const auto wanted = std::min(static_cast<std::int64_t>(buffer.size()), std::min(end, seen.ready) - at);
+    Result<std::size_t> got = fetch.read(at, {buffer.data(), static_cast<std::size_t>(wanted)});
+    if (!got || !call.exchange.write({buffer.data(), *got})) return std::nullopt;
+    at += static_cast<std::int64_t>(*got);
+  }
+  if (!call.exchange.finish()) return std::nullopt;
+  return static_cast<std::uint64_t>(at - from);
+}
+
+ApiResult<void> get_fetched(Call& call, const Digest& digest, const Fetch& fetch) {
+  Fetch::Progress seen = fetch.progress();
+  // The size has to be known for the answer to HEAD: some upstreams do not say it.
+  const bool whole = call.is("HEAD");
+  if (!wait_until(call, fetch, seen,
+                  [&](const Fetch::Progress& now) { return now.begun && (now.size || !whole); }))
+    return refuse(Code::unavailable, "the client did not wait", digest.text());
+  if (seen.failure && seen.failure->kind == ErrorKind::not_found) return unknown_blob(digest);
+  if (seen.failure) return std::unexpected(internal_error(*seen.failure));
+  if (answered_unchanged(call, digest)) return {};
+  std::optional<ByteRange> range;
+  if (seen.size && !read_range(call, *seen.size, range)) return {};
+  if (seen.size)
+    begin(call, digest, static_cast<std::uint64_t>(*seen.size), range);
+  else
+    call.begin(200, headers_of(digest));
+  if (call.is("HEAD")) {
+    (void)call.exchange.finish();
+    return {};
+  }
+  const auto at = range ? static_cast<std::int64_t>(range->begin) : 0;
+  const auto end = range       ? at + static_cast<std::int64_t>(range->length)
+                   : seen.size ? *seen.size
+                               : std::numeric_limits<std::int64_t>::max();
+  const std::optional<std::uint64_t> sent = pass_on(call, fetch, seen, at, end);
+  if (!sent) return {};  // cut, since the answer was not finished
+  call.service.metrics.sent(*sent);
+  call.notify("pull", digest.text(), kOctets, seen.size.value_or(static_cast<std::int64_t>(*sent)));
+  return {};
+}
+
+ApiResult<void> get_blob(Call& call, const Digest& digest) {
+  Service& service = call.service;
+  for (;;) {
+    std::optional<std::int64_t> linked = API_TRY(service.catalog->linked_size(call.route.repository, digest));
+    if (linked) return get_stored(call, digest, *linked);
+    if (!service.fetches) return unknown_blob(digest);
+    Result<std::shared_ptr<const Fetch>> fetch = service.fetches->join(call.route.repository, digest);
+    if (!fetch && fetch.error().kind == ErrorKind::exhausted)
+      return refuse(Code::too_many_requests, fetch.error().message + "; try again in a moment",
+                    digest.text());
+    const std::shared_ptr<const Fetch> joined = API_TRY(std::move(fetch));
+    if (joined) return get_fetched(call, digest, *joined);
+  }
 }
 
 ApiResult<void> delete_blob(Call& call, const Digest& digest) {

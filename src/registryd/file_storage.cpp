@@ -12,6 +12,7 @@ class FileUpload final : public Upload {
   explicit FileUpload(content::Ingest ingest) : ingest_(std::move(ingest)) {}
   std::int64_t offset() const override { return ingest_.offset(); }
   Result<void> write(std::string_view bytes) override { return ingest_.write(bytes); }
+  Result<Fd> open_for_reading() const override { return ingest_.open_for_reading(); }
   Result<Hold> commit(const Digest& digest) override {
     content::Pin pin = TRY(ingest_.commit(digest));
     return hold_of(std::move(pin));

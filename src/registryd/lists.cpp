@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists: distribution-spec, "Listing Tags", "Listing Referrers", and the CNCF registry's catalogue.
+#include <algorithm>
+
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "registryd/service.h"
 
@@ -40,6 +43,32 @@ void cut_page(std::vector<std::string>& names, std::size_t count, std::string_vi
   headers.add("Link", next_link(path, query));
 }
 
+// Of a cache the upstream knows them; when it cannot be asked, what is here has to do.
+ApiResult<std::optional<std::vector<std::string>>> upstream_tags(Call& call, std::string_view last,
+                                                                 std::size_t most) {
+  if (!call.service.upstream) return std::nullopt;
+  Result<std::vector<std::string>> tags = call.service.upstream->tags(call.route.repository);
+  if (!tags && tags.error().kind == ErrorKind::not_found)
+    return refuse(Code::name_unknown, "there is no such repository", call.route.repository);
+  if (!tags) {
+    log_warning("registry", "{}", tags.error().message);
+    return std::nullopt;
+  }
+  if (!last.empty()) tags->erase(tags->begin(), std::ranges::upper_bound(*tags, last));
+  if (tags->size() > most) tags->resize(most);
+  return std::move(*tags);
+}
+
+// At most `most` after `last`.
+ApiResult<std::vector<std::string>> tags_of(Call& call, std::string_view last, std::size_t most) {
+  if (auto told = API_TRY(upstream_tags(call, last, most))) return std::move(*told);
+  Catalog& catalog = *call.service.catalog;
+  const std::string& repository = call.route.repository;
+  if (!API_TRY(catalog.repository_exists(repository)))
+    return refuse(Code::name_unknown, "there is no such repository", repository);
+  return API_TRY(catalog.tags(repository, last, most));
+}
+
 }  // namespace
 
 ApiResult<void> serve_base(Call& call) {
@@ -64,12 +93,8 @@ ApiResult<void> serve_catalog(Call& call) {
 ApiResult<void> serve_tags(Call& call) {
   if (!call.is_read()) return no_such_method(call);
   const std::size_t count = API_TRY(wanted(call, kMostTags, kMostTags));
-  Catalog& catalog = *call.service.catalog;
   const std::string& repository = call.route.repository;
-  if (!API_TRY(catalog.repository_exists(repository)))
-    return refuse(Code::name_unknown, "there is no such repository", repository);
-  std::vector<std::string> names =
-      API_TRY(catalog.tags(repository, call.request().query.get_or("last", ""), count + 1));
+  std::vector<std::string> names = API_TRY(tags_of(call, call.request().query.get_or("last", ""), count + 1));
   http::Headers headers{{"Content-Type", std::string(kJson)}};
   cut_page(names, count, fmt::format("/v2/{}/tags/list", repository), headers);
   json::object body;

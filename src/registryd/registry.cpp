@@ -128,6 +128,8 @@ Result<std::unique_ptr<Registry>> Registry::open(Settings settings, std::chrono:
   service.storage = TRY(open_file_storage(root + "/blobs", patience));
   service.catalog = TRY(Catalog::open(root, *service.storage));
   service.catalog->on_change([&service](std::string_view repository) { service.cache.drop(repository); });
+  if (service.upstream)
+    service.fetches = std::make_unique<Fetches>(*service.storage, *service.catalog, *service.upstream);
   service.uploads = std::make_unique<UploadTable>(*service.storage);
   return std::unique_ptr<Registry>(new Registry(std::move(state)));
 }
@@ -173,6 +175,7 @@ void Registry::stop() {
     state.stopping = true;
   }
   state.stop_asked.notify_all();
+  if (state.service.fetches) state.service.fetches->stop();
   if (state.housekeeping.joinable()) state.housekeeping.join();
   state.server.reset();
   state.control_server.reset();

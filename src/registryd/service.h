@@ -15,6 +15,7 @@
 #include "registryd/api_error.h"
 #include "registryd/catalog.h"
 #include "registryd/event.h"
+#include "registryd/fetches.h"
 #include "registryd/garbage.h"
 #include "registryd/manifest_cache.h"
 #include "registryd/metrics.h"
@@ -39,6 +40,7 @@ struct Service {
   std::unique_ptr<Access> access;
   std::unique_ptr<UploadTable> uploads;
   std::unique_ptr<Upstream> upstream;  // null: not a proxy
+  std::unique_ptr<Fetches> fetches;    // of a proxy; goes before what it uses
   ManifestCache cache;
   Metrics metrics;
   Vouched vouched;

@@ -29,6 +29,8 @@ class Upload {
   virtual ~Upload() = default;
   virtual std::int64_t offset() const = 0;  // bytes that are there
   virtual Result<void> write(std::string_view bytes) = 0;
+  // For reading what was written, by its own offset; stays good after commit() and abandon().
+  virtual Result<Fd> open_for_reading() const = 0;
   // ErrorKind::corrupt when the bytes have another digest; they are gone then.
   virtual Result<Hold> commit(const Digest& digest) = 0;
   virtual Result<void> abandon() = 0;

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -22,7 +23,10 @@ constexpr std::size_t kTokens = 1000;
 constexpr auto kTokenTime =
     std::chrono::seconds(50);  // the least that the token specification promises is 60
 constexpr auto kHeadTimeout = std::chrono::seconds(30);
-constexpr int kSilenceMilliseconds = 60'000;
+constexpr std::chrono::milliseconds kSilence(60'000);
+constexpr std::chrono::milliseconds kSlice(200);  // between two looks at whether to stop
+constexpr std::size_t kTagsAnswerLimit = 8u << 20;
+constexpr std::size_t kTagPages = 1000, kTags = 100'000;
 constexpr std::size_t kReadSize = 128u << 10;
 constexpr std::string_view kAccept =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -67,11 +71,16 @@ struct Answer {
 };
 
 // The next part of the body, unless the upstream falls silent.
-Result<std::size_t> read(Answer& answer, std::span<char> buffer) {
-  pollfd polled{answer.response.descriptor(), POLLIN, 0};
-  if (polled.fd >= 0 && !answer.response.buffered() && poll(&polled, 1, kSilenceMilliseconds) == 0)
-    return fail(ErrorKind::timeout, "nothing came for {} s", kSilenceMilliseconds / 1000);
-  return answer.response.read(buffer);
+Result<std::size_t> read(Answer& answer, std::span<char> buffer, const std::stop_token& stop = {}) {
+  const auto end = std::chrono::steady_clock::now() + kSilence;
+  while (!answer.response.buffered()) {
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the registry is stopping");
+    pollfd polled{answer.response.descriptor(), POLLIN, 0};
+    if (polled.fd < 0 || poll(&polled, 1, static_cast<int>(kSlice.count())) > 0) break;
+    if (std::chrono::steady_clock::now() > end)
+      return fail(ErrorKind::timeout, "nothing came for {} s", kSilence.count() / 1000);
+  }
+  return answer.response.read(buffer, kSilence);
 }
 
 Result<std::string> read_whole(Answer& answer, std::size_t limit) {
@@ -83,6 +92,16 @@ Result<std::string> read_whole(Answer& answer, std::size_t limit) {
     if (text.size() + got > limit) return fail(ErrorKind::invalid, "an answer of more than {} bytes", limit);
     text.append(buffer, got);
   }
+}
+
+// Where the rest of a list is: Link: </v2/...?last=x>; rel="next".
+std::optional<std::string> next_page(const Answer& answer) {
+  const std::string_view link = answer.response.headers.get_or("Link", "");
+  const std::size_t open = link.find('<'), close = link.find('>');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open ||
+      link.find("next", close) == std::string_view::npos)
+    return std::nullopt;
+  return std::string(link.substr(open + 1, close - open - 1));
 }
 
 class HttpUpstream final : public Upstream {
@@ -99,13 +118,42 @@ class HttpUpstream final : public Upstream {
     return UpstreamManifest{std::move(bytes), std::move(type)};
   }
 
-  Result<void> blob(std::string_view repository, const Digest& digest, const Sink& sink) override {
+  Result<std::vector<std::string>> tags(std::string_view repository) override {
+    const std::string what = fmt::format("the tags of {} at {}", repository, settings_.remote_url);
+    const std::string list = fmt::format("/v2/{}/tags/list", repository);
+    std::string path = list + "?n=1000";
+    std::vector<std::string> tags;
+    for (std::size_t pages = 0; pages < kTagPages; ++pages) {
+      Answer answer = TRY(get(repository, path, "application/json"));
+      const std::optional<std::string> next = next_page(answer);
+      const std::string text = TRY_AS(what, read_whole(answer, kTagsAnswerLimit));
+      const json::value document = TRY(parse_json(text, what));
+      ObjectReader in(document, what);
+      std::vector<std::string> page;
+      in.read("tags", page);
+      TRY(in.finish());
+      const bool ends = !next || page.empty();
+      std::ranges::move(page, std::back_inserter(tags));
+      if (tags.size() > kTags) return fail(ErrorKind::invalid, "{}: more than {} of them", what, kTags);
+      if (ends) {
+        std::ranges::sort(tags);
+        tags.erase(std::ranges::unique(tags).begin(), tags.end());
+        return tags;
+      }
+      path = TRY_AS(what, path_of_page(*next, list));
+    }
+    return fail(ErrorKind::invalid, "{}: the list does not end", what);
+  }
+
+  Result<void> blob(std::string_view repository, const Digest& digest, const Receiver& receiver,
+                    const std::stop_token& stop) override {
     Answer answer = TRY(get(repository, fmt::format("/v2/{}/blobs/{}", repository, digest.text()), "*/*"));
+    receiver.begin(parse_integer<std::uint64_t>(answer.response.headers.get_or("Content-Length", "")));
     Buffer buffer(kReadSize);
     for (;;) {
-      const std::size_t got = TRY_AS("read from " + settings_.remote_url, read(answer, buffer));
+      const std::size_t got = TRY_AS("read from " + settings_.remote_url, read(answer, buffer, stop));
       if (got == 0) return {};
-      TRY(sink({buffer.data(), got}));
+      TRY(receiver.write({buffer.data(), got}));
     }
   }
 
@@ -116,6 +164,22 @@ class HttpUpstream final : public Upstream {
     client->set_head_timeout(kHeadTimeout);
     http::Response response = TRY(client->request("GET", url.target, std::move(headers)));
     return Answer{std::move(client), std::move(response)};
+  }
+
+  // A page that is led to elsewhere is no page of this list.
+  Result<std::string> path_of_page(std::string_view next, const std::string& list) const {
+    if (next.starts_with('?')) return list + std::string(next);
+    std::string path(next);
+    if (!next.starts_with('/')) {
+      Url url = TRY(parse_url(next));
+      if (url.origin != base_.origin)
+        return fail(ErrorKind::denied, "the list goes on at {}, another server: not followed", url.origin);
+      path = std::move(url.target);
+    }
+    // get() adds what the upstream's own address begins with.
+    if (!base_.target.empty() && path.starts_with(base_.target + "/v2/")) path.erase(0, base_.target.size());
+    if (!path.starts_with("/v2/")) return fail(ErrorKind::invalid, "the list goes on outside of /v2/");
+    return path;
   }
 
   std::string basic() const {

@@ -4,8 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -23,9 +26,15 @@ class Upstream {
  public:
   virtual ~Upstream() = default;
   virtual Result<UpstreamManifest> manifest(std::string_view repository, std::string_view reference) = 0;
-  // Hands over the blob part by part; the receiver verifies.
-  using Sink = std::function<Result<void>(std::string_view)>;
-  virtual Result<void> blob(std::string_view repository, const Digest& digest, const Sink& sink) = 0;
+  // Every tag, sorted.
+  virtual Result<std::vector<std::string>> tags(std::string_view repository) = 0;
+  // Who gets a blob part by part, and verifies it.
+  struct Receiver {
+    std::function<void(std::optional<std::uint64_t>)> begin;  // its size, where the upstream says it
+    std::function<Result<void>(std::string_view)> write;
+  };
+  virtual Result<void> blob(std::string_view repository, const Digest& digest, const Receiver& receiver,
+                            const std::stop_token& stop) = 0;
 };
 
 Result<std::unique_ptr<Upstream>> make_upstream(const ProxySettings& settings);
