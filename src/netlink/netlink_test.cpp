@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "netlink/netlink.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include <thread>
 
 #include "base/file.h"
+#include "base/process.h"
+#include "netlink/connections.h"
 
 namespace berth::netlink {
 namespace {
@@ -138,6 +142,77 @@ TEST(Netlink, ListsMoreLinksThanOneMessageHolds) {
     for (int i = 0; i < 100; ++i) batch.create_bridge("d" + std::to_string(i), {});
     must(socket.execute(batch));
     EXPECT_EQ(must(socket.links()).size(), 101u);
+  });
+}
+
+// A namespace in which the kernel tracks what goes over loopback.
+void track_loopback() {
+  Socket socket = must(Socket::open());
+  Batch batch;
+  batch.change_link(1, {.up = true});
+  must(socket.execute(batch));
+  const std::string rules =
+      "table ip t { chain c { type filter hook output priority 0; ct state new accept; }; }\n";
+  ASSERT_EQ(must(run_program({"nft", "-f", "-"}, rules)).exit_code, 0);
+}
+
+// Nobody listens: that is answered over ICMP, and the conversation is tracked all the same.
+void send_datagram(const char* from, const char* to, std::uint16_t port) {
+  auto place = [](const char* text, std::uint16_t number) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(number);
+    inet_pton(AF_INET, text, &address.sin_addr);
+    return address;
+  };
+  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const sockaddr_in source = place(from, 0), destination = place(to, port);
+  ASSERT_EQ(bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source), 0);
+  ASSERT_EQ(
+      sendto(socket.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&destination), sizeof destination),
+      1);
+}
+
+std::vector<std::string> ends(const std::vector<Connection>& connections) {
+  std::vector<std::string> texts;
+  for (const Connection& one : connections)
+    texts.push_back(
+        fmt::format("{} > {}:{}", one.source.text(), one.destination.text(), one.destination_port));
+  return texts;
+}
+
+TEST(Connections, AreFoundByTheirEnds) {
+  in_own_namespace([] {
+    track_loopback();
+    send_datagram("127.0.0.5", "127.0.0.6", 7);
+    send_datagram("127.0.0.5", "127.0.0.8", 9);
+    Connections connections = must(Connections::open());
+    EXPECT_THAT(ends(must(connections.find({}))),
+                testing::UnorderedElementsAre("127.0.0.5 > 127.0.0.6:7", "127.0.0.5 > 127.0.0.8:9"));
+    const Ipv4Address client = *Ipv4Address::parse("127.0.0.5"), server = *Ipv4Address::parse("127.0.0.8");
+    EXPECT_THAT(
+        ends(must(connections.find({.protocol = IPPROTO_UDP, .source = client, .answering = server}))),
+        testing::ElementsAre("127.0.0.5 > 127.0.0.8:9"));
+    EXPECT_TRUE(must(connections.find({.protocol = IPPROTO_TCP, .source = {}, .answering = {}})).empty());
+    EXPECT_TRUE(must(connections.find({.protocol = 0, .source = server, .answering = {}})).empty());
+  });
+}
+
+TEST(Connections, OfOneAddressAreForgottenWhicheverSideBegan) {
+  in_own_namespace([] {
+    track_loopback();
+    for (std::uint16_t port = 1; port <= 150; ++port) send_datagram("127.0.0.5", "127.0.0.6", port);
+    send_datagram("127.0.0.6", "127.0.0.7", 9);
+    send_datagram("127.0.0.5", "127.0.0.7", 9);
+    Connections connections = must(Connections::open());
+    ASSERT_EQ(must(connections.find({})).size(), 152u);
+    const std::vector<Connection> before = must(connections.find({}));
+    must(connections.forget_address(*Ipv4Address::parse("127.0.0.6")));
+    EXPECT_THAT(ends(must(connections.find({}))), testing::ElementsAre("127.0.0.5 > 127.0.0.7:9"));
+    must(connections.forget_address({}));  // nobody's
+    EXPECT_EQ(must(connections.find({})).size(), 1u);
+    must(connections.forget(before));  // most of which are gone
+    EXPECT_TRUE(must(connections.find({})).empty());
   });
 }
 

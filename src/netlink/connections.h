@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connections that the kernel tracks (conntrack), through NETLINK_NETFILTER
+// (linux/netfilter/nfnetlink_conntrack.h). How a connection is translated is decided by its first packet and
+// kept for all that follow, so what has changed since is not seen by a client that goes on sending: somebody
+// has to forget such connections.
+//
+// Like a Socket, it belongs for life to the network namespace in which it was opened. Not thread safe.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "netlink/ipv4.h"
+
+namespace berth::netlink {
+
+struct Connection {
+  std::uint8_t protocol = 0;  // IPPROTO_UDP, ...
+  Ipv4Address source;         // of its first packet
+  Ipv4Address destination;    // likewise: before any translation
+  std::uint16_t destination_port = 0;
+  Ipv4Address answering;  // who answers: not the destination where that is translated
+  std::string identity;   // the kernel's, for forget()
+};
+
+// A zero matches everything. The kernel compares (since Linux 5.8), so that a large table is not copied.
+struct ConnectionFilter {
+  std::uint8_t protocol = 0;
+  Ipv4Address source;
+  Ipv4Address answering;
+};
+
+class Connections {
+ public:
+  static Result<Connections> open();
+
+  Result<std::vector<Connection>> find(const ConnectionFilter& filter);
+  // Those that are gone already are no error.
+  Result<void> forget(const std::vector<Connection>& connections);
+  // Of somebody at this address who is there no more: what he began, and what led to him.
+  Result<void> forget_address(Ipv4Address address);
+
+ private:
+  explicit Connections(Fd socket) : socket_(std::move(socket)) {}
+  Result<void> send(const std::string& bytes);
+  Result<void> receive(const std::function<bool(std::string_view)>& each);
+  Fd socket_;
+  std::uint32_t sequence_ = 0;
+};
+
+}  // namespace berth::netlink
