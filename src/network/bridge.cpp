@@ -340,10 +340,24 @@ Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {
   return deleted;
 }
 
+void BridgeNetwork::forget_connections(Ipv4Address address) {
+  std::lock_guard lock(connections_mutex_);
+  if (!connections_) {
+    Result<netlink::Connections> opened = netlink::Connections::open();
+    if (!opened) return log_warning("network", "{}", opened.error().message);
+    connections_ = std::move(*opened);
+  }
+  if (Result<void> forgotten = connections_->forget_address(address); !forgotten)
+    log_warning("network", "connections with {}: {}", address.text(), forgotten.error().message);
+}
+
+// The address comes last: until then nobody else has it.
 Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
+  Result<void> removed;
+  if (remove_interface) removed = delete_interface(endpoint.host_interface_name);
+  forget_connections(endpoint.address);
   give_back(endpoint);
-  if (!remove_interface) return {};
-  return delete_interface(endpoint.host_interface_name);
+  return removed;
 }
 
 bool BridgeNetwork::in_use() {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "netlink/connections.h"
 #include "netlink/ipv4.h"
 #include "netlink/ipv6.h"
 #include "netlink/netlink.h"
@@ -91,7 +92,9 @@ class BridgeNetwork {
   Result<void> prepare(Sandbox& sandbox, const std::string& interface_name = "eth0");
 
   Result<Endpoint> attach(Sandbox& sandbox, const AttachRequest& request);
-  // Gives the address back. The interfaces go with the sandbox; `remove_interface` is for one that lives on.
+  // Gives the address back, and has the kernel forget who talked with it: the next one who has the address,
+  // or the port that led to it, does not get their packets. The interfaces go with the sandbox;
+  // `remove_interface` is for one that lives on.
   Result<void> detach(const Endpoint& endpoint, bool remove_interface = false);
 
   const std::string& name() const noexcept { return name_; }
@@ -112,7 +115,10 @@ class BridgeNetwork {
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
+  void forget_connections(Ipv4Address address);
 
+  std::mutex connections_mutex_;
+  std::optional<netlink::Connections> connections_;
   std::mutex mutex_;  // over netlink_ and pool_
   netlink::Socket netlink_;
   AddressPool pool_;

@@ -4,19 +4,24 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "netlink/connections.h"
+#include "netlink/netlink.h"
 
 namespace berth::network {
 namespace {
@@ -92,6 +97,43 @@ Change drain(int socket, const std::string& table) {
          message = NLMSG_NEXT(message, left))
       if (Change change = change_of(message, table); change != Change::none) last = change;
   }
+}
+
+bool leads_elsewhere(const netlink::Connection& connection, const PublishedPort& port) {
+  return connection.destination_port >= port.host_port &&
+         connection.destination_port - port.host_port < port.count &&
+         (!port.host_address || port.host_address == connection.destination) &&
+         connection.answering != port.container_address;
+}
+
+// A client that goes on sending datagrams from one port is one connection to the kernel, which goes where its
+// first packet went: to this host, while the port was nobody's, or to a container that is no more. Not so
+// TCP: that begins anew, and what has begun shall stay.
+Result<void> forget_misled(const std::vector<PublishedPort>& ports) {
+  std::vector<netlink::Connection> misled;
+  std::optional<netlink::Connections> connections;
+  std::set<netlink::Ipv4Address> own;
+  for (const auto& [name, protocol] : {std::pair("udp", IPPROTO_UDP), std::pair("sctp", IPPROTO_SCTP)}) {
+    if (std::none_of(ports.begin(), ports.end(), [&](const auto& port) { return port.protocol == name; }))
+      continue;
+    if (!connections) {
+      connections = TRY(netlink::Connections::open());
+      netlink::Socket netlink = TRY(netlink::Socket::open());
+      const std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
+      for (const netlink::InterfaceAddress& one : addresses) own.insert(one.address.address);
+    }
+    std::vector<netlink::Connection> tracked = TRY(
+        connections->find({.protocol = static_cast<std::uint8_t>(protocol), .source = {}, .answering = {}}));
+    for (netlink::Connection& one : tracked) {
+      // What containers ask others at such a port is not meant.
+      if (!own.contains(one.destination) && one.destination.value >> 24 != IN_LOOPBACKNET) continue;
+      if (std::any_of(ports.begin(), ports.end(), [&](const PublishedPort& port) {
+            return port.protocol == name && leads_elsewhere(one, port);
+          }))
+        misled.push_back(std::move(one));
+    }
+  }
+  return misled.empty() ? Result<void>() : connections->forget(misled);
 }
 
 }  // namespace
@@ -197,7 +239,12 @@ Result<void> Firewall::publish(const std::vector<PublishedPort>& ports) {
   if (ports.empty()) return {};
   std::lock_guard lock(mutex_);
   ports_.insert(ports.begin(), ports.end());
-  return change_ports("add", ports);
+  TRY(change_ports("add", ports));
+  if (!loaded_) return {};
+  if (Result<void> forgotten = forget_misled(ports); !forgotten)
+    log_warning("network", "clients of published ports may have to begin anew: {}",
+                forgotten.error().message);
+  return {};
 }
 
 Result<void> Firewall::withdraw(const std::vector<PublishedPort>& ports) {

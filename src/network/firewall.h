@@ -76,6 +76,7 @@ class Firewall {
   Result<void> load();
   Result<void> add_bridge(const FirewallBridge& bridge);
   Result<void> remove_bridge(const std::string& name);
+  // Also for those who were sending to the ports while these led nowhere, or elsewhere.
   Result<void> publish(const std::vector<PublishedPort>& ports);
   Result<void> withdraw(const std::vector<PublishedPort>& ports);
   Result<void> drop();
