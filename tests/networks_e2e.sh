@@ -222,6 +222,42 @@ unrecorded() {
   ip -o link show "$(cat "$work/main/bridge")"
 }
 
+# Containers of a network without "inter-container communication" reach everything but each other, and each other where
+# ports are published: at every address of the host's.
+apart() {
+  local gateway address
+  b network create -o com.docker.network.bridge.enable_icc=false apart
+  is false "$(b network inspect -f '{{index .Options "com.docker.network.bridge.enable_icc"}}' apart)"
+  refused 1 'enable_icc' b network create -o com.docker.network.bridge.enable_icc=maybe apart2
+  b run -d --name one --hostname one --network apart -p 28087:80 box sh -c "$web"
+  address=$(address_of one)
+  gateway=$(b network inspect -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}' apart)
+  eventually 5 fetched "http://$address/" one
+  ! asks apart one
+  is one "$(asks apart "$gateway:28087")"
+  is one "$(asks apart "$(bridge_address main):28087")"
+  is one "$(asks bridge "$gateway:28087")"
+  kill -9 "$(engine_pid main)"
+  engine_start main
+  ! asks apart "$address"
+  b network connect bridge one
+  is one "$(asks bridge "$(b inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' one)")"
+  b rm -f one
+  b network rm apart
+}
+bridge_address() { ip -o -4 address show dev "$(cat "$work/$1/bridge")" | awk '{split($4, a, "/"); print a[1]}'; }
+
+apart_by_default() {
+  engine_start icc --icc=false
+  image_make
+  is false "$(b network inspect -f '{{index .Options "com.docker.network.bridge.enable_icc"}}' bridge)"
+  b run -d --name one --hostname one box sh -c "$web"
+  eventually 5 fetched "http://$(address_of one)/" one
+  ! asks bridge "$(address_of one)"
+  b rm -f one
+  engine_use main
+}
+
 nothing_remains() {
   local bridge pid
   b network create left
@@ -251,6 +287,8 @@ case_of "flushed rules come back" flushed
 case_of "a renamed container has its new name" renamed
 case_of "a container that ends while it is connected" connected_while_it_ends
 case_of "every address is had once, whenever the engine is killed" addresses_are_had_once
+case_of "a network whose containers do not reach each other" apart
+case_of "a default network whose containers do not" apart_by_default
 case_of "a bridge without a record is cleared away" unrecorded
 case_of "networks leave nothing" nothing_remains
 finish

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/network_options.h"
 #include "network/abandoned.h"
 
 namespace berth::engine {
@@ -222,6 +223,7 @@ void Networks::open_default_bridge() {
   if (!settings_.bridge.empty()) bridge.name = settings_.bridge;
   bridge.owner = engine_id_.substr(0, kOwnerLength);
   bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
+  bridge.isolated = !settings_.icc;
   if (!settings_.bridge_address.empty()) {
     std::optional<Ipv4Prefix> address = Ipv4Prefix::parse(settings_.bridge_address);
     if (!address)
@@ -243,7 +245,7 @@ void Networks::open_default_bridge() {
   default_->record.subnet = default_->bridge->subnet();
   default_->record.gateway = default_->bridge->gateway();
   default_->record.options = {{"com.docker.network.bridge.default_bridge", "true"},
-                              {"com.docker.network.bridge.enable_icc", "true"},
+                              {"com.docker.network.bridge.enable_icc", settings_.icc ? "true" : "false"},
                               {"com.docker.network.bridge.enable_ip_masquerade", "true"},
                               {"com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"},
                               {"com.docker.network.bridge.name", default_->bridge->name()},
@@ -251,7 +253,7 @@ void Networks::open_default_bridge() {
   names_.set_network(default_->record.id, default_->record.name);
   if (firewall_)
     (void)firewall_->add_bridge(
-        {default_->bridge->name(), default_->bridge->subnet(), true, false, subnet6_of(*default_->bridge)});
+        {default_->bridge->name(), default_->bridge->subnet(), true, false, !settings_.icc, subnet6_of(*default_->bridge)});
   bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
       kReadySandboxes, [this](network::Sandbox& sandbox) { return default_->bridge->prepare(sandbox); });
 }
@@ -300,6 +302,7 @@ Result<network::BridgeSettings> Networks::bridge_settings(const NetworkRecord& r
     bridge.subnet = record.subnet;
     bridge.gateway = record.gateway;
   }
+  bridge.isolated = !TRY(boolean_option(record, "com.docker.network.bridge.enable_icc", true));
   bridge.range = record.range;
   bridge.ipv6 = record.ipv6;
   for (const auto& [name, text] : record.auxiliary) {
@@ -346,7 +349,7 @@ Result<void> Networks::open_bridge(Live& live) {
   if (firewall_) {
     const bool masquerade = !is_false(option(live.record, "com.docker.network.bridge.enable_ip_masquerade"));
     Result<void> added = firewall_->add_bridge(
-        {bridge->name(), bridge->subnet(), masquerade, live.record.internal, subnet6_of(*bridge)});
+        {bridge->name(), bridge->subnet(), masquerade, live.record.internal, settings.isolated, subnet6_of(*bridge)});
     if (!added) {
       (void)bridge->remove();
       return added;
@@ -382,8 +385,6 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
   for (const auto& [name, value] : record.options)
     if (name.starts_with("com.docker.network.") && !kKnownOptions.contains(name))
       return fail(ErrorKind::invalid, "unknown network option {}", name);
-  if (is_false(option(record, "com.docker.network.bridge.enable_icc")))
-    return fail(ErrorKind::unsupported, "com.docker.network.bridge.enable_icc=false is not supported");
 
   std::lock_guard making(making_);
   {

@@ -47,6 +47,7 @@ struct Settings {
   std::string fixed_cidr_v6;   // its IPv6 subnet; "" chooses
   std::string bridge_address;  // "172.30.0.1/16"; "" chooses
   int mtu = 1500;
+  bool icc = true;  // containers on the default bridge reach each other
   bool no_new_privileges = false;
   std::string seccomp_profile;  // a file; "" is the built-in allow-list, "unconfined" none
   std::vector<std::string> labels;

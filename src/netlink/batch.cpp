@@ -202,6 +202,19 @@ void Batch::set_down(std::uint32_t index) {
   finish(offset);
 }
 
+void Batch::isolate_port(std::uint32_t index, bool isolated) {
+  const auto value = static_cast<std::uint8_t>(isolated);
+  std::size_t offset =
+      start(fmt::format("{} bridge port {}", isolated ? "isolate" : "join", index), RTM_NEWLINK, 0);
+  Message message(bytes_);
+  message.append(link_header(index, false));
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put_text(IFLA_INFO_SLAVE_KIND, "bridge");
+    message.nest(IFLA_INFO_SLAVE_DATA, [&] { message.put(IFLA_BRPORT_ISOLATED, &value, sizeof value); });
+  });
+  finish(offset);
+}
+
 void Batch::delete_link(std::string_view name) {
   check_name(name);
   std::size_t offset = start(fmt::format("delete link {}", name), RTM_DELLINK, 0);

@@ -80,6 +80,8 @@ class Batch {
   // were the name taken, someone else's link would get it.
   void set_alias(std::uint32_t index, std::string_view alias);
   void set_down(std::uint32_t index);
+  // A bridge's port: between two that are isolated the bridge passes nothing (IFLA_BRPORT_ISOLATED).
+  void isolate_port(std::uint32_t index, bool isolated);
   void delete_link(std::string_view name);
   void add_address(std::uint32_t index, const Ipv4Prefix& address);
   void remove_address(std::uint32_t index, const Ipv4Prefix& address);

@@ -150,6 +150,18 @@ Result<void> set_sysctls(const std::string& bridge) {
   return write_existing(forwarding, "1");
 }
 
+// Where the kernel's br_netfilter translates addresses within the bridge, a published port of a neighbour's
+// is the neighbour's own for an isolated port.
+void warn_of_bridge_filter(const std::string& bridge) {
+  Result<std::string> on = read_file("/proc/sys/net/bridge/bridge-nf-call-iptables");
+  if (on && trim(*on) == "1")
+    log_warning(
+        "network",
+        "net.bridge.bridge-nf-call-iptables is 1: containers on {} do not reach each other's published "
+        "ports either",
+        bridge);
+}
+
 // A host that forwards no longer takes its own address from router advertisements, unless it is told to.
 Result<void> forward_ipv6() {
   const std::string all = "/proc/sys/net/ipv6/conf/";
@@ -194,7 +206,8 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uin
       subnet_(subnet),
       gateway_(gateway),
       ipv6_(settings.ipv6),
-      mtu_(settings.mtu) {
+      mtu_(settings.mtu),
+      isolated_(settings.isolated) {
   if (ipv6_) pool6_.emplace(ipv6_->subnet, ipv6_->range);
 }
 
@@ -220,6 +233,8 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
   network->never_leased_ = network->pool_.taken();
+  TRY(network->isolate_ports());
+  if (settings.isolated) warn_of_bridge_filter(link.name);
   if (!settings.ipv6) return network;
   TRY(network->pool6_->reserve(settings.ipv6->gateway));
   for (const Ipv6Address& excluded : settings.excluded6)
@@ -274,6 +289,12 @@ Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interfa
     std::lock_guard lock(mutex_);
     TRY(netlink_.execute(batch));
   }
+  // Before the pair has a carrier: there is no moment in which the container reaches its neighbours.
+  if (isolated_)
+    if (Result<void> isolated = isolate_ports(made.host_name); !isolated) {
+      (void)delete_interface(made.host_name);
+      return isolated;
+    }
   std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(interface_name));
   if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", interface_name);
   made.index = link->index;
@@ -329,6 +350,21 @@ void BridgeNetwork::settle_carrier(const std::string& host_name) {
   std::lock_guard lock(mutex_);
   (void)netlink_.find_link(host_name);
   (void)netlink_.find_link(name_);  // the first port gives the bridge its own carrier
+}
+
+// One port, or all that are there: an earlier engine may have been set up otherwise.
+Result<void> BridgeNetwork::isolate_ports(const std::string& host_name) {
+  std::lock_guard lock(mutex_);
+  netlink::Batch batch;
+  std::vector<netlink::Link> links;
+  if (host_name.empty())
+    links = TRY(netlink_.links());
+  else if (std::optional<netlink::Link> link = TRY(netlink_.find_link(host_name)))
+    links.push_back(std::move(*link));
+  for (const netlink::Link& link : links)
+    if (link.master == index_) batch.isolate_port(link.index, isolated_);
+  if (batch.empty()) return {};
+  return netlink_.execute(batch);
 }
 
 Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {

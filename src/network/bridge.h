@@ -46,6 +46,7 @@ struct BridgeSettings {
   std::optional<Ipv6Subnet> ipv6;      // none: containers have no IPv6 on it at all
   std::vector<Ipv6Address> excluded6;
   std::uint32_t mtu = 1500;
+  bool isolated = false;  // containers do not reach each other on it; the Firewall has to know as well
 };
 
 struct AttachRequest {
@@ -116,6 +117,7 @@ class BridgeNetwork {
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
   void forget_connections(Ipv4Address address);
+  Result<void> isolate_ports(const std::string& host_name = {});
 
   std::mutex connections_mutex_;
   std::optional<netlink::Connections> connections_;
@@ -130,6 +132,7 @@ class BridgeNetwork {
   Ipv4Address gateway_;
   std::optional<Ipv6Subnet> ipv6_;
   std::uint32_t mtu_ = 1500;
+  bool isolated_ = false;
 };
 
 }  // namespace berth::network

@@ -32,6 +32,7 @@ struct FirewallBridge {
   netlink::Ipv4Prefix subnet;
   bool masquerade = true;  // outbound traffic leaves with the host's address
   bool internal = false;   // no way out, none in
+  bool isolated = false;   // containers on it reach each other by published ports alone
   std::optional<netlink::Ipv6Prefix> subnet6;
 };
 

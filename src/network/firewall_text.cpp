@@ -117,6 +117,11 @@ std::string forward_rules(const std::vector<FirewallBridge>& bridges) {
     text += inbound(bridge) + " drop\n";
     text += fmt::format("    iifname \"{0}\" oifname != \"{0}\" drop\n", bridge.name);
   }
+  // Ports that are isolated do not keep a container from sending its neighbour's packets to the gateway,
+  // which would forward them.
+  for (const FirewallBridge& bridge : bridges)
+    if (bridge.isolated)
+      text += fmt::format("    iifname \"{0}\" oifname \"{0}\" ct status ! dnat drop\n", bridge.name);
   for (const FirewallBridge& bridge : bridges) {
     if (bridge.internal) continue;
     text += inbound(bridge) + " ct state established,related accept\n";

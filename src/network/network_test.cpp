@@ -295,6 +295,58 @@ TEST(BridgeNetwork, ClearsAwayWhatDeadEnginesHaveLeft) {
   });
 }
 
+// The gateway forwards between containers for whoever sends it a neighbour's packets, which takes a raw
+// socket or, as here, a route: isolated ports alone do not stop that.
+TEST(BridgeNetwork, KeepsContainersApartWhenToldTo) {
+  on_own_host([] {
+    (void)write_existing("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");  // on in a new namespace
+    auto network = must(BridgeNetwork::open({.isolated = true}));
+    auto firewall = must(Firewall::open("apart"));
+    must(firewall->add_bridge({network->name(), network->subnet(), true, false, true}));
+    must(firewall->load());
+    Sandbox first = must(Sandbox::create()), second = must(Sandbox::create());
+    Endpoint one = must(network->attach(first, {.container = "one"}));
+    Endpoint two = must(network->attach(second, {.container = "two"}));
+    must(firewall->publish({{"tcp", {}, 8080, one.address, 80, 1}}));
+    Fd listening, at_gateway = listen_at(network->gateway(), 81);
+    inside(first, [&] { listening = listen_at(one.address, 80); });
+    EXPECT_TRUE(can_connect(one.address, 80)) << "the host reaches it";
+    inside(second, [&] {
+      EXPECT_TRUE(can_connect(network->gateway(), 81));
+      EXPECT_TRUE(can_connect(network->gateway(), 8080)) << "a published port is for all";
+      EXPECT_FALSE(can_connect(one.address, 80));
+      netlink::Batch around, back;
+      around.add_route({{one.address, 32}, network->gateway(), 0});
+      back.add_route({{two.address, 32}, network->gateway(), 0});
+      must(second.netlink().execute(around));
+      must(first.netlink().execute(back));
+      EXPECT_FALSE(can_connect(one.address, 80)) << "through the gateway";
+    });
+  });
+}
+
+TEST(BridgeNetwork, IsolatesAndJoinsThePortsThatAreThere) {
+  on_own_host([] {
+    Sandbox first = must(Sandbox::create()), second = must(Sandbox::create());
+    auto open = [](bool isolated) { return must(BridgeNetwork::open({.isolated = isolated})); };
+    auto network = open(false);
+    Endpoint one = must(network->attach(first, {.container = "one"}));
+    must(network->attach(second, {.container = "two"}));
+    Fd listening;
+    inside(first, [&] { listening = listen_at(one.address, 80); });
+    auto reached = [&] {
+      bool yes = false;
+      inside(second, [&] { yes = can_connect(one.address, 80); });
+      return yes;
+    };
+    EXPECT_TRUE(reached());
+    network = open(true);  // as an engine that is set up otherwise begins
+    EXPECT_FALSE(reached());
+    network = open(false);
+    EXPECT_TRUE(reached());
+  });
+}
+
 TEST(BridgeNetwork, IsInUseWhileAnAddressIsLeased) {
   on_own_host([] {
     auto network = must(BridgeNetwork::open({}));
@@ -406,7 +458,8 @@ TEST(Firewall, WritesNetworksAndPortsAsOneTable) {
   const std::string text = firewall_text(
       "berth",
       {{"berth0", *Ipv4Prefix::parse("172.17.0.0/16")},
-       {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), true, true}},
+       {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), true, true},
+       {"apart", *Ipv4Prefix::parse("11.0.0.0/8"), true, false, true}},
       {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1},
        {"udp", *Ipv4Address::parse("127.0.0.1"), 5000, *Ipv4Address::parse("172.17.0.3"), 5000, 1000},
        {"tcp", {}, 90, *Ipv4Address::parse("172.17.0.3"), 91, 2}});
@@ -417,6 +470,8 @@ TEST(Firewall, WritesNetworksAndPortsAsOneTable) {
   EXPECT_THAT(text, HasSubstr("ip saddr 172.17.0.0/16 oifname != \"berth0\" masquerade"));
   EXPECT_THAT(text, HasSubstr("iifname \"inner\" oifname != \"inner\" drop"));
   EXPECT_THAT(text, Not(HasSubstr("ip saddr 10.0.0.0/8")));
+  EXPECT_THAT(text, HasSubstr("iifname \"apart\" oifname \"apart\" ct status"));
+  EXPECT_THAT(text, Not(HasSubstr("iifname \"berth0\" oifname \"berth0\" ct status")));
   EXPECT_EQ(
       firewall_ports_text("delete", "berth", {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1}}),
       "delete element ip berth single { tcp . 8080 : 172.17.0.2 . 80 }\n");
