@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // A hostile tar as an EROFS index: whatever the tar says, the image is well-formed, written twice it is the
 // same, and nothing in it points outside of itself, the tar or the file of extra contents.
+//
+// With BERTH_FUZZ_MOUNT=1, as root and where the kernel mounts EROFS, each image is mounted as well: the
+// kernel has to show what the tree says, file by file and byte by byte.
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 
 #include "archive/tar.h"
+#include "base/file.h"
 #include "layers/erofs_image.h"
+#include "layers/erofs_mount.h"
 #include "layers/tree.h"
 
 namespace {
@@ -34,9 +46,11 @@ class Places final : public ExtraContents {
   }
   Result<void> write(std::uint64_t offset, std::string_view data) override {
     require(offset <= end && data.size() <= end - offset);
+    written.emplace_back(offset, std::string(data));
     return {};
   }
   std::uint64_t end = 0;
+  std::vector<std::pair<std::uint64_t, std::string>> written;
 };
 
 // Reads an image as the kernel does, and believes nothing.
@@ -218,6 +232,118 @@ class Entries {
   std::string_view input_;
 };
 
+// The kernel's view of an image against the tree that it was written from.
+class Mounted {
+ public:
+  Mounted(std::string_view tar, const Places& extra) : tar_(tar) {
+    // Sparse, as the file that it stands for: a megabyte of it is more than this mode looks at.
+    if (extra.end > kMost) return;
+    extra_.resize(extra.end);
+    for (const auto& [offset, data] : extra.written) extra_.replace(offset, data.size(), data);
+  }
+
+  // False: this kernel or user cannot mount it, which is not the image's fault where it happens to the
+  // simplest one.
+  bool compare(const LayerTree& tree, std::string_view image, bool has_extra) {
+    if (has_extra && extra_.empty()) return true;
+    TemporaryDirectory place = TemporaryDirectory::create("fuzz").value();
+    const Fd index = file_of(place.path() + "/index", image);
+    const Fd tar = file_of(place.path() + "/tar", tar_);
+    const Fd extra = file_of(place.path() + "/extra", extra_);
+    const int devices[] = {tar.get(), extra.get()};
+    Result<Fd> root = mount_erofs(index.get(), std::span(devices).first(has_extra ? 2 : 1));
+    if (!root) {
+      std::fprintf(stderr, "%s\n", root.error().message.c_str());
+      return false;
+    }
+    compare_directory(root->get(), tree.root(), 0);
+    return true;
+  }
+
+ private:
+  static constexpr std::uint64_t kMost = 1u << 20;
+
+  static Fd file_of(const std::string& path, std::string_view bytes) {
+    require(write_file_atomically(AT_FDCWD, path, bytes, 0600, Durability::visible).has_value());
+    // A device has to reach to the end of its last block.
+    require(truncate(path.c_str(),
+                     static_cast<off_t>((bytes.size() + kErofsBlock - 1) / kErofsBlock * kErofsBlock)) == 0);
+    Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    require(bool(file));
+    return file;
+  }
+
+  void compare_directory(int directory, const TreeNode& node, int depth) {
+    if (depth > 200) return;  // of descriptors, not of the format
+    Fd again(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    require(bool(again));
+    compare_attributes(again.get(), node);
+    std::unique_ptr<DIR, decltype(&closedir)> entries(fdopendir(again.get()), closedir);
+    (void)again.release();
+    std::set<std::string> names;
+    while (const dirent* entry = readdir(entries.get())) names.insert(entry->d_name);
+    require(names.size() == node.children->size() + 2);
+    for (const auto& [name, child] : *node.children) {
+      require(names.contains(name));
+      struct stat status;
+      require(fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0);
+      require(status.st_mode == child->mode && status.st_uid == child->uid && status.st_gid == child->gid);
+      require(status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec == child->mtime);
+      if (child->is_directory()) {
+        Fd inner(openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        require(bool(inner));
+        compare_directory(inner.get(), *child, depth + 1);
+      } else if (child->is_link()) {
+        char target[4096];
+        const ssize_t size = readlinkat(directory, name.c_str(), target, sizeof target);
+        require(size >= 0 && std::string_view(target, static_cast<std::size_t>(size)) == child->target);
+      } else if (child->is_regular()) {
+        compare_file(directory, name, *child);
+      } else if (S_ISCHR(child->mode) || S_ISBLK(child->mode)) {
+        require(status.st_rdev == makedev(child->device_major, child->device_minor));
+      }
+    }
+  }
+
+  void compare_file(int directory, const std::string& name, const TreeNode& node) {
+    Fd file(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status;
+    require(file && fstat(file.get(), &status) == 0 &&
+            static_cast<std::uint64_t>(status.st_size) == node.size);
+    compare_attributes(file.get(), node);
+    if (node.size > kMost || node.place == ContentPlace::none) return;
+    const std::string_view all = node.place == ContentPlace::tar ? tar_ : std::string_view(extra_);
+    require(node.content <= all.size() && node.size <= all.size() - node.content);
+    std::string bytes(node.size + 1, '\0');
+    const ssize_t got = pread(file.get(), bytes.data(), bytes.size(), 0);
+    require(got >= 0 && std::string_view(bytes).substr(0, static_cast<std::size_t>(got)) ==
+                            all.substr(node.content, node.size));
+  }
+
+  static void compare_attributes(int file, const TreeNode& node) {
+    for (const auto& [name, value] : node.xattrs) {
+      std::string got(value.size() + 1, '\0');
+      const ssize_t size = fgetxattr(file, name.c_str(), got.data(), got.size());
+      require(size >= 0 && got.substr(0, static_cast<std::size_t>(size)) == value);
+    }
+  }
+
+  std::string_view tar_;
+  std::string extra_;
+};
+
+// Found out with the simplest image there is: what fails later is a failure.
+bool mounts_here() {
+  if (getenv("BERTH_FUZZ_MOUNT") == nullptr) return false;
+  LayerTree tree;
+  const std::string tar(1024, '\0');
+  archive::StringSink image;
+  require(write_erofs_image(tree, ErofsDevices{tar.size(), 0, {}}, image).has_value());
+  const bool works = Mounted(tar, {}).compare(tree, image.text(), false);
+  std::fprintf(stderr, "images are %smounted\n", works ? "" : "not ");
+  return works;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -235,5 +361,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!write_erofs_image(tree, devices, once)) return 0;
   require(write_erofs_image(tree, devices, again).has_value() && once.text() == again.text());
   Reader(once.text(), tar.size(), extra.end).check();
+  static const bool mounts = mounts_here();
+  if (mounts) require(Mounted(tar, extra).compare(tree, once.text(), extra.end > 0));
   return 0;
 }

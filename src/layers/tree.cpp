@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <map>
 
 #include "archive/xattr.h"
 #include "base/text.h"
@@ -334,14 +336,9 @@ Result<void> LayerTree::set_xattrs(TreeNode& node, const TarEntry& entry) {
     node.xattrs.emplace_back(name, value);
   }
   // A directory may be described more than once: what came last counts.
-  std::ranges::stable_sort(node.xattrs, {}, &XattrList::value_type::first);
-  XattrList last;
-  for (auto& xattr : node.xattrs)
-    if (!last.empty() && last.back().first == xattr.first)
-      last.back().second = std::move(xattr.second);
-    else
-      last.push_back(std::move(xattr));
-  node.xattrs = std::move(last);
+  std::map<std::string, std::string> last;
+  for (auto& [name, value] : node.xattrs) last.insert_or_assign(std::move(name), std::move(value));
+  node.xattrs.assign(std::make_move_iterator(last.begin()), std::make_move_iterator(last.end()));
   std::size_t total = 0;
   for (const auto& [name, value] : node.xattrs) total += 8 + name.size() + value.size();
   if (total > kXattrsLimit) return fail_errno(ENOSPC, "set extended attributes of {} bytes", total);
