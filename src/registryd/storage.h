@@ -36,7 +36,7 @@ class Upload {
   virtual Result<void> abandon() = 0;
 };
 
-// An opened blob. Where it is a file, the server has the kernel send it.
+// An opened blob, which the server copies into the connection (docs/decisions/0016).
 struct Blob {
   Fd file;
   std::int64_t size = 0;  // bytes
