@@ -183,6 +183,10 @@ exits() { # status command...: what it said is in $said
   said=$("$@" 2>&1) || status=$?
   [ "$status" = "$want" ] || { echo "wanted exit $want, got $status from: $*: ${said:0:400}"; return 1; }
 }
+# For what must not work: bash's `set -e` passes over a failed `! command`.
+fails() { # command...
+  if "$@"; then echo "did not want this to work: $*"; return 1; fi
+}
 # Refused as one ought to be: the exit status, words that name what was wrong, in few lines, without a crash.
 refused() { # status regex command...
   local want=$1 words=$2

@@ -33,12 +33,12 @@ several() {
   is web "$(asks front www)"
   is web "$(asks back store)"
   is web "$(asks back web)"
-  ! asks bridge "$(address_of web)"
+  fails asks bridge "$(address_of web)"
   is "" "$(b run --rm --network back box ip route | grep default || true)"
   refused 1 'already exists' b network connect back web
   refused 1 'active endpoints' b network rm back
   b network disconnect back web
-  ! asks back store
+  fails asks back store
   b network rm back
   b rm -f web
   b network rm front
@@ -52,8 +52,8 @@ ports() {
   is "80/tcp -> 127.0.0.1:28080" "$(b port pub | grep 28080)"
   contains "$(nft list ruleset)" "28090-28092"
   b rm -f pub
-  ! fetch http://127.0.0.1:28081/ 2>/dev/null
-  ! nft list ruleset | grep -w 28081
+  fails fetch http://127.0.0.1:28081/ 2>/dev/null
+  lacks "$(nft list ruleset)" 28081
 }
 
 # What listens on the host's loopback alone is nobody else's business, though loopback is routed on the bridge.
@@ -125,7 +125,7 @@ survives() {
   is xx "$(fetch http://127.0.0.1:28083/)"
   is "$before" "$(address_of xx)"
   is xx "$(asks s xx)"
-  ! b run --rm --network s box sh -c 'ip -4 -o addr show eth0' | grep -w "$before"
+  lacks "$(b run --rm --network s box sh -c 'ip -4 -o addr show eth0')" "$before/"
 }
 
 resolver_dies() {
@@ -165,7 +165,7 @@ renamed() {
   b run -d --name before --network rn box sleep 1000
   b rename before after
   b run --rm --network rn box nslookup after 127.0.0.11 | grep -q "$(address_of after)"
-  ! b run --rm --network rn box nslookup before 127.0.0.11
+  fails b run --rm --network rn box nslookup before 127.0.0.11
   contains "$(b network inspect rn)" '"Name": "after"'
   b rm -f after
   b network rm rn
@@ -218,7 +218,7 @@ unrecorded() {
   ip link add "$bridge" type bridge
   ip link set "$bridge" alias "$owner/0123456789ab"
   engine_start main
-  ! ip -o link show "$bridge" 2>/dev/null
+  fails ip -o link show "$bridge" 2>/dev/null
   ip -o link show "$(cat "$work/main/bridge")"
 }
 
@@ -264,7 +264,7 @@ nothing_remains() {
   bridge=br-$(b network inspect -f '{{.Id}}' left | cut -c1-12)
   ip -o link show "$bridge"
   b network prune -f
-  ! ip -o link show "$bridge" 2>/dev/null
+  fails ip -o link show "$bridge" 2>/dev/null
   b run --rm box true
   pid=$(resolver_of main)
   engine_end main
