@@ -42,11 +42,11 @@ running_again() { # the engine may just be killed, or be on its way up
 wrong() { echo "$*" >>"$work/wrong"; }
 
 start_one() { # number
-  local name=many-$1 network=${networks[$1 % ${#networks[@]}]} attempt flags=() command=(sleep 100000) said
+  local name=many-$1 network=${networks[$1 % ${#networks[@]}]} _ flags=() command=(sleep 100000) said
   # Some have an address that they chose, some a port: both are elements that have to come and go.
   [ "$network" != many-b ] || [ $(($1 / 4 % 3)) != 0 ] || flags+=(--ip "10.94.0.$((20 + $1 / 4))")
   [ $(($1 % 10)) != 1 ] || { flags+=(-p 9/udp -p 9/tcp) && command=(httpd -f -p 9); }
-  for attempt in {1..20}; do
+  for _ in {1..20}; do
     ! b run -d --name "$name" --network "$network" "${flags[@]}" box "${command[@]}" >/dev/null 2>&1 || return 0
     running_again
     # Cut short by a kill it may be there, and may even run.
@@ -56,10 +56,10 @@ start_one() { # number
 }
 
 end_one() { # number
-  local name=many-$1 attempt said
+  local name=many-$1 _ said
   [ $(($1 % 3)) != 0 ] || b restart -t 0 "$name" >/dev/null 2>&1 || true
   [ $(($1 % 3)) != 1 ] || b stop -t 0 "$name" >/dev/null 2>&1 || true
-  for attempt in {1..20}; do
+  for _ in {1..20}; do
     ! said=$(b rm -f "$name" 2>&1) || return 0
     ! grep -qi 'no such container' <<<"$said" || return 0
     running_again
@@ -198,6 +198,7 @@ none_tracked() { ! tracked >/dev/null; }
 every_address_is_there() {
   local n
   for n in {1..13}; do b run -d --name "small-$n" --network $small box sleep 1000 >/dev/null; done
+  # shellcheck disable=SC2046 # names without spaces
   is "$(printf '10.95.0.%d\n' {2..14} | sort)" \
     "$(b inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(printf 'small-%d ' {1..13}) | sort)"
   refused 125 'taken|exhausted|no available' b run -d --name small-14 --network $small box sleep 1000
