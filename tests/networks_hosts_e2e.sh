@@ -190,6 +190,18 @@ networks_apart() {
   b network rm apart within
 }
 
+# Whether the kernel shows packets on bridges to the firewall (br_netfilter) or not.
+published_for_neighbours() {
+  local on switch=/proc/sys/net/bridge/bridge-nf-call-iptables
+  server near
+  for on in 0 1; do
+    [ ! -e $switch ] || echo $on >$switch
+    from_inside near bash -c "reaches ${wire[0]}.1 8080" || { echo "not from its neighbour, br_netfilter $on"; return 1; }
+    from_inside web bash -c "reaches ${wire[0]}.1 8080" || { echo "not from the container itself, br_netfilter $on"; return 1; }
+  done
+  b rm -f near
+}
+
 # Outside they are known by the host's address.
 outbound() {
   local server
@@ -281,6 +293,7 @@ case_of "SCTP too" published_sctp
 case_of "what is published at one address is at no other" published_at_one_address
 case_of "what is not published is out of reach, and so are containers' addresses" not_published
 case_of "networks are apart" networks_apart
+case_of "what is published is reached by neighbours and by the container itself" published_for_neighbours
 case_of "containers reach out with the host's address, and internal ones do not" outbound
 case_of "a UDP client reaches the container after a restart" udp_follows goes_at_once
 case_of "a UDP client that asked in between reaches it too" udp_follows goes_for_a_while

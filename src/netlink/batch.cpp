@@ -193,6 +193,22 @@ void Batch::set_alias(std::uint32_t index, std::string_view alias) {
   finish(offset);
 }
 
+void Batch::set_hairpin(std::string_view port) {
+  check_name(port);
+  std::size_t offset = start(fmt::format("set hairpin mode of {}", port), RTM_NEWLINK, 0);
+  Message message(bytes_);
+  message.append(link_header(0, false));
+  message.put_text(IFLA_IFNAME, port);
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put_text(IFLA_INFO_SLAVE_KIND, "bridge");
+    message.nest(IFLA_INFO_SLAVE_DATA, [&] {
+      const std::uint8_t on = 1;
+      message.put(IFLA_BRPORT_MODE, &on, sizeof on);
+    });
+  });
+  finish(offset);
+}
+
 void Batch::set_down(std::uint32_t index) {
   std::size_t offset = start(fmt::format("take link {} down", index), RTM_NEWLINK, 0);
   Message message(bytes_);

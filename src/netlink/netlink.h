@@ -79,6 +79,8 @@ class Batch {
   // IFLA_IFALIAS, up to 255 bytes: free text that ip(8) shows. Never in one batch with the link's creation:
   // were the name taken, someone else's link would get it.
   void set_alias(std::uint32_t index, std::string_view alias);
+  // A port of a bridge gets back what came from it and is for it (hairpin).
+  void set_hairpin(std::string_view port);
   void set_down(std::uint32_t index);
   // A bridge's port: between two that are isolated the bridge passes nothing (IFLA_BRPORT_ISOLATED).
   void isolate_port(std::uint32_t index, bool isolated);

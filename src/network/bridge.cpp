@@ -285,6 +285,8 @@ Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interfa
   netlink::Batch batch;
   batch.create_veth(made.host_name, {.mtu = mtu_, .master = index_, .up = true},
                     {.name = interface_name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
+  // With br_netfilter, what a container sends to a port that itself has published never leaves the bridge.
+  batch.set_hairpin(made.host_name);
   {
     std::lock_guard lock(mutex_);
     TRY(netlink_.execute(batch));
