@@ -20,4 +20,8 @@ Result<bool> boolean_option(const NetworkRecord& record, const std::string& name
   return fail(ErrorKind::invalid, "invalid {}: \"{}\" is neither true nor false", name, found->second);
 }
 
+bool has_way_out(const NetworkRecord& record) {
+  return !record.internal && (record.driver != "macvlan" || !network_option(record, "parent").empty());
+}
+
 }  // namespace berth::engine

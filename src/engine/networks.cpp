@@ -200,6 +200,7 @@ Networks::~Networks() {
     if (Result<void> removed = live->bridge->remove(); !removed)
       log_warning("network", "remove the bridge {}: {}", live->bridge->name(), removed.error().message);
   }
+  close_unused_macvlans();
   if (left || !firewall_) return;
   if (Result<void> dropped = firewall_->drop(); !dropped && dropped.error().kind != ErrorKind::unsupported)
     log_warning("network", "{}", dropped.error().message);
@@ -273,6 +274,7 @@ void Networks::clear_abandoned(const Result<std::vector<NetworkRecord>>& stored)
   std::set<std::string> known{""};
   for (const NetworkRecord& record : *stored) known.insert(bridge_network(record));
   network::remove_abandoned_bridges(*netlink, engine_id_.substr(0, kOwnerLength), known);
+  clear_abandoned_parents(*stored);
 }
 
 void Networks::open_stored(std::vector<NetworkRecord> stored) {
@@ -280,7 +282,7 @@ void Networks::open_stored(std::vector<NetworkRecord> stored) {
     auto live = std::make_shared<Live>();
     live->record = std::move(record);
     by_id_[live->record.id] = live;
-    if (Result<void> opened = open_bridge(*live); !opened)
+    if (Result<void> opened = open_live(*live); !opened)
       log_error("network", "network {}: {}", live->record.name, opened.error().message);
   }
 }
@@ -334,6 +336,10 @@ Result<void> Networks::choose_subnet6(NetworkRecord& record) const {
   return fail(ErrorKind::exhausted, "no unique local IPv6 subnet is left: choose one with --subnet");
 }
 
+Result<void> Networks::open_live(Live& live) {
+  return live.record.driver == "macvlan" ? open_macvlan(live) : open_bridge(live);
+}
+
 // With making_ held, or while the engine opens.
 Result<void> Networks::open_bridge(Live& live) {
   network::BridgeSettings settings = TRY(bridge_settings(live.record));
@@ -369,13 +375,21 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
   if (wanted.driver == "overlay")
     return fail(ErrorKind::unavailable,
                 "This node is not a swarm manager: overlay networks need one; use the driver bridge");
-  if (!wanted.driver.empty() && wanted.driver != "bridge" && wanted.driver != "default")
-    return fail(ErrorKind::not_found, "could not find network driver \"{}\": this engine has bridge",
-                wanted.driver);
+  if (wanted.driver == "ipvlan")
+    return fail(
+        ErrorKind::unsupported,
+        "ipvlan networks are not supported: the driver macvlan puts containers on an interface's wire");
+  if (!wanted.driver.empty() && wanted.driver != "bridge" && wanted.driver != "default" &&
+      wanted.driver != "macvlan")
+    return fail(ErrorKind::not_found,
+                "could not find network driver \"{}\": this engine has bridge and macvlan", wanted.driver);
+  if (wanted.ipv6 && wanted.driver == "macvlan")
+    return fail(ErrorKind::unsupported, "macvlan networks have IPv4 here: create it without --ipv6");
   auto live = std::make_shared<Live>();
   NetworkRecord& record = live->record;
   record.id = random_identifier();
   record.name = wanted.name;
+  if (wanted.driver == "macvlan") record.driver = wanted.driver;
   record.created = now();
   record.internal = wanted.internal;
   record.attachable = wanted.attachable;
@@ -405,8 +419,12 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
                     other->record.ipv6->subnet.text(), other->record.name);
     }
     if (wanted.ipv6 && !record.ipv6) TRY(choose_subnet6(record));
+    TRY(check_parent(record));
   }
-  TRY(open_bridge(*live));
+  if (Result<void> opened = open_live(*live); !opened) {
+    names_.remove_network(record.id);
+    return std::unexpected(std::move(opened).error());
+  }
   if (Result<void> stored = insert_network(database_, record); !stored) {
     (void)remove_live(live);
     return std::unexpected(std::move(stored).error());
@@ -455,6 +473,7 @@ std::vector<NetworkState> Networks::all() const {
 
 Result<void> Networks::remove_live(const LivePointer& live) {
   names_.remove_network(live->record.id);
+  if (live->macvlan) return close_macvlan(*live);
   if (!live->bridge) return {};
   if (firewall_) TRY(firewall_->remove_bridge(live->bridge->name()));
   return live->bridge->remove();

@@ -25,6 +25,7 @@
 #include "engine/settings.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
+#include "network/macvlan.h"
 #include "network/ports.h"
 #include "network/sandbox.h"
 
@@ -102,8 +103,11 @@ class Networks {
  private:
   struct Live {
     NetworkRecord record;
-    std::unique_ptr<network::BridgeNetwork> bridge;  // null: host, none, or it could not be made
-    std::map<std::string, NetworkUser> users;        // by container
+    // One of both by the driver. Neither: host, none, or it could not be made.
+    std::unique_ptr<network::BridgeNetwork> bridge;
+    std::unique_ptr<network::MacvlanNetwork> macvlan;
+    bool has_places() const { return bridge || macvlan; }
+    std::map<std::string, NetworkUser> users;  // by container
   };
   using LivePointer = std::shared_ptr<Live>;
   struct WaysOut {  // whether an interface has the default routes
@@ -120,6 +124,14 @@ class Networks {
   Result<void> choose_subnet6(NetworkRecord& record) const;
   Result<network::BridgeSettings> bridge_settings(const NetworkRecord& record) const;
   Result<void> open_bridge(Live& live);
+  Result<void> open_live(Live& live);  // as its driver wants it
+  // networks_macvlan.cpp
+  Result<network::MacvlanSettings> macvlan_settings(const NetworkRecord& record) const;
+  Result<void> open_macvlan(Live& live);
+  Result<void> check_parent(const NetworkRecord& record) const;  // with mutex_ held
+  Result<void> close_macvlan(Live& live);
+  void close_unused_macvlans();
+  void clear_abandoned_parents(const std::vector<NetworkRecord>& stored) const;
   Result<LivePointer> look_up(const std::string& reference) const;  // with mutex_ held
   Result<void> remove_live(const LivePointer& live);
   NetworkState state_of(const Live& live) const;
@@ -128,6 +140,10 @@ class Networks {
                           const std::string& interface_name, WaysOut ways);
   void detach_one(const ContainerRecord& record, Attachment& attachment, bool remove_interface);
   Result<void> claim_port(ContainerRecord& record, const WantedPort& wanted);
+  void remove_inside(const Attachment& attachment, int process);
+  bool leads_out(const Attachment& attachment) const;
+  bool publishes(const Attachment& attachment) const;
+  const network::Endpoint* reached_by(const std::vector<Attachment>& attachments, bool v6) const;
   Result<void> claim_ports(ContainerRecord& record);
   void release_ports(ContainerRecord& record);
   Result<void> check_address6(const Live& live, const std::string& text) const;

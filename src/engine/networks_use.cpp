@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/modes.h"
+#include "engine/network_options.h"
 #include "engine/networks.h"
 #include "engine/port_mapping.h"
 
@@ -104,7 +105,7 @@ Result<void> Networks::check_settings(const Live& live, const EndpointSettings& 
   if (settings.ipv4_address.empty()) return {};
   std::optional<Ipv4Address> address = Ipv4Address::parse(settings.ipv4_address);
   if (!address) return fail(ErrorKind::invalid, "invalid IPv4 address: {}", settings.ipv4_address);
-  if (&live == default_.get() || !live.bridge)
+  if (&live == default_.get() || !live.has_places())
     return fail(ErrorKind::invalid, "user specified IP address is supported on user defined networks only");
   if (!live.record.subnet_chosen_by_user)
     return fail(ErrorKind::invalid,
@@ -176,13 +177,14 @@ Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerReco
   {
     std::lock_guard lock(mutex_);
     live = TRY(look_up(attachment.network));
-    if (!live->bridge)
+    if (!live->has_places())
       return fail(ErrorKind::unavailable,
                   "this engine has no bridge for the network {}: use --network none or --network host",
                   live->record.name);
     live->users[record.id] = {record.id, record.name, {}};  // it cannot be removed from here on
   }
-  Result<network::Endpoint> endpoint = live->bridge->attach(sandbox, request);
+  Result<network::Endpoint> endpoint =
+      live->macvlan ? live->macvlan->attach(sandbox, request) : live->bridge->attach(sandbox, request);
   {
     std::lock_guard lock(mutex_);
     if (!endpoint) {
@@ -207,11 +209,13 @@ void Networks::detach_one(const ContainerRecord& record, Attachment& attachment,
     Result<LivePointer> found = look_up(attachment.network);
     // A record can still have the address that somebody else has by now: it ended when no engine was there,
     // or its end was not written down before a kill.
-    if (!found || !(*found)->bridge || !(*found)->users.contains(record.id)) return;
+    if (!found || !(*found)->has_places() || !(*found)->users.contains(record.id)) return;
     live = *found;
   }
   names_.remove_endpoint(live->record.id, record.id);
-  if (Result<void> detached = live->bridge->detach(*endpoint, remove_interface); !detached)
+  if (live->macvlan)
+    live->macvlan->detach(*endpoint);
+  else if (Result<void> detached = live->bridge->detach(*endpoint, remove_interface); !detached)
     log_warning("network", "container {}: {}", record.id, detached.error().message);
   {
     std::lock_guard lock(mutex_);
@@ -220,13 +224,40 @@ void Networks::detach_one(const ContainerRecord& record, Attachment& attachment,
   publish(*live, "disconnect", record.id);
 }
 
+// A macvlan link is in the container's namespace alone. One that stays there would answer for an address that
+// somebody else has next.
+void Networks::remove_inside(const Attachment& attachment, int process) {
+  {
+    std::lock_guard lock(mutex_);
+    Result<LivePointer> live = look_up(attachment.network);
+    if (process == 0 || !attachment.endpoint || !live || !(*live)->macvlan) return;
+  }
+  Result<network::Sandbox> sandbox = sandbox_of(process);
+  if (!sandbox) return;  // it has just ended, and the link with it
+  if (Result<void> removed = network::MacvlanNetwork::remove_from(*sandbox, *attachment.endpoint); !removed)
+    log_warning("network", "disconnect from {}: {}", attachment.network_name, removed.error().message);
+}
+
+bool Networks::leads_out(const Attachment& attachment) const {
+  std::lock_guard lock(mutex_);
+  Result<LivePointer> live = look_up(attachment.network);
+  return live && has_way_out((*live)->record);
+}
+
+// Ports are published to where the host can send packets.
+bool Networks::publishes(const Attachment& attachment) const {
+  std::lock_guard lock(mutex_);
+  Result<LivePointer> live = look_up(attachment.network);
+  return attachment.endpoint && live && (*live)->bridge;
+}
+
 names::View Networks::view_of(const ContainerRecord& record) const {
   names::View view;
   view.forward = false;
   std::lock_guard lock(mutex_);
   for (const Attachment& attachment : record.attachments) {
     view.networks.push_back(attachment.network);
-    if (Result<LivePointer> live = look_up(attachment.network); live && !(*live)->record.internal)
+    if (Result<LivePointer> live = look_up(attachment.network); live && has_way_out((*live)->record))
       view.forward = true;
   }
   for (const std::string& text : record.host_config.dns.empty() ? settings_.dns : record.host_config.dns)
@@ -256,11 +287,7 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   const bool on_default = record.attachments.front().network == default_->record.id;
   network::Sandbox sandbox =
       TRY(on_default && bridged_sandboxes_ ? bridged_sandboxes_->take() : plain_sandboxes_->take());
-  const Attachment* out = way_out(record.attachments, [&](const Attachment& one) {
-    std::lock_guard lock(mutex_);
-    Result<LivePointer> live = look_up(one.network);
-    return live && !(*live)->record.internal;
-  });
+  const Attachment* out = way_out(record.attachments, [&](const Attachment& one) { return leads_out(one); });
   const Attachment* out6 = way_out(record.attachments, [&](const Attachment& one) {
     std::lock_guard lock(mutex_);
     Result<LivePointer> live = look_up(one.network);
@@ -285,9 +312,10 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
 }
 
 // Where the container is reached in that family.
-static const network::Endpoint* reached_by(const std::vector<Attachment>& attachments, bool v6) {
-  const Attachment* out = way_out(
-      attachments, [v6](const Attachment& one) { return v6 ? has_ipv6(one) : one.endpoint.has_value(); });
+const network::Endpoint* Networks::reached_by(const std::vector<Attachment>& attachments, bool v6) const {
+  const Attachment* out = way_out(attachments, [&](const Attachment& one) {
+    return publishes(one) && (!v6 || has_ipv6(one));
+  });
   return out ? &*out->endpoint : nullptr;
 }
 
@@ -356,9 +384,11 @@ void Networks::adopt(ContainerRecord& record, int process) {
   for (Attachment& one : record.attachments) {
     std::lock_guard lock(mutex_);
     Result<LivePointer> live = look_up(one.network);
-    if (!live || !(*live)->bridge || !one.endpoint) continue;
-    Result<void> reserved = (*live)->bridge->reserve(one.endpoint->address);
-    if (reserved && one.endpoint->ipv6) reserved = (*live)->bridge->reserve(one.endpoint->ipv6->address);
+    if (!live || !(*live)->has_places() || !one.endpoint) continue;
+    Result<void> reserved = (*live)->macvlan ? (*live)->macvlan->reserve(one.endpoint->address)
+                                             : (*live)->bridge->reserve(one.endpoint->address);
+    if (reserved && (*live)->bridge && one.endpoint->ipv6)
+      reserved = (*live)->bridge->reserve(one.endpoint->ipv6->address);
     if (!reserved) log_warning("network", "container {}: {}", record.id, reserved.error().message);
     (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
     names_.set_endpoint((*live)->record.id, endpoint_names(record, one));
@@ -404,8 +434,9 @@ Result<void> Networks::connect(ContainerRecord& record, int process, const std::
   }
   if (process != 0) {
     network::Sandbox sandbox = TRY(sandbox_of(process));
-    const bool first = std::none_of(record.attachments.begin(), record.attachments.end(),
-                                    [](const Attachment& one) { return one.endpoint.has_value(); });
+    const bool first =
+        leads_out(attachment) && std::none_of(record.attachments.begin(), record.attachments.end(),
+                                              [](const Attachment& one) { return one.endpoint.has_value(); });
     const bool first6 = std::none_of(record.attachments.begin(), record.attachments.end(), has_ipv6);
     TRY(attach_one(sandbox, record, attachment, interface_name(record.attachments), {first, first6}));
   }
@@ -438,14 +469,15 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
                (found->endpoint->ipv6 && port.container_address == IpAddress(found->endpoint->ipv6->address));
       });
   if (had_ports) release_ports(record);
+  remove_inside(*found, process);
   detach_one(record, *found, true);
   record.attachments.erase(found);
   names_.change_view(record.id, view_of(record));
   if (process == 0) return {};
   // The default route went with the interface: it goes through another network now.
   const Attachment* out =
-      way_out(record.attachments, [](const Attachment& one) { return one.endpoint.has_value(); });
-  if (!out) return {};
+      way_out(record.attachments, [&](const Attachment& one) { return one.endpoint && leads_out(one); });
+  if (!out) return had_ports ? claim_ports(record) : Result<void>();
   if (Result<network::Sandbox> sandbox = sandbox_of(process)) {
     netlink::Batch batch;
     batch.add_route({.destination = {}, .gateway = out->endpoint->gateway, .interface = 0});

@@ -168,6 +168,39 @@ void Batch::create_veth(std::string_view name, const LinkOptions& options, const
   finish(offset);
 }
 
+void Batch::create_macvlan(const MacvlanLink& link) {
+  check_name(link.name);
+  std::size_t offset =
+      start(fmt::format("create macvlan {}", link.name), RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  Message message(bytes_);
+  message.append(link_header(0, false));
+  message.put_text(IFLA_IFNAME, link.name);
+  message.put_number(IFLA_LINK, link.parent);
+  if (link.namespace_descriptor >= 0)
+    message.put_number(IFLA_NET_NS_FD, static_cast<std::uint32_t>(link.namespace_descriptor));
+  put_options(message, {.mac = link.mac, .mtu = link.mtu});
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put_text(IFLA_INFO_KIND, "macvlan");
+    message.nest(IFLA_INFO_DATA,
+                 [&] { message.put_number(IFLA_MACVLAN_MODE, static_cast<std::uint32_t>(link.mode)); });
+  });
+  finish(offset);
+}
+
+void Batch::create_vlan(std::string_view name, std::uint32_t parent, std::uint16_t id) {
+  check_name(name);
+  std::size_t offset = start(fmt::format("create vlan {}", name), RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  Message message(bytes_);
+  message.append(link_header(0, false));
+  message.put_text(IFLA_IFNAME, name);
+  message.put_number(IFLA_LINK, parent);
+  message.nest(IFLA_LINKINFO, [&] {
+    message.put_text(IFLA_INFO_KIND, "vlan");
+    message.nest(IFLA_INFO_DATA, [&] { message.put(IFLA_VLAN_ID, &id, sizeof id); });
+  });
+  finish(offset);
+}
+
 void Batch::change_link(std::uint32_t index, const LinkOptions& options) {
   std::size_t offset = start(fmt::format("set up link {}", index), RTM_NEWLINK, 0);
   Message message(bytes_);

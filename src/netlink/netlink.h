@@ -43,6 +43,19 @@ struct VethPeer {
   std::uint32_t mtu = 0;
 };
 
+// As linux/if_link.h has them.
+enum class MacvlanMode : std::uint32_t { isolated = 1, vepa = 2, bridge = 4, passthru = 8 };
+
+// A link with a MAC address of its own on a `parent` of this socket's namespace, born in another one and down.
+struct MacvlanLink {
+  std::string name;
+  std::uint32_t parent = 0;
+  MacvlanMode mode = MacvlanMode::bridge;
+  int namespace_descriptor = -1;  // -1: this socket's
+  std::optional<MacAddress> mac;
+  std::uint32_t mtu = 0;  // 0: the parent's
+};
+
 struct Route {
   Ipv4Prefix destination;       // length 0: the default route
   Ipv4Address gateway;          // none: on link
@@ -74,6 +87,8 @@ class Batch {
   // A dummy device: an interface that drops what it is given.
   void create_dummy(std::string_view name, const LinkOptions& options);
   void create_veth(std::string_view name, const LinkOptions& options, const VethPeer& peer);
+  void create_macvlan(const MacvlanLink& link);
+  void create_vlan(std::string_view name, std::uint32_t parent, std::uint16_t id);  // 802.1Q
   void change_link(std::uint32_t index, const LinkOptions& options);  // sets what is given; `up` only raises
   void rename_link(std::uint32_t index, std::string_view name);       // the link must be down
   // IFLA_IFALIAS, up to 255 bytes: free text that ip(8) shows. Never in one batch with the link's creation:

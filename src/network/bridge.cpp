@@ -32,6 +32,8 @@ std::string numbered(const std::string& name, int offset) {
   return name.substr(0, digits) + std::to_string(start + offset);
 }
 
+}  // namespace
+
 netlink::MacAddress mac_for(Ipv4Address address) {
   const std::uint32_t value = address.value;
   return {0x02,
@@ -41,6 +43,8 @@ netlink::MacAddress mac_for(Ipv4Address address) {
           static_cast<unsigned char>(value >> 8),
           static_cast<unsigned char>(value)};
 }
+
+namespace {
 
 // The bridge as it is on the host, if it is there: found by its mark, for its name may be a later number.
 Result<std::optional<netlink::Link>> find_ours(netlink::Socket& netlink, const BridgeSettings& settings) {
@@ -81,6 +85,8 @@ std::vector<Ipv4Prefix> candidate_subnets() {
   return subnets;
 }
 
+}  // namespace
+
 Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefix> used) {
   std::vector<netlink::Route> routes = TRY(netlink.routes());
   for (const netlink::Route& route : routes)
@@ -94,6 +100,8 @@ Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefi
   return fail(ErrorKind::exhausted,
               "the host routes every subnet that a bridge could have; choose one with --bip");
 }
+
+namespace {
 
 // The address that the bridge shall have, with its subnet's prefix length.
 Result<Ipv4Prefix> decide_address(netlink::Socket& netlink, const netlink::Link& link,
