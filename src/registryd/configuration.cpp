@@ -282,8 +282,25 @@ void read_proxy(Reader& in, Settings& settings) {
   if (!proxy.remote_url.empty()) settings.proxy = std::move(proxy);
 }
 
-std::string word_of(const YAML::Node& node) {
-  return node.IsDefined() && node.IsScalar() ? node.Scalar() : "";
+// A list's entries have no names in the environment, and are read as nodes.
+std::string word_of(Reader& in, const std::string& path, const YAML::Node& item, const std::string& key) {
+  const YAML::Node node = item[key];
+  if (!node.IsDefined() || node.IsNull()) return "";
+  if (node.IsScalar()) return node.Scalar();
+  in.refuse(path + "." + key, "a single value");
+  return "";
+}
+
+void look_at_endpoint_keys(Reader& in, const std::string& path, const YAML::Node& item) {
+  constexpr std::string_view kKnown[] = {"name",    "url",       "headers", "timeout",
+                                         "backoff", "threshold", "disabled"};
+  for (const auto& entry : item) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    if (key == "ignoredmediatypes" || key == "ignore")
+      in.warn(fmt::format("{}.{} has no effect here: every event is sent", path, key));
+    else if (std::ranges::find(kKnown, key) == std::end(kKnown))
+      in.warn(fmt::format("{}.{} is not a key that this registry knows; it has no effect", path, key));
+  }
 }
 
 void read_notifications(Reader& in, Settings& settings) {
@@ -291,27 +308,35 @@ void read_notifications(Reader& in, Settings& settings) {
   if (!list.IsDefined() || list.IsNull()) return;
   if (!list.IsSequence()) return in.refuse("notifications.endpoints", "a list");
   std::size_t index = 0;
-  for (const auto& item : list) {
+  for (const auto& entry : list) {
+    const YAML::Node item = entry;  // asking another kind of it for a key adds it
     const std::string path = fmt::format("notifications.endpoints[{}]", index++);
     if (!item.IsMap()) return in.refuse(path, "a map of keys");
+    look_at_endpoint_keys(in, path, item);
     NotificationEndpoint endpoint;
-    if (word_of(item["disabled"]) == "true") continue;
-    endpoint.name = word_of(item["name"]);
-    endpoint.url = word_of(item["url"]);
+    const std::string disabled = to_lower(word_of(in, path, item, "disabled"));
+    if (disabled == "true" || disabled == "yes" || disabled == "on") continue;
+    if (!disabled.empty() && disabled != "false" && disabled != "no" && disabled != "off")
+      return in.refuse(path + ".disabled", "true or false");
+    endpoint.name = word_of(in, path, item, "name");
+    endpoint.url = word_of(in, path, item, "url");
     if (!endpoint.url.starts_with("http://") && !endpoint.url.starts_with("https://"))
       return in.refuse(path + ".url", "a URL of http or https");
     if (endpoint.name.empty()) endpoint.name = endpoint.url;
     read_headers(in, path + ".headers", item["headers"], endpoint.headers);
     for (auto [key, out] :
          {std::pair("timeout", &endpoint.timeout), std::pair("backoff", &endpoint.backoff)}) {
-      const std::string word = word_of(item[key]);
+      const std::string word = word_of(in, path, item, key);
       if (word.empty()) continue;
       Result<std::chrono::nanoseconds> parsed = parse_duration(word);
       if (!parsed || parsed->count() <= 0) return in.refuse(path + "." + key, "a duration such as 1s");
       *out = std::chrono::duration_cast<std::chrono::milliseconds>(*parsed);
     }
-    if (auto threshold = parse_integer<int>(word_of(item["threshold"])))
+    if (const std::string word = word_of(in, path, item, "threshold"); !word.empty()) {
+      const std::optional<int> threshold = parse_integer<int>(word);
+      if (!threshold || *threshold < 0) return in.refuse(path + ".threshold", "a number");
       endpoint.threshold = std::max(1, *threshold);
+    }
     settings.notifications.push_back(std::move(endpoint));
   }
 }

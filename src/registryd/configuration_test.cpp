@@ -85,6 +85,16 @@ TEST(Configuration, WarnsOfWhatHasNoEffect) {
                                             HasSubstr("redis has no"), HasSubstr("foo is not")));
 }
 
+TEST(Configuration, WarnsOfWhatHasNoEffectInAnEndpoint) {
+  Result<Configuration> made = read(
+      "version: 0.1\nnotifications: {endpoints: [{url: http://x, tresholt: 3, ignore: {actions: "
+      "[pull]}}]}\n");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_THAT(made->warnings,
+              testing::UnorderedElementsAre(HasSubstr("notifications.endpoints[0].tresholt is not a key"),
+                                            HasSubstr("notifications.endpoints[0].ignore has no effect")));
+}
+
 TEST(Configuration, RefusesWithFileAndKey) {
   const std::pair<const char*, const char*> wrong[] = {
       {"version: 0.1\nhttp: {addr: [1]}", "r.yml: http.addr must be a single value"},
@@ -100,6 +110,14 @@ TEST(Configuration, RefusesWithFileAndKey) {
        "uploadpurging.age must be a duration"},
       {"version: 0.1\nnotifications: {endpoints: [{url: ftp://x}]}",
        "notifications.endpoints[0].url must be"},
+      {"version: 0.1\nnotifications: {endpoints: [{url: http://x, name: [a]}]}",
+       "notifications.endpoints[0].name must be a single value"},
+      {"version: 0.1\nnotifications: {endpoints: [{url: http://x, threshold: few}]}",
+       "notifications.endpoints[0].threshold must be a number"},
+      {"version: 0.1\nnotifications: {endpoints: [{url: http://x, disabled: maybe}]}",
+       "notifications.endpoints[0].disabled must be true or false"},
+      {"version: 0.1\nnotifications: {endpoints: [{url: http://x, headers: 5}]}",
+       "notifications.endpoints[0].headers must be a map"},
       {"version: 7", "version 7"},
       {"log: {}", "version is missing"},
       {"- a", "not a map"},
