@@ -94,22 +94,29 @@ class Puller {
  private:
   // The first of the places that has it. What the registry itself says is worth more than a mirror's refusal.
   Result<Resolved> resolve_somewhere() {
-    const std::vector<registry::Endpoint> endpoints =
+    std::vector<registry::Endpoint> endpoints =
         TRY(registry::endpoints_of(request_.name, request_.access.settings));
     std::optional<Error> failure;
-    for (const registry::Endpoint& endpoint : endpoints) {
-      Result<Resolved> resolved = resolve(endpoint);
-      if (resolved) return resolved;
+    for (auto endpoint = endpoints.begin(); endpoint != endpoints.end(); ++endpoint) {
+      Result<Resolved> resolved = resolve(*endpoint);
+      if (resolved) {
+        others_.assign(std::next(endpoint), endpoints.end());
+        return resolved;
+      }
       failure = std::move(resolved).error();
       if (stop_.stop_requested()) break;
     }
     return std::unexpected(*std::move(failure));
   }
 
+  Result<std::unique_ptr<registry::Session>> open_session(const registry::Endpoint& endpoint) const {
+    return registry::Session::open(endpoint, request_.access.settings,
+                                   endpoint.mirror ? registry::Credentials{} : request_.access.credentials,
+                                   "pull");
+  }
+
   Result<Resolved> resolve(const registry::Endpoint& endpoint) {
-    session_ = TRY(registry::Session::open(
-        endpoint, request_.access.settings,
-        endpoint.mirror ? registry::Credentials{} : request_.access.credentials, "pull"));
+    session_ = TRY(open_session(endpoint));
     const std::string wanted = request_.name.digest()
                                    ? request_.name.digest()->text()
                                    : request_.name.tag().value_or(std::string(oci::kDefaultTag));
@@ -235,7 +242,7 @@ class Puller {
         reporter_.progress(id, "Downloading", static_cast<std::uint64_t>(ingest.offset()), total);
         return {};
       });
-      TRY(session_->blob(layer, static_cast<std::uint64_t>(ingest.offset()), both, stop));
+      TRY(fetch_blob(layer, ingest, both, stop));
       reporter_.say(id, "Download complete");
       return {};
     });
@@ -249,6 +256,27 @@ class Puller {
     std::lock_guard lock(adding_mutex_);
     pins_.push_back(std::move(pin));
     return {};
+  }
+
+  // From where the manifest is from; a mirror that has lost the blob, or breaks off, leaves it to the places
+  // behind it, which go on where it was.
+  Result<void> fetch_blob(const oci::Descriptor& layer, const content::Ingest& ingest, archive::Sink& sink,
+                          const std::stop_token& stop) {
+    bool own_failure = false;  // of what takes the bytes: no other place would help
+    archive::FunctionSink watched([&](std::string_view part) -> Result<void> {
+      Result<void> written = sink.write(part);
+      own_failure = own_failure || !written;
+      return written;
+    });
+    const auto offset = [&] { return static_cast<std::uint64_t>(ingest.offset()); };
+    Result<void> got = session_->blob(layer, offset(), watched, stop);
+    for (const registry::Endpoint& other : others_) {
+      if (got || own_failure || stop.stop_requested()) return got;
+      Result<std::unique_ptr<registry::Session>> session = open_session(other);
+      got = session ? (*session)->blob(layer, offset(), watched, stop)
+                    : Result<void>(std::unexpected(std::move(session).error()));
+    }
+    return got;
   }
 
   // What an earlier attempt has left.
@@ -317,8 +345,9 @@ class Puller {
   std::atomic<bool> hopeless_ = false;  // a layer failed for good: what came of the others is of no use
   std::stop_callback<std::function<void()>> relay_;
   Reporter reporter_;
-  std::unique_ptr<registry::Session> session_;
-  std::mutex adding_mutex_;  // guards the Adding of this pull, and pins_
+  std::unique_ptr<registry::Session> session_;  // of the place that has the manifest
+  std::vector<registry::Endpoint> others_;      // the places behind it
+  std::mutex adding_mutex_;                     // guards the Adding of this pull, and pins_
   std::vector<content::Pin> pins_;
 };
 

@@ -209,6 +209,23 @@ TEST_F(TransferTest, PullsOfOneImageAtOnceFetchItOnce) {
   EXPECT_THAT(*store_->check(), IsEmpty());
 }
 
+TEST_F(TransferTest, ABlobThatAMirrorHasLostComesFromTheRegistry) {
+  const Digest layer = publish("m", "mirrored");
+  MapRegistry mirror;
+  mirror.manifests = registry_.manifests;
+  mirror.blobs = registry_.blobs;
+  mirror.blobs.erase(layer.text());
+  TestStore store(directory_.path() + "/mirrored");
+  PullRequest request{.name = registry_.name("t/bb:m")};
+  request.access.settings.attempts = 2;
+  request.access.settings.rules = {{.prefix = registry_.host, .mirrors = {"http://" + mirror.host}}};
+  Result<Pulled> pulled = store->pull(request);
+  ASSERT_TRUE(pulled) << pulled.error().message;
+  EXPECT_THAT(mirror.requests("blobs/" + layer.text()), SizeIs(1));
+  EXPECT_THAT(registry_.requests("blobs/"), ElementsAre("GET /v2/t/bb/blobs/" + layer.text()));
+  EXPECT_THAT(registry_.requests("manifests/"), IsEmpty());
+}
+
 TEST_F(TransferTest, ADownloadThatWasCutGoesOnAfterARestart) {
   std::string noise(2 << 20, 0);
   unsigned state = 7;
