@@ -149,7 +149,9 @@ Error refusal(Answer& answer, std::string_view what) {
   }
   const int status = answer.status();
   if (words.empty()) words = fmt::format("{} {}", status, http::reason_phrase(status));
-  return {kind_of_status(status), 0, fmt::format("{}: {}", what, shown(words))};
+  const std::string& advice = answer.advice();
+  return {kind_of_status(status), 0,
+          fmt::format("{}: {}{}{}", what, shown(words), advice.empty() ? "" : "; ", advice)};
 }
 
 Result<std::unique_ptr<Session>> Session::open(const Endpoint& endpoint, const Settings& settings,
@@ -222,6 +224,8 @@ Result<std::vector<std::string>> Session::tags() {
     where = *std::move(next);
     // Relative to the list's own address.
     if (where.starts_with('?')) where = target("tags", "list" + where);
+    if (!where.starts_with('/') && !transport_.is_own(where))
+      return fail(ErrorKind::denied, "{}: the registry's list goes on at another server: not followed", what);
   }
   return fail(ErrorKind::invalid, "{}: the registry's list does not end", what);
 }

@@ -199,6 +199,50 @@ TEST(Session, RefusalsAreInTheRegistrysWords) {
   EXPECT_EQ(registry.seen.size(), 2u) << "a refusal is not asked again";
 }
 
+TEST(Session, WhereALoginIsNeededIsSaidHowToLogIn) {
+  FakeRegistry registry([&](http::Exchange& exchange) {
+    (void)exchange.respond(401, {{"WWW-Authenticate", "Basic realm=\"x\""}},
+                           R"({"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]})");
+  });
+  Result<FetchedDocument> got = open(registry)->manifest("1");
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().kind, ErrorKind::unauthenticated);
+  EXPECT_THAT(got.error().message,
+              HasSubstr("authentication required; log in with: berth login " + registry.host));
+  Upload upload{.open = {}, .digest = {}, .size = 1};
+  Result<Uploaded> sent = open(registry)->upload(upload, {});
+  ASSERT_FALSE(sent);
+  EXPECT_THAT(sent.error().message, HasSubstr("log in with: berth login " + registry.host));
+  got = open(registry, {.username = "u", .password = "wrong"})->manifest("1");
+  ASSERT_FALSE(got);
+  EXPECT_THAT(got.error().message, HasSubstr("not accepted; log in anew with: berth login " + registry.host));
+}
+
+TEST(Session, ARegistryOfPlainHttpIsToBeNamedInsecure) {
+  FakeRegistry registry([&](http::Exchange&) {});
+  Endpoint endpoint = registry.endpoint();
+  endpoint.scheme = "https";
+  endpoint.insecure = false;
+  Result<std::unique_ptr<Session>> session = Session::open(endpoint, quick(), {}, "pull");
+  ASSERT_FALSE(session);
+  EXPECT_THAT(session.error().message,
+              HasSubstr("name " + registry.host + " in \"insecure-registries\" of daemon.json"));
+}
+
+TEST(Session, AListOfTagsThatGoesOnElsewhereIsRefused) {
+  FakeRegistry elsewhere(
+      [&](http::Exchange& exchange) { (void)exchange.respond(200, {}, R"({"tags":["b"]})"); });
+  FakeRegistry registry([&](http::Exchange& exchange) {
+    const std::string link =
+        fmt::format("<http://{}/v2/t/bb/tags/list?last=a>; rel=\"next\"", elsewhere.host);
+    (void)exchange.respond(200, {{"Link", link}}, R"({"tags":["a"]})");
+  });
+  Result<std::vector<std::string>> tags = open(registry)->tags();
+  ASSERT_FALSE(tags);
+  EXPECT_THAT(tags.error().message, HasSubstr("another server: not followed"));
+  EXPECT_TRUE(elsewhere.seen.empty());
+}
+
 TEST(Session, AManifestMustHaveTheDigestAskedFor) {
   FakeRegistry registry([&](http::Exchange& exchange) { (void)exchange.respond(200, {}, "{}"); });
   EXPECT_FALSE(open(registry)->manifest(sha256_of("other").text()));

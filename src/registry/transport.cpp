@@ -62,6 +62,13 @@ bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+// A server that answers a TLS greeting in plain HTTP: how OpenSSL calls that depends on its version.
+bool speaks_plainly(const Error& error) {
+  for (std::string_view sign : {"wrong version number", "packet length too long", "http request"})
+    if (error.message.find(sign) != std::string::npos) return true;
+  return false;
+}
+
 bool can_resend(const http::RequestBody& body) {
   return std::holds_alternative<std::monostate>(body) || std::holds_alternative<std::string_view>(body);
 }
@@ -104,6 +111,7 @@ Answer& Answer::operator=(Answer&& other) noexcept {
   std::swap(lent_, other.lent_);
   std::swap(response_, other.response_);
   std::swap(url_, other.url_);
+  std::swap(advice_, other.advice_);
   return *this;
 }
 Answer::~Answer() = default;
@@ -155,6 +163,11 @@ Result<void> Transport::connect() {
     Result<Answer> answer = send_to(ping.target, ping);
     if (!answer) {
       failure = std::move(answer).error();
+      if (scheme == "https" && !endpoint_.insecure && speaks_plainly(*failure))
+        failure->message += fmt::format(
+            "; it seems to speak plain HTTP: to allow that, name {} in \"insecure-registries\" of "
+            "daemon.json",
+            endpoint_.host);
       continue;
     }
     if (answer->status() == 401) {
@@ -183,6 +196,19 @@ Result<void> Transport::log_in() {
   if (answer->status() == 200) return {};
   return fail(ErrorKind::unauthenticated, "Get \"{}\": unauthorized: incorrect username or password",
               state_->base->origin + endpoint_.base_path + "/v2/");
+}
+
+bool Transport::is_own(std::string_view url) const {
+  const Result<Url> parsed = parse_url(url);
+  return parsed && parsed->origin == state_->base->origin;
+}
+
+std::string Transport::how_to_log_in() const {
+  if (endpoint_.mirror) return "";  // it is never shown credentials
+  const std::string login =
+      endpoint_.host == "registry-1.docker.io" ? "berth login" : "berth login " + endpoint_.host;
+  return credentials_.empty() ? "log in with: " + login
+                              : "the credentials are not accepted; log in anew with: " + login;
 }
 
 void Transport::also_read(const std::string& other) {
@@ -273,9 +299,9 @@ Result<Token> Transport::fetch_token(const Challenge& challenge) {
   }
   Answer answer = TRY_AS("ask the token server of " + endpoint_.host, send_to(request.target, request));
   if (answer.status() == 401 || answer.status() == 403)
-    return fail(ErrorKind::unauthenticated,
-                "{}: unauthorized: the token server {} refuses {}; log in with 'login {}'", endpoint_.host,
-                realm.host, credentials_.empty() ? "anonymous access" : "these credentials", endpoint_.host);
+    return fail(ErrorKind::unauthenticated, "{}: unauthorized: the token server {} refuses {}{}{}",
+                endpoint_.host, realm.host, credentials_.empty() ? "anonymous access" : "these credentials",
+                endpoint_.mirror ? "" : "; ", how_to_log_in());
   const std::string body =
       TRY_AS("the token server of " + endpoint_.host, answer.read_whole(kTokenAnswerLimit));
   if (answer.status() != 200)
@@ -336,8 +362,10 @@ Result<Answer> Transport::send(Request request) {
       continue;
     }
     if (!is_redirect(answer.status()) || !request.follow_redirects ||
-        (request.method != "GET" && request.method != "HEAD"))
+        (request.method != "GET" && request.method != "HEAD")) {
+      if (answer.status() == 401 && own) answer.advice_ = how_to_log_in();
       return answer;
+    }
     std::optional<std::string_view> location = answer.headers().get("Location");
     if (!location) return fail(ErrorKind::invalid, "the registry {} redirects to nowhere", endpoint_.host);
     url = TRY(resolve(*location, parsed));

@@ -41,7 +41,8 @@ class Answer {
   // 0 is the end. Notices a stop within a fraction of a second.
   Result<std::size_t> read(std::span<char> buffer, const std::stop_token& stop);
   Result<std::string> read_whole(std::size_t limit);
-  const std::string& url() const { return url_; }  // that answered, after redirects
+  const std::string& url() const { return url_; }        // that answered, after redirects
+  const std::string& advice() const { return advice_; }  // what to do about this status; empty as a rule
 
  private:
   friend class Transport;
@@ -50,6 +51,7 @@ class Answer {
   std::unique_ptr<Lent> lent_;
   http::Response response_;
   std::string url_;
+  std::string advice_;
 };
 
 class Transport {
@@ -72,6 +74,8 @@ class Transport {
 
   // One attempt, with redirects followed and authentication done. Any other status is an Answer.
   Result<Answer> send(Request request);
+  // Whether an absolute URL leads to the registry itself.
+  bool is_own(std::string_view url) const;
   // Also may read `other` ("library/x"), for mounting blobs from there.
   void also_read(const std::string& other);
 
@@ -82,6 +86,7 @@ class Transport {
   Result<std::string> authorization();
   Result<Token> fetch_token(const Challenge& challenge);
   Result<void> learn(const http::Headers& headers);
+  std::string how_to_log_in() const;
 
   Endpoint endpoint_;
   const Settings settings_;
