@@ -253,8 +253,8 @@ void Networks::open_default_bridge() {
                               {"com.docker.network.driver.mtu", std::to_string(settings_.mtu)}};
   names_.set_network(default_->record.id, default_->record.name);
   if (firewall_)
-    (void)firewall_->add_bridge(
-        {default_->bridge->name(), default_->bridge->subnet(), true, false, !settings_.icc, subnet6_of(*default_->bridge)});
+    (void)firewall_->add_bridge({default_->bridge->name(), default_->bridge->subnet(), true, false,
+                                 !settings_.icc, subnet6_of(*default_->bridge)});
   bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
       kReadySandboxes, [this](network::Sandbox& sandbox) { return default_->bridge->prepare(sandbox); });
 }
@@ -354,8 +354,9 @@ Result<void> Networks::open_bridge(Live& live) {
   live.record.gateway = bridge->gateway();
   if (firewall_) {
     const bool masquerade = !is_false(option(live.record, "com.docker.network.bridge.enable_ip_masquerade"));
-    Result<void> added = firewall_->add_bridge(
-        {bridge->name(), bridge->subnet(), masquerade, live.record.internal, settings.isolated, subnet6_of(*bridge)});
+    Result<void> added =
+        firewall_->add_bridge({bridge->name(), bridge->subnet(), masquerade, live.record.internal,
+                               settings.isolated, subnet6_of(*bridge)});
     if (!added) {
       (void)bridge->remove();
       return added;

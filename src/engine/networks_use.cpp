@@ -313,9 +313,8 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
 
 // Where the container is reached in that family.
 const network::Endpoint* Networks::reached_by(const std::vector<Attachment>& attachments, bool v6) const {
-  const Attachment* out = way_out(attachments, [&](const Attachment& one) {
-    return publishes(one) && (!v6 || has_ipv6(one));
-  });
+  const Attachment* out =
+      way_out(attachments, [&](const Attachment& one) { return publishes(one) && (!v6 || has_ipv6(one)); });
   return out ? &*out->endpoint : nullptr;
 }
 

@@ -46,7 +46,8 @@ struct VethPeer {
 // As linux/if_link.h has them.
 enum class MacvlanMode : std::uint32_t { isolated = 1, vepa = 2, bridge = 4, passthru = 8 };
 
-// A link with a MAC address of its own on a `parent` of this socket's namespace, born in another one and down.
+// A link with a MAC address of its own on a `parent` of this socket's namespace, born in another one and
+// down.
 struct MacvlanLink {
   std::string name;
   std::uint32_t parent = 0;

@@ -77,7 +77,8 @@ struct Endpoint {
   std::optional<Endpoint6> ipv6;
 };
 
-// What a container has unless it asks for another: made of its address, so that neighbours need not ask again.
+// What a container has unless it asks for another: made of its address, so that neighbours need not ask
+// again.
 netlink::MacAddress mac_for(Ipv4Address address);
 // The first that no route of the host's, and none of the `used`, has.
 Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefix> used);
