@@ -162,7 +162,7 @@ raw_request() { # what the answer starts with, the request
 long_line() {
   { printf 'GET /'; head -c 2000000 /dev/zero | tr '\0' a; printf ' HTTP/1.1\r\nHost: x\r\n\r\n'; } |
     timeout 20 socat -t 2 - "UNIX-CONNECT:$work/main/berth.sock" >"$work/long" 2>&1 || true
-  ! grep -q '^HTTP/1.1 [25]' "$work/long"
+  fails grep -q '^HTTP/1.1 [25]' "$work/long"
   engine_answers main
 }
 huge_body() {

@@ -149,7 +149,7 @@ remove_full() { # what one does to get space back works without any
   is exited "$(b inspect -f '{{.State.Status}}' victim)"
   b rm victim
   b rm -f victim2
-  ! b inspect victim >/dev/null 2>&1
+  fails b inspect victim >/dev/null 2>&1
   unfill "$data"
 }
 start_full() { # an engine can be started on a full disk

@@ -78,7 +78,7 @@ ports() {
     is web "$(fetch 'http://[::1]:28181/')" "on loopback alone"
   fi
   is web "$(fetch http://127.0.0.1:28182/)"
-  ! fetch 'http://[::1]:28182/' 2>/dev/null
+  fails fetch 'http://[::1]:28182/' 2>/dev/null
   refused 125 'already allocated' b run --rm --network six -p '[::]:28180:80' box true
   b network create plain
   refused 125 'none itself' b run --rm --network plain -p '[::1]:28189:80' box true
@@ -127,8 +127,8 @@ neighbour() {
 isolated() {
   b network create --ipv6 other
   b network create --ipv6 --internal inner
-  ! asks other "[$(address6_of web)]"
-  ! asks inner "[$(b network inspect -f '{{(index .IPAM.Config 1).Gateway}}' six)]:28180"
+  fails asks other "[$(address6_of web)]"
+  fails asks inner "[$(b network inspect -f '{{(index .IPAM.Config 1).Gateway}}' six)]:28180"
   is "" "$(b run --rm --network inner box sh -c 'ip -6 route | grep default')"
   b network rm other inner
 }

@@ -262,7 +262,7 @@ bridge_goes_with_the_engine() {
   b exec last ip -o -4 address show eth0
   b rm -f last
   engine_end tidy
-  ! ip -o link show "$bridge" 2>/dev/null
+  fails ip -o link show "$bridge" 2>/dev/null
   engine_start tidy # the end of this run wants to see it alive
 }
 

@@ -62,7 +62,7 @@ on_the_wire() {
   contains "$(b exec one ip route)" "default via 10.94.0.1 dev eth0"
   # There is no port of the host's, and this host is no neighbour: the kernel passes nothing between them.
   is "" "$(b port one)"
-  ! curl -fsS --max-time 2 http://127.0.0.1:28095/ 2>/dev/null
+  fails curl -fsS --max-time 2 http://127.0.0.1:28095/ 2>/dev/null
   refused 1 'active endpoints' b network rm wired
 
   kill -9 "$(engine_pid main)"
@@ -88,7 +88,7 @@ connected_while_it_runs() {
   eventually 5 serves "$address" both
   b network disconnect wired both
   lacks "$(b exec both ls /sys/class/net)" eth1
-  ! serves "$address" both
+  fails serves "$address" both
   # The way out goes over to what is left.
   b network connect wired both
   b network disconnect bridge both
@@ -110,7 +110,7 @@ private_mode() {
   serve two --network apart
   eventually 5 serves "$(address_of one)" one
   eventually 5 serves "$(address_of two)" two
-  ! asks two "$(address_of one)"
+  fails asks two "$(address_of one)"
   b rm -f one two
   b network rm apart
 }
@@ -133,7 +133,7 @@ without_a_parent() {
   b run -d --name two --network alone box sleep 1000
   is one "$(asks two one)"
   is "" "$(b exec two ip route | grep default || true)"
-  ! b exec two nslookup -timeout=2 example.com
+  fails b exec two nslookup -timeout=2 example.com
   kill -9 "$(engine_pid main)"
   engine_start main
   is one "$(asks two one)"
@@ -159,7 +159,7 @@ parents_come_and_go() {
   ip link add "$name" type veth peer name "${name/dm/dp}"
   ip link set "$name" alias "$owner"
   engine_start main
-  ! ip link show "$name" 2>/dev/null
+  fails ip link show "$name" 2>/dev/null
   b run --rm --network alone box true
   b network rm alone
   ip link add "$name" type veth peer name "${name/dm/dp}"
@@ -185,7 +185,7 @@ vlan() {
   b network rm tagged
   ip link show "$wire.20"
   b network rm tagged2
-  ! ip link show "$wire.20" 2>/dev/null
+  fails ip link show "$wire.20" 2>/dev/null
 }
 
 engine_start main || exit 1
