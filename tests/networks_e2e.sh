@@ -222,6 +222,69 @@ unrecorded() {
   ip -o link show "$(cat "$work/main/bridge")"
 }
 
+hosts_of() { b exec "$1" cat /etc/hosts; }
+knows() { hosts_of "$1" | grep -qx "$2"; } # container line
+
+# Links of the default bridge: lines of /etc/hosts and variables, for as long as the linked container runs.
+links() {
+  local address variables
+  refused 125 'could not get container for nobody' b run --rm --link nobody:x box true
+  b run -d --name db --hostname dbhost --expose 5432 -e COLOUR=red box sleep 1000
+  address=$(address_of db)
+  refused 125 'host type networking' b run --rm --network host --link db box true
+  b run -d --name web --link db:store -e STORE_ENV_COLOUR=blue -e OWN=1 box sleep 1000
+  is '["/db:/web/store"]' "$(b inspect -f '{{json .HostConfig.Links}}' web)"
+  knows web "${address}[[:space:]]store dbhost db"
+  b exec web ping -c 1 store
+  variables=$(b exec web env)
+  for variable in STORE_PORT=tcp://$address:5432 STORE_PORT_5432_TCP_ADDR=$address STORE_NAME=/web/store STORE_ENV_COLOUR=blue OWN=1; do
+    grep -qxF "$variable" <<<"$variables"
+  done
+  is "$(sort <<<"$variables" | grep STORE_)" "$(tr '\0' '\n' <"/proc/$(b inspect -f '{{.State.Pid}}' web)/environ" | sort | grep STORE_)"
+  # What the container has written itself stays.
+  b exec web sh -c 'echo "1.2.3.4 mine" >>/etc/hosts'
+  b stop -t 0 db
+  eventually 5 lacks "$(hosts_of web)" store
+  b run -d --name filler box sleep 1000
+  b start db
+  [ "$address" != "$(address_of db)" ]
+  knows web "$(address_of db)[[:space:]]store dbhost db"
+  knows web "1.2.3.4 mine"
+  b rename db base
+  is '["/base:/web/store"]' "$(b inspect -f '{{json .HostConfig.Links}}' web)"
+  b stop -t 0 base web
+  refused 1 'Cannot link to a non running container: /base AS /web/store' b start web
+  kill -9 "$(engine_pid main)"
+  engine_start main
+  b start base web
+  knows web "$(address_of base)[[:space:]]store dbhost base"
+  b rm -f base
+  b restart -t 0 web # its link has gone with the container
+  is "" "$(b inspect -f '{{range .HostConfig.Links}}{{.}}{{end}}' web)"
+  b rm -f web filler
+}
+
+# On a user's network a link is an alias that the linking container alone knows.
+links_elsewhere() {
+  b network create linked
+  b run -d --name web --network linked --link db:store box sleep 1000
+  lacks "$(hosts_of web)" store
+  b run -d --name db --network linked box sleep 1000
+  knows web "$(address_of db)[[:space:]]store"
+  is '["db:store"]' "$(b inspect -f '{{json .NetworkSettings.Networks.linked.Links}}' web)"
+  b exec web ping -c 1 store
+  b run --rm --network linked box sh -c '! ping -c 1 store'
+  b rm -f db
+  lacks "$(hosts_of web)" store
+  b run -d --name other --network linked box sleep 1000
+  b run -d --name late box sleep 1000
+  refused 1 'bad format' b network connect --link 'a:b c' linked late
+  b network connect --link other:friend linked late
+  knows late "$(address_of other)[[:space:]]friend"
+  b rm -f web other late
+  b network rm linked
+}
+
 # Containers of a network without "inter-container communication" reach everything but each other, and each other where
 # ports are published: at every address of the host's.
 apart() {
@@ -287,6 +350,8 @@ case_of "flushed rules come back" flushed
 case_of "a renamed container has its new name" renamed
 case_of "a container that ends while it is connected" connected_while_it_ends
 case_of "every address is had once, whenever the engine is killed" addresses_are_had_once
+case_of "a link on the default bridge" links
+case_of "a link on a user's network" links_elsewhere
 case_of "a network whose containers do not reach each other" apart
 case_of "a default network whose containers do not" apart_by_default
 case_of "a bridge without a record is cleared away" unrecorded

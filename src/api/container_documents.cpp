@@ -7,6 +7,7 @@
 #include "api/respond.h"
 #include "base/text.h"
 #include "engine/host_config_json.h"
+#include "engine/links.h"
 #include "engine/port_mapping.h"
 #include "engine/runtime_config.h"
 #include "layers/changes.h"
@@ -236,6 +237,13 @@ json::object container_document(Engine& engine, const ContainerPointer& containe
                                 const std::optional<Sizes>& sizes) {
   json::array exec_ids;
   for (const std::string& id : engine.execs().of(container->record.id)) exec_ids.emplace_back(id);
+  ContainerRecord copy;
+  {
+    std::lock_guard lock(container->mutex);
+    if (!container->record.host_config.links.empty()) copy = container->record;
+  }
+  const std::vector<std::string> links =
+      engine::shown_links(engine.containers(), copy);  // takes others' locks
   std::lock_guard lock(container->mutex);
   const ContainerRecord& record = container->record;
   const std::string directory = engine.settings().container_directory(record.id);
@@ -266,6 +274,9 @@ json::object container_document(Engine& engine, const ContainerPointer& containe
       {"Config", oci::to_json(record.config, oci::ConfigForm::api)},
       {"NetworkSettings", network_settings(*container)},
   };
+  if (!record.host_config.links.empty())
+    document["HostConfig"].as_object()["Links"] =
+        links.empty() ? json::value(nullptr) : berth::to_json(links);
   if (!record.host_config.masked_paths) document["HostConfig"].as_object()["MaskedPaths"] = nullptr;
   if (sizes) {
     document["SizeRw"] = sizes->writable;

@@ -249,7 +249,9 @@ Result<void> update(Call& call) {
 
 Result<void> remove(Call& call) {
   ContainerPointer container = TRY(call.container());
-  if (call.flag("link")) return fail(ErrorKind::unsupported, "links are not supported");
+  if (call.flag("link"))
+    return fail(ErrorKind::unsupported,
+                "a link is not removed by itself here: remove the container that has it");
   TRY(call.engine.lifecycle().remove(container, call.flag("force"), call.flag("v")));
   call.engine.execs().forget(container);
   return send_empty(call, 204);

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "engine/links.h"
 #include "engine/modes.h"
 #include "engine/port_mapping.h"
 #include "engine/validation.h"
@@ -102,6 +103,7 @@ Result<CreatedContainer> Creator::create(NewContainer request) {
   image::LeasedImage leased = TRY(images_.acquire(request.config.image));
   merge_image_defaults(request.config, leased.image.config.config);
   TRY(validate(settings_, request.config, request.host_config));
+  TRY(bind_links(registry_, request.host_config));
   ContainerRecord record;
   record.id = random_identifier();
   record.name = request.name.starts_with('/') ? request.name.substr(1) : request.name;

@@ -120,10 +120,12 @@ Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std
   ResolvedUser user =
       TRY(resolve_user(read_account_files(root.get()), config.user.empty() ? record.config.user : config.user,
                        record.host_config.group_add));
+  ExecOptions options = config.options;
+  options.link_environment = launcher_.link_environment(record);
   keeper::Exec message;
   message.id = id;
-  message.process = oci::to_text(
-      make_exec_process(launcher_.settings(), record, user, config.options, launcher_.capabilities()));
+  message.process =
+      oci::to_text(make_exec_process(launcher_.settings(), record, user, options, launcher_.capabilities()));
   message.open_stdin = config.attach_stdin;
   message.attach = std::move(attach);
   const int descriptor = client.get();

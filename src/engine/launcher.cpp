@@ -11,12 +11,15 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/host_facts.h"
+#include "engine/links.h"
 #include "engine/modes.h"
 #include "keeper/paths.h"
 #include "sys/seccomp.h"
 
 namespace berth::engine {
 namespace {
+
+constexpr std::size_t kLongestHosts = 1 << 20;
 
 // Undoes something unless told that all went well.
 template <class Function>
@@ -111,6 +114,7 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
   TRY(start_keeper(container, sandbox ? sandbox->descriptor() : -1, lower));
   undo.disarm();
   unuse.disarm();
+  tell_linking(record);
   return {};
 }
 
@@ -143,6 +147,7 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   facts.network_by_descriptor = has_own_network(host.network_mode);
   TRY(share_namespaces(record, facts));
   TRY(choose_seccomp(record, facts));
+  facts.link_environment = engine::link_environment(record.name, TRY(linked_containers(registry_, record)));
   for (const DeviceMapping& mapping : host.resources.devices) {
     std::vector<oci::Device> found = TRY(lookup_device(mapping));
     facts.devices.insert(facts.devices.end(), found.begin(), found.end());
@@ -233,6 +238,46 @@ void Launcher::release_network(Container& container) {
     container.record.named_by_resolver = false;
   }
   networks_.release(record);
+  tell_linking(record);
+}
+
+std::vector<std::string> Launcher::link_environment(const ContainerRecord& record) const {
+  Result<std::vector<LinkedContainer>> linked = linked_containers(registry_, record);
+  return linked ? engine::link_environment(record.name, *linked) : std::vector<std::string>();
+}
+
+// The file is the container's to write as well: what it holds is read as far as a hosts file could be long.
+void Launcher::follow_links(const ContainerRecord& record) {
+  if (!has_links(record) || !has_own_network(record.host_config.network_mode)) return;
+  const std::string path = settings_.container_directory(record.id) + "/hosts";
+  std::lock_guard lock(hosts_);
+  auto follow = [&]() -> Result<void> {
+    const std::string before = TRY(read_file(path, kLongestHosts));
+    std::string text = before;
+    for (const HostsEntry& entry : hosts_entries(registry_, record)) text = with_hosts_entry(text, entry);
+    if (text == before) return {};
+    return write_in_place(path, text);
+  };
+  if (Result<void> followed = follow(); !followed)
+    log_warning("engine", "container {}: its links are not up to date: {}", record.name,
+                followed.error().message);
+}
+
+// A container has come or gone: those that link to it see that. One whose places are not taken yet looks for
+// itself when it writes its hosts file.
+void Launcher::tell_linking(const ContainerRecord& changed) {
+  for (const ContainerPointer& container : registry_.all()) {
+    ContainerRecord record;
+    {
+      std::lock_guard lock(container->mutex);
+      const bool attached =
+          std::any_of(container->record.attachments.begin(), container->record.attachments.end(),
+                      [](const Attachment& one) { return one.endpoint.has_value(); });
+      if (!attached || container->record.id == changed.id || !has_links(container->record)) continue;
+      record = container->record;
+    }
+    follow_links(record);
+  }
 }
 
 Result<void> Launcher::write_network_files(const ContainerRecord& record, const StartFacts& facts) const {
@@ -241,10 +286,7 @@ Result<void> Launcher::write_network_files(const ContainerRecord& record, const 
   if (kind == NetworkKind::container) return {};
   const std::string& directory = facts.container_directory;
   TRY(write_in_place(directory + "/hostname", facts.resolved_hostname + "\n"));
-  std::string hosts = kind == NetworkKind::host && host.extra_hosts.empty()
-                          ? read_file("/etc/hosts", 1 << 20).value_or("127.0.0.1\tlocalhost\n")
-                          : make_hosts(record, facts, gateway_of(record));
-  TRY(write_in_place(directory + "/hosts", hosts));
+  TRY(write_hosts(record, facts));
   ResolverSettings resolver{host.dns.empty() ? settings_.dns : host.dns,
                             host.dns_search.empty() ? settings_.dns_search : host.dns_search,
                             host.dns_options.empty() ? settings_.dns_options : host.dns_options};
@@ -257,6 +299,16 @@ Result<void> Launcher::write_network_files(const ContainerRecord& record, const 
   }
   return write_in_place(directory + "/resolv.conf",
                         make_resolv_conf(host_resolv_conf(), resolver, kind != NetworkKind::host));
+}
+
+Result<void> Launcher::write_hosts(const ContainerRecord& record, const StartFacts& facts) const {
+  const HostConfig& host = record.host_config;
+  std::lock_guard lock(hosts_);
+  std::string text = network_kind(host.network_mode) == NetworkKind::host && host.extra_hosts.empty()
+                         ? read_file("/etc/hosts", kLongestHosts).value_or("127.0.0.1\tlocalhost\n")
+                         : make_hosts(record, facts, gateway_of(record));
+  for (const HostsEntry& entry : hosts_entries(registry_, record)) text = with_hosts_entry(text, entry);
+  return write_in_place(facts.container_directory + "/hosts", text);
 }
 
 Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,

@@ -3,6 +3,7 @@
 // attached, a keeper spawned and told to start. On a failure nothing is left of it.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/error.h"
@@ -29,6 +30,11 @@ class Launcher {
   // Gives back what launch() took outside of the keeper: the address. Takes the container's mutex.
   void release_network(Container& container);
 
+  // Its /etc/hosts names those that it links to as they are now.
+  void follow_links(const ContainerRecord& record);
+  // What --link gives to its processes; nothing of a linked container that does not run.
+  std::vector<std::string> link_environment(const ContainerRecord& record) const;
+
   const std::vector<std::string>& capabilities() const { return capabilities_; }
   const Settings& settings() const { return settings_; }
   Networks& networks() { return networks_; }
@@ -39,6 +45,8 @@ class Launcher {
   Result<void> choose_seccomp(const ContainerRecord& record, StartFacts& facts) const;
   Result<std::optional<network::Sandbox>> attach_network(Container& container, ContainerRecord& record);
   Result<void> write_network_files(const ContainerRecord& record, const StartFacts& facts) const;
+  Result<void> write_hosts(const ContainerRecord& record, const StartFacts& facts) const;
+  void tell_linking(const ContainerRecord& changed);
   Result<void> prepare_sources(const ContainerRecord& record);
   Result<void> write_bundle(const ContainerRecord& record, const oci::RuntimeSpec& spec,
                             const RootFileSystems::Lower& lower) const;
@@ -52,6 +60,7 @@ class Launcher {
   KeeperWatch& watch_;
   Networks& networks_;
   KeeperPool keepers_;
+  mutable std::mutex hosts_;               // held while hosts files are read and written
   std::vector<std::string> capabilities_;  // of this machine
 };
 

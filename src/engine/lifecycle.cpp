@@ -280,7 +280,10 @@ Result<void> Lifecycle::change_networks(const ContainerPointer& container,
     else
       container->record.ports = record.ports;
   }
-  if (ended) launcher_.networks().release(record);
+  if (ended)
+    launcher_.networks().release(record);
+  else if (process != 0)
+    launcher_.follow_links(record);
   return registry_.save(container, importance(*container));
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/links.h"
 #include "engine/modes.h"
 #include "engine/network_options.h"
 #include "engine/networks.h"
@@ -99,6 +100,7 @@ Result<void> Networks::check_settings(const Live& live, const EndpointSettings& 
   if (settings.aliases.size() > kMostAliases)
     return fail(ErrorKind::invalid, "a container has at most {} aliases on a network, not {}", kMostAliases,
                 settings.aliases.size());
+  for (const std::string& link : settings.links) TRY(parse_link(link));
   if (!settings.ipv6_address.empty()) TRY(check_address6(live, settings.ipv6_address));
   if (!settings.mac_address.empty() && !netlink::parse_mac(settings.mac_address))
     return fail(ErrorKind::invalid, "invalid MAC address: {}", settings.mac_address);

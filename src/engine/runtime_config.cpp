@@ -53,9 +53,10 @@ bool has_variable(const std::vector<std::string>& environment, std::string_view 
 }
 
 std::vector<std::string> make_environment(const ContainerRecord& record, const std::string& hostname,
-                                          const ResolvedUser& user) {
+                                          const ResolvedUser& user, const std::vector<std::string>& links) {
   std::vector<std::string> environment{fmt::format("PATH={}", kDefaultPath), "HOSTNAME=" + hostname};
   if (record.config.tty) environment.push_back("TERM=xterm");
+  for (const std::string& entry : links) set_variable(environment, entry);
   for (const std::string& entry : record.config.env) set_variable(environment, entry);
   if (!has_variable(environment, "HOME")) environment.push_back("HOME=" + user.home);
   return environment;
@@ -365,7 +366,7 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
   if (!facts.init_program.empty()) {
     process.args.insert(process.args.begin(), {kInitPath, "--"});
   }
-  process.env = make_environment(record, facts.resolved_hostname, facts.user);
+  process.env = make_environment(record, facts.resolved_hostname, facts.user, facts.link_environment);
   process.cwd = record.config.working_dir.empty() ? "/" : record.config.working_dir;
   process.capabilities = capability_sets(capabilities);
   process.rlimits = resource_limits(settings, config);
@@ -414,7 +415,7 @@ oci::Process make_exec_process(const Settings& settings, const ContainerRecord& 
   process.console_size = options.console_size;
   process.user = user.user;
   process.args = options.arguments;
-  process.env = make_environment(record, hostname_of(record), user);
+  process.env = make_environment(record, hostname_of(record), user, options.link_environment);
   if (options.terminal && !has_variable(process.env, "TERM")) process.env.push_back("TERM=xterm");
   for (const std::string& entry : options.environment) set_variable(process.env, entry);
   process.cwd = !options.working_directory.empty()  ? options.working_directory

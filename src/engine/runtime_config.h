@@ -31,8 +31,9 @@ struct StartFacts {
   std::map<std::string, std::pair<std::int64_t, std::int64_t>>
       block_devices;  // path -> major, minor, for blkio
   std::optional<oci::LinuxSeccomp> seccomp;
-  std::string init_program;      // bound to /sbin/berth-init when --init is wanted
-  std::int64_t host_memory = 0;  // bytes
+  std::vector<std::string> link_environment;  // variables that --link gives; the container's own win
+  std::string init_program;                   // bound to /sbin/berth-init when --init is wanted
+  std::int64_t host_memory = 0;               // bytes
 };
 
 Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const ContainerRecord& record,
@@ -42,6 +43,7 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
 struct ExecOptions {
   std::vector<std::string> arguments;
   std::vector<std::string> environment;  // added to the container's
+  std::vector<std::string> link_environment;
   std::string working_directory;
   bool terminal = false;
   bool privileged = false;

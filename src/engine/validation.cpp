@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "engine/links.h"
 #include "engine/modes.h"
 #include "engine/volume_driver.h"
 #include "keeper/settings.h"
@@ -56,10 +57,18 @@ Result<void> check_modes(const HostConfig& host) {
   return {};
 }
 
+Result<void> check_links(const HostConfig& host) {
+  for (const std::string& link : host.links) TRY(parse_link(link));
+  const NetworkKind kind = network_kind(host.network_mode);
+  if (!host.links.empty() && (kind == NetworkKind::host || kind == NetworkKind::container))
+    return fail(ErrorKind::invalid,
+                "conflicting options: {} type networking can't be used with links. This would result in "
+                "undefined behavior",
+                kind == NetworkKind::host ? "host" : "container");
+  return {};
+}
+
 Result<void> check_unsupported(const HostConfig& host) {
-  if (!host.links.empty())
-    return fail(ErrorKind::unsupported,
-                "--link is not supported: put both containers on one network and use their names");
   if (host.device_requests > 0)
     return fail(ErrorKind::unsupported,
                 "could not select device driver with capabilities: GPU requests are not supported; "
@@ -368,6 +377,7 @@ Result<void> validate(const Settings& settings, const oci::ContainerConfig& conf
   TRY(check_config(config));
   TRY(check_restart_policy(host));
   TRY(check_modes(host));
+  TRY(check_links(host));
   TRY(check_unsupported(host));
   TRY(validate_limits(host.resources, std::max(1u, std::thread::hardware_concurrency())));
   TRY(check_extra_hosts(host));

@@ -68,7 +68,11 @@ TEST(Validation, RefusesWhatMakesNoSenseAndSaysWhy) {
       {[](Request& r) { r.host.uts_mode = "container:x"; }, "invalid UTS mode"},
       {[](Request& r) { r.host.cgroupns_mode = "public"; }, "cgroup namespace"},
       {[](Request& r) { r.host.userns_mode = "keep-id"; }, "invalid USER mode"},
-      {[](Request& r) { r.host.links = {"db"}; }, "--link is not supported"},
+      {[](Request& r) { r.host.links = {"db:a\n6.6.6.6 bank"}; }, "bad format for links"},
+      {[](Request& r) { r.host.links = {"db"}, r.host.network_mode = "host"; },
+       "host type networking can't be used with links"},
+      {[](Request& r) { r.host.links = {"db"}, r.host.network_mode = "container:x"; },
+       "container type networking can't be used with links"},
       {[](Request& r) { r.host.device_requests = 1; }, "could not select device driver"},
       {[](Request& r) { r.host.runtime = "kata"; }, "unknown or invalid runtime name: kata"},
       {[](Request& r) {
