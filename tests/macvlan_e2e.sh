@@ -75,6 +75,8 @@ on_the_wire() {
   b restart -t 0 one
   before=$(address_of one)
   eventually 5 serves "$before" one
+  b restart -t 0 two # the same address, and the same MAC address, at once
+  eventually 5 serves 10.94.0.77 two
   b rm -f one two
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -11,6 +13,8 @@ namespace berth::network {
 namespace {
 
 constexpr std::uint16_t kMostVlan = 4094;
+constexpr int kAttempts = 150;  // some three seconds
+constexpr std::chrono::milliseconds kPause(20);
 
 std::string parent_mark(const std::string& owner) { return "berth parent of " + owner; }
 
@@ -154,33 +158,51 @@ Result<Ipv4Address> MacvlanNetwork::lease(const AttachRequest& request) {
 
 Result<Endpoint> MacvlanNetwork::attach(Sandbox& sandbox, const AttachRequest& request) {
   const std::string task = "attach " + request.container + " to a network on " + settings_.parent;
-  std::lock_guard lock(mutex_);
-  const netlink::Link parent = TRY_AS(task, usable_parent());
+  netlink::Link parent;
   Endpoint endpoint;
-  endpoint.address = TRY_AS(task, lease(request));
+  {
+    std::lock_guard lock(mutex_);
+    parent = TRY_AS(task, usable_parent());
+    endpoint.address = TRY_AS(task, lease(request));
+  }
   endpoint.prefix_length = settings_.subnet.length;
   endpoint.gateway = settings_.gateway;
   endpoint.interface_name = request.interface_name;
-  const bool passthru = settings_.mode == MacvlanMode::passthru;
-  endpoint.mac =
-      passthru ? parent.mac.value_or(netlink::MacAddress{}) : request.mac.value_or(mac_for(endpoint.address));
-  auto connect = [&]() -> Result<void> {
-    netlink::Batch batch;
-    batch.create_macvlan({.name = request.interface_name,
-                          .parent = parent.index,
-                          .mode = settings_.mode,
-                          .namespace_descriptor = sandbox.descriptor(),
-                          .mac = passthru ? std::nullopt : std::optional(endpoint.mac),
-                          .mtu = settings_.mtu});
-    TRY(netlink_.execute(batch));
-    Result<void> configured = configure(sandbox, request, endpoint);
-    if (!configured) (void)remove_from(sandbox, endpoint);
-    return configured;
-  };
-  Result<void> connected = connect();
+  endpoint.mac = settings_.mode == MacvlanMode::passthru ? parent.mac.value_or(netlink::MacAddress{})
+                                                         : request.mac.value_or(mac_for(endpoint.address));
+  // The kernel takes a namespace apart in its own time: until then the link of the one before has the parent,
+  // or the MAC address that goes with the network address.
+  Result<void> connected = connect(sandbox, request, endpoint, parent);
+  for (int attempt = 0; attempt < kAttempts && !connected && occupied(connected.error()); ++attempt) {
+    std::this_thread::sleep_for(kPause);
+    connected = connect(sandbox, request, endpoint, parent);
+  }
   if (connected) return endpoint;
-  pool_.release(endpoint.address);
+  detach(endpoint);
   return std::unexpected(std::move(connected).error().within(task));
+}
+
+Result<void> MacvlanNetwork::connect(Sandbox& sandbox, const AttachRequest& request, const Endpoint& endpoint,
+                                     const netlink::Link& parent) {
+  const bool passthru = settings_.mode == MacvlanMode::passthru;
+  netlink::Batch batch;
+  batch.create_macvlan({.name = request.interface_name,
+                        .parent = parent.index,
+                        .mode = settings_.mode,
+                        .namespace_descriptor = sandbox.descriptor(),
+                        .mac = passthru ? std::nullopt : std::optional(endpoint.mac),
+                        .mtu = settings_.mtu});
+  {
+    std::lock_guard lock(mutex_);
+    TRY(netlink_.execute(batch));
+  }
+  Result<void> configured = configure(sandbox, request, endpoint);
+  if (!configured) (void)remove_from(sandbox, endpoint);
+  return configured;
+}
+
+bool MacvlanNetwork::occupied(const Error& error) const {
+  return error.code == EADDRINUSE || (settings_.mode == MacvlanMode::passthru && error.code == EINVAL);
 }
 
 Result<void> MacvlanNetwork::configure(Sandbox& sandbox, const AttachRequest& request,

@@ -80,6 +80,9 @@ class MacvlanNetwork {
   Result<void> make_vlan(const VlanName& vlan);
   Result<void> make_unconnected();
   Result<Ipv4Address> lease(const AttachRequest& request);
+  Result<void> connect(Sandbox& sandbox, const AttachRequest& request, const Endpoint& endpoint,
+                       const netlink::Link& parent);
+  bool occupied(const Error& error) const;
   Result<void> configure(Sandbox& sandbox, const AttachRequest& request, const Endpoint& endpoint);
 
   const MacvlanSettings settings_;

@@ -177,6 +177,22 @@ TEST(MacvlanNetwork, IsForOneContainerInPassthruMode) {
   });
 }
 
+// The namespace of a container that has ended, and the link in it, go some time later.
+TEST(MacvlanNetwork, WaitsForTheLinkOfTheContainerBefore) {
+  on_a_wire([](netlink::Socket&, Sandbox&) {
+    for (MacvlanMode mode : {MacvlanMode::bridge, MacvlanMode::passthru}) {
+      MacvlanSettings settings = on_wire();
+      settings.mode = mode;
+      auto network = must(MacvlanNetwork::open(settings));
+      for (int round = 0; round < 5; ++round) {
+        Sandbox sandbox = must(Sandbox::create());
+        network->detach(
+            must(network->attach(sandbox, {.container = "c", .address = Ipv4Address::parse("10.7.0.9")})));
+      }
+    }
+  });
+}
+
 TEST(MacvlanNetwork, SaysWhatIsWrongWithAParent) {
   on_a_wire([](netlink::Socket& host, Sandbox&) {
     auto message = [](const char* parent) {
