@@ -21,6 +21,7 @@ constexpr std::size_t kHeadLimit = 256u << 10;
 constexpr std::size_t kFieldLimit = 1000;
 constexpr std::size_t kSourceBuffer = 64u << 10;
 constexpr std::chrono::seconds kHandshakeTimeout(30);
+constexpr std::chrono::seconds kLastWords(1);  // of a server that took no more of the body
 
 bool is_resendable(const RequestBody& body) {
   return std::holds_alternative<std::monostate>(body) || std::holds_alternative<std::string_view>(body);
@@ -266,7 +267,10 @@ Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_vie
     return std::unexpected(std::move(sent).error());
   }
   // A server may answer and close before it took the whole body: its answer is worth more than our EPIPE.
-  const Deadline deadline = head_timeout.count() > 0 ? deadline_in(head_timeout) : Deadline();
+  const bool stalled = !sent && sent.error().kind == ErrorKind::timeout;
+  const Deadline deadline = stalled                    ? deadline_in(kLastWords)
+                            : head_timeout.count() > 0 ? deadline_in(head_timeout)
+                                                       : Deadline();
   Result<ResponseHead> answer = read_head(connection, deadline, silent);
   if (!answer) {
     if (!sent) return std::unexpected(std::move(sent).error());
@@ -280,15 +284,21 @@ Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_vie
 }  // namespace
 
 Result<Response> Client::request(std::string_view method, std::string_view target, Headers headers,
-                                 RequestBody body) {
+                                 RequestBody body, const std::stop_token& stop) {
   const std::string head = TRY(format_request(endpoint_, method, target, headers, body));
   for (;;) {
     TRY(ensure_connected());
     bool silent = false;
     const bool kept = connection_->used_before;
-    Result<ResponseHead> answer = exchange_once(*connection_, method, head, body, head_timeout_, silent);
+    Result<ResponseHead> answer = [&] {
+      // A server that neither reads nor answers holds this thread in a system call, which that ends.
+      const std::stop_callback hang_up(
+          stop, [socket = connection_->stream->descriptor()] { ::shutdown(socket, SHUT_RDWR); });
+      return exchange_once(*connection_, method, head, body, head_timeout_, silent);
+    }();
     if (!answer) {
       connection_.reset();
+      if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
       if (kept && silent && is_repeatable(method) && is_resendable(body)) continue;
       return std::unexpected(std::move(answer).error().within(endpoint_.text));
     }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -108,9 +109,9 @@ class Client {
 
   // `target` is the path and query, percent-encoded. Any status is a Response; errors are those of transport,
   // and name the endpoint. A request on a kept connection that turns out closed is sent again once, when that
-  // is safe.
+  // is safe. A stop hangs up, from sending the head to the answer's head: ErrorKind::cancelled, at once.
   Result<Response> request(std::string_view method, std::string_view target, Headers headers = {},
-                           RequestBody body = {});
+                           RequestBody body = {}, const std::stop_token& stop = {});
 
   // Sends the request with `Connection: Upgrade` and `Upgrade: <protocol>`. An answer other than 101 and 200
   // is returned as a Response.

@@ -58,6 +58,8 @@ class PlainStream final : public Stream {
       ssize_t put = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
       if (put < 0) {
         if (errno == EINTR) continue;
+        if (errno == EAGAIN)
+          return fail(ErrorKind::timeout, "the other side took no more within the time allowed");
         return fail_errno(errno, "write to the connection");
       }
       auto left = static_cast<std::size_t>(put);

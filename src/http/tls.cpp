@@ -236,6 +236,8 @@ class OpenSslStream final : public TlsStream {
     if (std::exchange(channel_.timed_out, false))
       return make_error(ErrorKind::timeout, 0, "nothing came within the time allowed", {});
     established_ = false;  // after a fatal error no farewell may be sent
+    if (channel_.error == EAGAIN)
+      return make_error(ErrorKind::timeout, 0, "the other side took no more within the time allowed", {});
     if (channel_.error != 0) return fail_errno(channel_.error, "{}", task).error();
     return fail(ErrorKind::unavailable, "{}: {}", task, openssl_errors()).error();
   }

@@ -89,7 +89,7 @@ class Pusher {
     TRY(push_config());
     const std::string type =
         manifest.media_type.empty() ? std::string(oci::media_type::kManifest) : manifest.media_type;
-    const Digest digest = TRY(session_.put_manifest(*request_.name.tag(), bytes, type));
+    const Digest digest = TRY(session_.put_manifest(*request_.name.tag(), bytes, type, stop_.get_token()));
     TRY(record(digest, bytes, type));
     return Pushed{digest, static_cast<std::int64_t>(bytes.size())};
   }
@@ -144,7 +144,8 @@ class Pusher {
     registry::Upload upload{.open = {}, .digest = blob.digest, .size = static_cast<std::uint64_t>(blob.size)};
     upload.mount_from = TRY(mount_source(blob.digest));
     if (!stored) {
-      if (TRY(session_.has_blob(blob.digest))) return said(blob, id, "Layer already exists");
+      if (TRY(session_.has_blob(blob.digest, stop_.get_token())))
+        return said(blob, id, "Layer already exists");
       return std::nullopt;
     }
     upload.open = [this, digest = blob.digest]() -> Result<std::unique_ptr<archive::Source>> {

@@ -21,6 +21,8 @@ constexpr std::size_t kTagsPageLimit = 8u << 20;
 constexpr std::size_t kTagPages = 1000, kTags = 100'000;
 constexpr std::size_t kBuffer = 256u << 10;
 constexpr int kAllAttempts = 100;  // of one blob, also if each brings a little
+constexpr int kStalledUploads =
+    2;  // of one blob: a registry that stops reading or answering is given up then
 constexpr std::uint64_t kUploadChunk = 64u << 20;
 // Slower than this over a whole window, or over an attempt, is a server that plays with us.
 constexpr std::uint64_t kBytesASecond = 100;
@@ -170,15 +172,16 @@ std::string Session::target(std::string_view kind, std::string_view name) const 
   return fmt::format("/v2/{}/{}/{}", endpoint().repository, kind, name);
 }
 
-Result<Answer> Session::get(std::string_view method, const std::string& where, const http::Headers& headers) {
+Result<Answer> Session::get(std::string_view method, const std::string& where, const http::Headers& headers,
+                            const std::stop_token& stop) {
   Patience patience(settings_.attempts);
   for (;;) {
     Result<Answer> answer =
-        transport_.send({.method = std::string(method), .target = where, .headers = headers});
+        transport_.send({.method = std::string(method), .target = where, .headers = headers, .stop = stop});
     if (answer && !passes(answer->status())) return answer;
     if (!answer && !passes(answer.error())) return answer;
     std::optional<std::chrono::milliseconds> wish = answer ? wished_pause(*answer) : std::nullopt;
-    if (!patience.pause({}, wish)) return answer;
+    if (!patience.pause(stop, wish)) return answer;
   }
 }
 
@@ -254,8 +257,10 @@ Result<std::uint64_t> Session::blob_part(const oci::Descriptor& descriptor, std:
   const auto size = static_cast<std::uint64_t>(descriptor.size);
   http::Headers headers;
   if (offset > 0) headers.add("Range", fmt::format("bytes={}-", offset));
-  Answer answer = TRY(transport_.send(
-      {.method = "GET", .target = target("blobs", descriptor.digest.text()), .headers = headers}));
+  Answer answer = TRY(transport_.send({.method = "GET",
+                                       .target = target("blobs", descriptor.digest.text()),
+                                       .headers = headers,
+                                       .stop = stop}));
   if (answer.status() != 200 && answer.status() != 206) {
     interruption.wish = wished_pause(answer);
     return std::unexpected(refusal(answer, "blob " + descriptor.digest.text()));
@@ -337,8 +342,8 @@ Result<void> Session::blob(const oci::Descriptor& descriptor, std::uint64_t offs
   return {};
 }
 
-Result<bool> Session::has_blob(const Digest& digest) {
-  Answer answer = TRY(get("HEAD", target("blobs", digest.text()), {}));
+Result<bool> Session::has_blob(const Digest& digest, const std::stop_token& stop) {
+  Answer answer = TRY(get("HEAD", target("blobs", digest.text()), {}, stop));
   if (answer.status() == 200) return true;
   if (answer.status() == 404) return false;
   return std::unexpected(refusal(answer, "blob " + digest.text()));
@@ -393,8 +398,10 @@ Result<Uploaded> Session::send_blob(const Upload& upload, std::string location, 
         upload.progress(source->size());
       return got;
     };
-    Request request{
-        .method = "PATCH", .target = location, .headers = {{"Content-Type", "application/octet-stream"}}};
+    Request request{.method = "PATCH",
+                    .target = location,
+                    .headers = {{"Content-Type", "application/octet-stream"}},
+                    .stop = stop};
     if (upload.size) {
       const std::uint64_t chunk = std::min(kUploadChunk, *upload.size - received);
       request.headers.add("Content-Range", fmt::format("{}-{}", received, received + chunk - 1));
@@ -417,7 +424,7 @@ Result<Uploaded> Session::send_blob(const Upload& upload, std::string location, 
     // Asked how far it came, the registry may have the part that was cut, or have forgotten the upload.
     Error failure = answer ? refusal(*answer, "upload to " + endpoint().host) : std::move(answer).error();
     if (!patience.pause(stop)) return std::unexpected(std::move(failure));
-    Answer status = TRY(get("GET", location, {}));
+    Answer status = TRY(get("GET", location, {}, stop));
     if (status.status() != 204 && status.status() != 202 && status.status() != 200)
       return std::unexpected(std::move(failure));
     if (status.headers().has("Location")) location = TRY(location_of(status, endpoint()));
@@ -429,7 +436,7 @@ Result<Uploaded> Session::send_blob(const Upload& upload, std::string location, 
   if (upload.digest && *upload.digest != digest)
     return fail(ErrorKind::corrupt, "what was to be uploaded as {} is {}", upload.digest->text(),
                 digest.text());
-  Answer done = TRY(get("PUT", with_digest(location, digest), {}));
+  Answer done = TRY(get("PUT", with_digest(location, digest), {}, stop));
   if (done.status() != 201 && done.status() != 204)
     return std::unexpected(refusal(done, "upload to " + endpoint().host));
   const std::string_view named = done.headers().get("Docker-Content-Digest").value_or(digest.text());
@@ -440,7 +447,7 @@ Result<Uploaded> Session::send_blob(const Upload& upload, std::string location, 
 }
 
 Result<Uploaded> Session::upload(const Upload& upload, const std::stop_token& stop) {
-  if (upload.digest && TRY(has_blob(*upload.digest)))
+  if (upload.digest && TRY(has_blob(*upload.digest, stop)))
     return Uploaded{*upload.digest, upload.size.value_or(0), Uploaded::How::present};
   std::string where = target("blobs", "uploads/");
   const bool mount =
@@ -451,24 +458,25 @@ Result<Uploaded> Session::upload(const Upload& upload, const std::stop_token& st
                          percent_encode(upload.mount_from));
   }
   Patience patience(settings_.attempts);
-  for (;;) {
-    Answer begun = TRY(get("POST", where, {}));
+  for (int stalled = 0;;) {
+    Answer begun = TRY(get("POST", where, {}, stop));
     if (mount && begun.status() == 201)
       return Uploaded{*upload.digest, upload.size.value_or(0), Uploaded::How::mounted};
     if (begun.status() != 202) return std::unexpected(refusal(begun, "upload to " + endpoint().host));
     const std::string location = TRY(location_of(begun, endpoint()));
     Result<Uploaded> sent = send_blob(upload, location, stop);
+    if (!sent && sent.error().kind == ErrorKind::timeout && ++stalled >= kStalledUploads) return sent;
     if (sent || !passes(sent.error()) || !patience.pause(stop)) return sent;
     where = target("blobs", "uploads/");  // from the start
   }
 }
 
 Result<Digest> Session::put_manifest(const std::string& reference, std::string_view bytes,
-                                     std::string_view media_type) {
+                                     std::string_view media_type, const std::stop_token& stop) {
   const std::string name = fmt::format("{}/{}:{}", endpoint().host, endpoint().repository, reference);
   Patience patience(settings_.attempts);
   for (;;) {
-    Request request{.method = "PUT", .target = target("manifests", reference)};
+    Request request{.method = "PUT", .target = target("manifests", reference), .stop = stop};
     request.headers.add("Content-Type", media_type);
     request.body = bytes;
     Result<Answer> answer = transport_.send(std::move(request));
@@ -481,7 +489,7 @@ Result<Digest> Session::put_manifest(const std::string& reference, std::string_v
       return digest;
     }
     const bool again = answer ? passes(answer->status()) : passes(answer.error());
-    if (again && patience.pause({})) continue;
+    if (again && patience.pause(stop)) continue;
     if (!answer) return std::unexpected(std::move(answer).error());
     return std::unexpected(refusal(*answer, "push " + name));
   }

@@ -64,18 +64,19 @@ class Session {
   Result<void> blob(const oci::Descriptor& descriptor, std::uint64_t offset, archive::Sink& sink,
                     const std::stop_token& stop);
 
-  Result<bool> has_blob(const Digest& digest);
+  Result<bool> has_blob(const Digest& digest, const std::stop_token& stop = {});
   // Nothing is sent when the registry has it already, or can take it from `mount_from`.
   Result<Uploaded> upload(const Upload& upload, const std::stop_token& stop);
   Result<Digest> put_manifest(const std::string& reference, std::string_view bytes,
-                              std::string_view media_type);
+                              std::string_view media_type, const std::stop_token& stop = {});
 
  private:
   Session(const Endpoint& endpoint, const Settings& settings, const Credentials& credentials,
           const std::string& actions)
       : settings_(settings), transport_(endpoint, settings, credentials, actions) {}
   std::string target(std::string_view kind, std::string_view name) const;
-  Result<Answer> get(std::string_view method, const std::string& where, const http::Headers& headers);
+  Result<Answer> get(std::string_view method, const std::string& where, const http::Headers& headers,
+                     const std::stop_token& stop = {});
   struct Interruption;  // of an attempt
   Result<std::uint64_t> blob_part(const oci::Descriptor& descriptor, std::uint64_t offset,
                                   archive::Sink& sink, const std::stop_token& stop,

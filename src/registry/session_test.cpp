@@ -399,6 +399,55 @@ TEST(Session, AnUploadThatWasCutGoesOnWhereItWas) {
   }
 }
 
+// Takes uploads and reads nothing of them, until it is let go of.
+struct DeafRegistry {
+  std::atomic<bool> asked = false, over = false;
+  FakeRegistry registry{[this](http::Exchange& exchange) {
+    const std::string& method = exchange.request().method;
+    if (method == "POST") return (void)exchange.respond(202, {{"Location", "/upload/1"}}, "");
+    if (method != "PATCH") return (void)exchange.respond(404, {}, "");
+    asked = true;
+    while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }};
+  ~DeafRegistry() { over = true; }
+};
+
+Upload large_upload(const std::string& bytes) {
+  return {.open = [&bytes]() -> Result<std::unique_ptr<archive::Source>> {
+            return std::make_unique<archive::StringSource>(bytes);
+          },
+          .size = bytes.size()};
+}
+
+TEST(Session, AnUploadToARegistryThatStopsReadingEnds) {
+  const std::string bytes = random_bytes(32 << 20);
+  DeafRegistry deaf;
+  Result<Uploaded> done = open(deaf.registry)->upload(large_upload(bytes), {});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind, ErrorKind::timeout);
+  EXPECT_THAT(done.error().message, HasSubstr("took no more within the time allowed"));
+}
+
+TEST(Session, ACancelledUploadDoesNotWaitForARegistryThatStopsReading) {
+  const std::string bytes = random_bytes(32 << 20);
+  DeafRegistry deaf;
+  Settings settings = quick();
+  settings.patience = std::chrono::minutes(10);  // it is not this that ends it
+  Result<std::unique_ptr<Session>> session =
+      Session::open(deaf.registry.endpoint(), settings, {}, "pull,push");
+  ASSERT_TRUE(session);
+  std::stop_source stop;
+  std::thread canceller([&] {
+    while (!deaf.asked) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the buffers are full by then
+    stop.request_stop();
+  });
+  Result<Uploaded> done = (*session)->upload(large_upload(bytes), stop.get_token());
+  canceller.join();
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind, ErrorKind::cancelled);
+}
+
 TEST(Session, WhatTheRegistryHasIsNotSent) {
   FakeRegistry registry([&](http::Exchange& exchange) {
     if (exchange.request().method == "HEAD") return (void)exchange.respond(404, {}, "");

@@ -334,7 +334,7 @@ Result<Answer> Transport::send_to(const std::string& text, Request& request) {
   http::Headers headers = request.headers;
   headers.set("User-Agent", fmt::format("berth/{}", kVersion));
   http::Response response =
-      TRY(lent->client->request(request.method, url.target, std::move(headers), request.body));
+      TRY(lent->client->request(request.method, url.target, std::move(headers), request.body, request.stop));
   return Answer(std::move(lent), std::move(response), text);
 }
 

@@ -27,6 +27,7 @@ struct Request {
   http::RequestBody body =
       {};  // a source is sent once: an answer that asks for more authentication is returned
   bool follow_redirects = true;
+  std::stop_token stop = {};  // hangs up at once
 };
 
 // An answer, and the connection that it comes through, which goes back when the answer is let go of.
