@@ -209,6 +209,23 @@ addresses_are_had_once() {
   b network rm once
 }
 
+# As after a boot: keepers and containers are gone, and all start at once. The first address that the network would give
+# out is one's own choice.
+fixed_after_a_boot() {
+  local id pid
+  b network create --subnet 10.91.4.0/28 boot
+  b run -d --name chosen --restart always --network boot --ip 10.91.4.2 box sleep 1000
+  for id in 1 2 3 4 5 6; do b run -d --name "given$id" --restart always --network boot box sleep 1000; done
+  kill -9 "$(engine_pid main)"
+  eventually 10 gone "$(engine_pid main)"
+  for pid in $(processes_of main); do kill -9 "$pid" 2>/dev/null || true; done
+  engine_start main
+  for id in chosen given1 given2 given3 given4 given5 given6; do eventually 20 state_is "$id" running; done
+  is 10.91.4.2 "$(address_of chosen)"
+  b rm -f chosen given1 given2 given3 given4 given5 given6
+  b network rm boot
+}
+
 # What an engine left between a network's bridge and its record is gone with the next start.
 unrecorded() {
   local bridge owner
@@ -354,6 +371,7 @@ case_of "a link on the default bridge" links
 case_of "a link on a user's network" links_elsewhere
 case_of "a network whose containers do not reach each other" apart
 case_of "a default network whose containers do not" apart_by_default
+case_of "a fixed address is kept for its container after a boot" fixed_after_a_boot
 case_of "a bridge without a record is cleared away" unrecorded
 case_of "networks leave nothing" nothing_remains
 finish

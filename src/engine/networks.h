@@ -94,6 +94,10 @@ class Networks {
   // A container that runs on from an earlier engine. Its name service comes with recovered().
   void adopt(ContainerRecord& record, int process);
   void recovered();  // all have been adopted: the firewall is loaded
+  // One that is to be started again after a boot: the addresses that it has chosen are not given to others
+  // that start before it. Afterwards, however the start went, expect_no_more().
+  void expect(const ContainerRecord& record);
+  void expect_no_more(const std::string& container);
 
   // Of a container that runs with this first process, or none (0) when it does not.
   Result<void> connect(ContainerRecord& record, int process, const std::string& reference,
@@ -107,6 +111,8 @@ class Networks {
     std::unique_ptr<network::BridgeNetwork> bridge;
     std::unique_ptr<network::MacvlanNetwork> macvlan;
     bool has_places() const { return bridge || macvlan; }
+    Result<void> reserve(const netlink::IpAddress& address, const std::string& container);
+    void forget(const std::string& container);
     std::map<std::string, NetworkUser> users;  // by container
   };
   using LivePointer = std::shared_ptr<Live>;

@@ -59,11 +59,16 @@ void restore_route6(network::Sandbox& sandbox, const network::Endpoint& endpoint
   (void)sandbox.netlink().execute(batch);
 }
 
+std::vector<IpAddress> addresses_of(const network::Endpoint& endpoint) {
+  std::vector<IpAddress> addresses{endpoint.address};
+  if (endpoint.ipv6) addresses.emplace_back(endpoint.ipv6->address);
+  return addresses;
+}
+
 names::Endpoint endpoint_names(const ContainerRecord& record, const Attachment& attachment) {
-  names::Endpoint endpoint{
-      record.id, names_on(record, attachment), {*names::Address::parse(attachment.endpoint->address.text())}};
-  if (attachment.endpoint->ipv6)
-    endpoint.addresses.push_back(*names::Address::parse(attachment.endpoint->ipv6->address.text()));
+  names::Endpoint endpoint{record.id, names_on(record, attachment), {}};
+  for (const IpAddress& address : addresses_of(*attachment.endpoint))
+    endpoint.addresses.push_back(*names::Address::parse(address.text()));
   return endpoint;
 }
 
@@ -386,11 +391,9 @@ void Networks::adopt(ContainerRecord& record, int process) {
     std::lock_guard lock(mutex_);
     Result<LivePointer> live = look_up(one.network);
     if (!live || !(*live)->has_places() || !one.endpoint) continue;
-    Result<void> reserved = (*live)->macvlan ? (*live)->macvlan->reserve(one.endpoint->address)
-                                             : (*live)->bridge->reserve(one.endpoint->address);
-    if (reserved && (*live)->bridge && one.endpoint->ipv6)
-      reserved = (*live)->bridge->reserve(one.endpoint->ipv6->address);
-    if (!reserved) log_warning("network", "container {}: {}", record.id, reserved.error().message);
+    for (const IpAddress& address : addresses_of(*one.endpoint))
+      if (Result<void> reserved = (*live)->reserve(address, record.id); !reserved)
+        log_warning("network", "container {}: {}", record.id, reserved.error().message);
     (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
     names_.set_endpoint((*live)->record.id, endpoint_names(record, one));
   }
@@ -410,6 +413,33 @@ void Networks::recovered() {
     if (Result<void> loaded = firewall_->load(); !loaded)
       log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
   names_.reconcile();
+}
+
+Result<void> Networks::Live::reserve(const IpAddress& address, const std::string& container) {
+  if (macvlan) return macvlan->reserve(address, container);
+  return bridge ? bridge->reserve(address, container) : Result<void>();
+}
+
+void Networks::Live::forget(const std::string& container) {
+  if (macvlan) macvlan->forget(container);
+  if (bridge) bridge->forget(container);
+}
+
+void Networks::expect(const ContainerRecord& record) {
+  std::lock_guard lock(mutex_);
+  for (const Attachment& one : record.attachments) {
+    Result<LivePointer> live = look_up(one.network);
+    if (!live) continue;
+    for (const std::string& text : {one.settings.ipv4_address, one.settings.ipv6_address})
+      if (std::optional<IpAddress> address = IpAddress::parse(text))
+        (void)(*live)->reserve(*address, record.id);  // another's: that is told when this one starts
+  }
+}
+
+void Networks::expect_no_more(const std::string& container) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : by_id_)
+    if (!live->users.contains(container)) live->forget(container);
 }
 
 Result<void> Networks::connect(ContainerRecord& record, int process, const std::string& reference,
@@ -466,8 +496,8 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
                 found->network_name);
   const bool had_ports =
       found->endpoint && std::any_of(record.ports.begin(), record.ports.end(), [&](const auto& port) {
-        return port.container_address == IpAddress(found->endpoint->address) ||
-               (found->endpoint->ipv6 && port.container_address == IpAddress(found->endpoint->ipv6->address));
+        const std::vector<IpAddress> own = addresses_of(*found->endpoint);
+        return std::find(own.begin(), own.end(), port.container_address) != own.end();
       });
   if (had_ports) release_ports(record);
   remove_inside(*found, process);

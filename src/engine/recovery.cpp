@@ -42,10 +42,12 @@ void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
     if (recover_one(container, watch, networks)) coming_back.push_back(container);
   // Every address and port that is in use is known now; not before may a start take one.
   networks.recovered();
+  for (const ContainerPointer& container : coming_back) networks.expect(container->record);
   for (const ContainerPointer& container : coming_back)
     work_.add([this, container] {
       if (Result<void> started = start(container); !started)
         log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
+      launcher_.networks().expect_no_more(container->record.id);
     });
 }
 

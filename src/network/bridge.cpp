@@ -240,7 +240,6 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   TRY(network->pool_.reserve(address.address));
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
-  network->never_leased_ = network->pool_.taken();
   TRY(network->isolate_ports());
   if (settings.isolated) warn_of_bridge_filter(link.name);
   if (!settings.ipv6) return network;
@@ -250,28 +249,30 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings&
   return network;
 }
 
-Result<void> BridgeNetwork::reserve(Ipv4Address address) {
-  if (!subnet_.contains(address)) return {};
+Result<void> BridgeNetwork::reserve(const netlink::IpAddress& address, const std::string& container) {
   std::lock_guard lock(mutex_);
-  return pool_.reserve(address);
+  if (!address.is_v6)
+    return subnet_.contains(address.v4()) ? pool_.reserve(address.v4(), container) : Result<void>();
+  const Ipv6Address v6{address.bytes};
+  return ipv6_ && ipv6_->subnet.contains(v6) ? pool6_->reserve(v6, container) : Result<void>();
 }
 
-Result<void> BridgeNetwork::reserve(const Ipv6Address& address) {
-  if (!ipv6_ || !ipv6_->subnet.contains(address)) return {};
+void BridgeNetwork::forget(const std::string& container) {
   std::lock_guard lock(mutex_);
-  return pool6_->reserve(address);
+  pool_.release_all(container);
+  if (pool6_) pool6_->release_all(container);
 }
 
 Result<void> BridgeNetwork::lease(const AttachRequest& request, Endpoint& endpoint) {
   std::lock_guard lock(mutex_);
-  if (request.address) TRY(pool_.reserve(*request.address));
-  endpoint.address = request.address ? *request.address : TRY(pool_.allocate());
+  if (request.address) TRY(pool_.reserve(*request.address, request.container));
+  endpoint.address = request.address ? *request.address : TRY(pool_.allocate(request.container));
   endpoint.prefix_length = subnet_.length;
   endpoint.gateway = gateway_;
   if (!pool6_) return {};
   Result<Ipv6Address> address = [&]() -> Result<Ipv6Address> {
-    if (!request.address6) return pool6_->allocate();
-    TRY(pool6_->reserve(*request.address6));
+    if (!request.address6) return pool6_->allocate(request.container);
+    TRY(pool6_->reserve(*request.address6, request.container));
     return *request.address6;
   }();
   if (!address) {
@@ -408,7 +409,7 @@ Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interfa
 
 bool BridgeNetwork::in_use() {
   std::lock_guard lock(mutex_);
-  return pool_.taken() > never_leased_;
+  return pool_.has_owner_beside("");
 }
 
 Result<void> BridgeNetwork::remove() {

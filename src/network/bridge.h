@@ -2,7 +2,7 @@
 // A bridge network: a Linux bridge on the host, a subnet, and a veth pair for each container on it.
 //
 // Addresses are leased in memory. The engine's container records are what survives: after a restart it calls
-// reserve() for the address of every container before it attaches new ones, so none is given out twice.
+// reserve() for the addresses of every container before it attaches new ones, so none is given out twice.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -16,7 +16,6 @@
 #include "netlink/ipv6.h"
 #include "netlink/netlink.h"
 #include "network/address_pool.h"
-#include "network/address_pool6.h"
 #include "network/sandbox.h"
 
 namespace berth::network {
@@ -89,10 +88,10 @@ class BridgeNetwork {
   // pass it is the Firewall's business.
   static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
 
-  // For a container that runs, or that is stopped and keeps its address. An address outside the subnet is
-  // ignored: the subnet has changed since. One that is taken is a conflict.
-  Result<void> reserve(Ipv4Address address);
-  Result<void> reserve(const Ipv6Address& address);
+  // For a container that runs, or that will: its attach() finds the address its own. One outside the subnet
+  // is ignored: the subnet has changed since. One that another has is a conflict.
+  Result<void> reserve(const netlink::IpAddress& address, const std::string& container);
+  void forget(const std::string& container);  // what was reserved for one that is not attached
 
   // Does the slow part of attach() ahead: the interface pair, without an address and down inside. For the
   // sandboxes of a SandboxPool.
@@ -110,7 +109,7 @@ class BridgeNetwork {
   const std::optional<Ipv6Subnet>& ipv6() const noexcept { return ipv6_; }
   std::uint32_t mtu() const noexcept { return mtu_; }
 
-  bool in_use();          // an address is leased
+  bool in_use();          // a container has an address
   Result<void> remove();  // takes the bridge away
 
  private:
@@ -131,7 +130,6 @@ class BridgeNetwork {
   netlink::Socket netlink_;
   AddressPool pool_;
   std::optional<AddressPool6> pool6_;
-  std::size_t never_leased_ = 0;  // how many of the taken addresses are the gateway's and the like
   std::string name_;
   std::uint32_t index_ = 0;
   Ipv4Prefix subnet_;

@@ -75,7 +75,6 @@ Result<std::unique_ptr<MacvlanNetwork>> MacvlanNetwork::open(const MacvlanSettin
   TRY(network->pool_.reserve(settings.gateway));
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != settings.gateway) TRY(network->pool_.reserve(excluded));
-  network->never_leased_ = network->pool_.taken();
   return network;
 }
 
@@ -135,15 +134,20 @@ Result<netlink::Link> MacvlanNetwork::usable_parent() {
   return parent;
 }
 
-Result<void> MacvlanNetwork::reserve(Ipv4Address address) {
-  if (!settings_.subnet.contains(address)) return {};
+Result<void> MacvlanNetwork::reserve(const netlink::IpAddress& address, const std::string& container) {
+  if (address.is_v6 || !settings_.subnet.contains(address.v4())) return {};
   std::lock_guard lock(mutex_);
-  return pool_.reserve(address);
+  return pool_.reserve(address.v4(), container);
+}
+
+void MacvlanNetwork::forget(const std::string& container) {
+  std::lock_guard lock(mutex_);
+  pool_.release_all(container);
 }
 
 Result<Ipv4Address> MacvlanNetwork::lease(const AttachRequest& request) {
   if (settings_.mode == MacvlanMode::passthru) {
-    if (pool_.taken() > never_leased_)
+    if (pool_.has_owner_beside(request.container))
       return fail(ErrorKind::conflict, "a macvlan network in passthru mode is for one container at a time");
     if (request.mac)
       return fail(ErrorKind::invalid,
@@ -151,8 +155,8 @@ Result<Ipv4Address> MacvlanNetwork::lease(const AttachRequest& request) {
                   "given one",
                   settings_.parent);
   }
-  if (!request.address) return pool_.allocate();
-  TRY(pool_.reserve(*request.address));
+  if (!request.address) return pool_.allocate(request.container);
+  TRY(pool_.reserve(*request.address, request.container));
   return *request.address;
 }
 
@@ -227,7 +231,7 @@ void MacvlanNetwork::detach(const Endpoint& endpoint) {
 
 bool MacvlanNetwork::in_use() {
   std::lock_guard lock(mutex_);
-  return pool_.taken() > never_leased_;
+  return pool_.has_owner_beside("");
 }
 
 Result<void> MacvlanNetwork::remove_parent() {

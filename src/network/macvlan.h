@@ -61,14 +61,16 @@ class MacvlanNetwork {
   // Finds the parent or makes it. One that is missing, and is no VLAN of one that is there, is an error.
   Result<void> make_parent();
 
-  Result<void> reserve(Ipv4Address address);  // as BridgeNetwork's
+  // As BridgeNetwork's.
+  Result<void> reserve(const netlink::IpAddress& address, const std::string& container);
+  void forget(const std::string& container);
   Result<Endpoint> attach(Sandbox& sandbox, const AttachRequest& request);
   // Gives the address back. The link goes with the sandbox, or with remove_from() before.
   void detach(const Endpoint& endpoint);
   static Result<void> remove_from(Sandbox& sandbox, const Endpoint& endpoint);
 
   const std::string& parent() const noexcept { return settings_.parent; }
-  bool in_use();  // an address is leased
+  bool in_use();  // a container has an address
 
   // Takes the parent away if an engine has made it. No other network may have it.
   Result<void> remove_parent();
@@ -89,7 +91,6 @@ class MacvlanNetwork {
   std::mutex mutex_;  // over what follows
   netlink::Socket netlink_;
   AddressPool pool_;
-  std::size_t never_leased_ = 0;
 };
 
 // Takes away the parents that engines of this owner have made and none of `used` names: a kill came between

@@ -222,7 +222,7 @@ TEST(MacvlanNetwork, GivesAddressesBackOnFailure) {
     must(network->attach(sandbox, {.container = "c"}));
     const auto wanted = Ipv4Address::parse("10.7.0.9");
     ASSERT_FALSE(network->attach(sandbox, {.container = "c", .address = wanted})) << "eth0 is there already";
-    must(network->reserve(*wanted));
+    must(network->reserve(*wanted, "another"));
     EXPECT_EQ(network->attach(sandbox, {.container = "c", .address = wanted}).error().kind,
               ErrorKind::conflict);
     for (const char* bad : {"10.7.0.0", "10.7.0.255", "10.7.0.1", "10.8.0.1"})

@@ -202,8 +202,8 @@ TEST(BridgeNetwork, FindsItselfAgainAndKeepsReservedAddresses) {
     Endpoint before = must(must(BridgeNetwork::open({}))->attach(sandbox, {.container = "c"}));
     auto again = must(BridgeNetwork::open({}));  // as after kill -9: the first did nothing to end itself
     EXPECT_EQ(again->name(), "berth0");
-    must(again->reserve(before.address));
-    EXPECT_FALSE(again->reserve(before.address));
+    must(again->reserve(before.address, "c"));
+    EXPECT_FALSE(again->reserve(before.address, "x"));
     Endpoint after = must(again->attach(later, {.container = "d"}));
     EXPECT_NE(after.address, before.address);
     must(again->detach(before, true));
@@ -368,7 +368,7 @@ TEST(BridgeNetwork, MovesToAnotherSubnetWhenToldTo) {
     auto addresses = must(must(netlink::Socket::open()).addresses());
     ASSERT_EQ(addresses.size(), 1u);
     EXPECT_EQ(addresses[0].address.text(), "10.5.0.254/24");
-    must(network->reserve(*Ipv4Address::parse("172.17.0.2")));  // of before: not ours any more
+    must(network->reserve(*Ipv4Address::parse("172.17.0.2"), "c"));  // of before: not ours any more
     EXPECT_FALSE(BridgeNetwork::open({.subnet = Ipv4Prefix::parse("10.5.0.0/31")}));
     EXPECT_FALSE(BridgeNetwork::open({.gateway = Ipv4Address::parse("10.99.0.1")}));
   });
@@ -380,15 +380,38 @@ TEST(BridgeNetwork, TakesWantedAddressesAndGivesThemBackOnFailure) {
     Sandbox sandbox = must(Sandbox::create());
     AttachRequest wanted{.container = "c", .address = Ipv4Address::parse("172.17.9.9")};
     EXPECT_EQ(must(network->attach(sandbox, wanted)).address.text(), "172.17.9.9");
-    Result<Endpoint> taken = network->attach(sandbox, wanted);
+    Result<Endpoint> taken =
+        network->attach(sandbox, {.container = "d", .address = Ipv4Address::parse("172.17.9.9")});
     ASSERT_FALSE(taken);
     EXPECT_EQ(taken.error().kind, ErrorKind::conflict);
     // eth0 exists already: the address that was allocated must come back.
     ASSERT_FALSE(network->attach(sandbox, {.container = "c", .address = Ipv4Address::parse("172.17.9.10")}));
-    must(network->reserve(*Ipv4Address::parse("172.17.9.10")));
+    must(network->reserve(*Ipv4Address::parse("172.17.9.10"), "another"));
     for (const char* bad : {"172.17.0.0", "172.17.255.255", "172.17.0.1", "10.0.0.1"})
       EXPECT_FALSE(network->attach(sandbox, {.container = "c", .address = Ipv4Address::parse(bad)})) << bad;
     EXPECT_FALSE(BridgeNetwork::open({.name = "a\"b"}));
+  });
+}
+
+TEST(BridgeNetwork, KeepsAReservedAddressForItsContainer) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open(
+        {.ipv6 = Ipv6Subnet{*Ipv6Prefix::parse("fd00::/64"), *Ipv6Address::parse("fd00::1"), {}}}));
+    const auto v4 = Ipv4Address::parse("172.17.0.2");
+    const auto v6 = Ipv6Address::parse("fd00::2");
+    must(network->reserve(*v4, "c"));
+    must(network->reserve(*v6, "c"));
+    Sandbox first = must(Sandbox::create()), second = must(Sandbox::create()),
+            third = must(Sandbox::create());
+    Endpoint other = must(network->attach(first, {.container = "d"}));
+    EXPECT_EQ(other.address.text(), "172.17.0.3");
+    EXPECT_EQ(other.ipv6->address.text(), "fd00::3");
+    Endpoint own = must(network->attach(second, {.container = "c", .address = v4, .address6 = v6}));
+    EXPECT_EQ(own.address, *v4);
+    EXPECT_EQ(own.ipv6->address, *v6);
+    must(network->reserve(*Ipv4Address::parse("172.17.0.9"), "late"));
+    network->forget("late");
+    EXPECT_TRUE(network->attach(third, {.container = "e", .address = Ipv4Address::parse("172.17.0.9")}));
   });
 }
 
@@ -412,46 +435,6 @@ TEST(BridgeNetwork, AttachesManyAtOnceToDifferentAddresses) {
     threads.clear();
     EXPECT_EQ(addresses.size(), 32u);
   });
-}
-
-TEST(AddressPool, GivesEachAddressOnceAndOldOnesLast) {
-  AddressPool pool(*Ipv4Prefix::parse("10.0.0.0/29"));
-  must(pool.reserve(*Ipv4Address::parse("10.0.0.1")));
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.2");
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.3");
-  pool.release(*Ipv4Address::parse("10.0.0.2"));
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.4");
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.5");
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.6");
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.2");
-  Result<Ipv4Address> none = pool.allocate();
-  ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().kind, ErrorKind::exhausted);
-  for (const char* outside : {"10.0.0.0", "10.0.0.7", "10.0.0.8", "9.255.255.255"})
-    EXPECT_EQ(pool.reserve(*Ipv4Address::parse(outside)).error().kind, ErrorKind::invalid) << outside;
-}
-
-TEST(AddressPool, CoversTheWholeOfIpv4AndASingleHost) {
-  AddressPool all(*Ipv4Prefix::parse("0.0.0.0/0"));
-  must(all.reserve(*Ipv4Address::parse("255.255.255.254")));
-  EXPECT_TRUE(all.allocate());
-  AddressPool one(*Ipv4Prefix::parse("10.0.0.7/32"));
-  EXPECT_EQ(must(one.allocate()).text(), "10.0.0.7");
-  EXPECT_FALSE(one.allocate());
-}
-
-TEST(AddressPool, KeepsToItsRange) {
-  AddressPool pool(*Ipv4Prefix::parse("10.0.0.0/24"), Ipv4Prefix::parse("10.0.0.8/30"));
-  must(pool.reserve(*Ipv4Address::parse("10.0.0.1")));
-  must(pool.reserve(*Ipv4Address::parse("10.0.0.9")));
-  std::set<std::string> given;
-  for (int i = 0; i < 3; ++i) given.insert(must(pool.allocate()).text());
-  EXPECT_EQ(given, (std::set<std::string>{"10.0.0.8", "10.0.0.10", "10.0.0.11"}));
-  EXPECT_EQ(pool.allocate().error().kind, ErrorKind::exhausted);
-  pool.release(*Ipv4Address::parse("10.0.0.1"));
-  EXPECT_FALSE(pool.allocate());
-  pool.release(*Ipv4Address::parse("10.0.0.9"));
-  EXPECT_EQ(must(pool.allocate()).text(), "10.0.0.9");
 }
 
 TEST(Firewall, WritesNetworksAndPortsAsOneTable) {
