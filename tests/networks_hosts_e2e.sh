@@ -3,6 +3,7 @@
 # Containers and other hosts. All of them are network namespaces of this test's own, the engine's host too:
 #
 #   client 192.0.2.2 ---- 192.0.2.1 host 198.51.100.1 ---- 198.51.100.2 other
+#   2001:db8::2             2001:db8::1  2001:db8:1::1      2001:db8:1::2
 #
 # Published ports are reached from outside with the client's address, what is not published is not reached, and clients
 # that go on where a container was end up with the one that is there now.
@@ -13,6 +14,7 @@ source "$(dirname "$0")/lib.sh"
 python=/usr/bin/python3
 [ -x $python ] || { echo "SKIP: $python is not there"; exit 77; }
 wire=(192.0.2 198.51.100)
+wire6=(2001:db8: 2001:db8:1:)
 hosts=(client other)
 
 on() { # host command...
@@ -30,10 +32,13 @@ make_hosts() {
     ip netns add "${hosts[n]}"
     ip link add "wire$n" type veth peer name eth0 netns "${hosts[n]}"
     ip address add "${wire[n]}.1/24" dev "wire$n"
+    ip address add "${wire6[n]}:1/64" dev "wire$n" nodad
     ip link set "wire$n" up
     on "${hosts[n]}" ip address add "${wire[n]}.2/24" dev eth0
+    on "${hosts[n]}" ip address add "${wire6[n]}:2/64" dev eth0 nodad
     on "${hosts[n]}" ip link set lo up
     on "${hosts[n]}" ip link set eth0 up
+    on "${hosts[n]}" ip route add default via "${wire6[n]}:1"
     on "${hosts[n]}" ip route add default via "${wire[n]}.1" # which leads to container addresses as well
   done
 }
@@ -50,6 +55,12 @@ for port in ports:
     tcp.append(socket.create_server(("0.0.0.0", port)))
     udp.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     udp[-1].bind(("0.0.0.0", port))
+    try:
+        udp.append(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        udp[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        udp[-1].bind(("::", port))
+    except OSError:
+        udp.pop()  # a network without IPv6
 sctp = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132)
 print("ready", flush=True)
 while True:
@@ -124,7 +135,9 @@ address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {
 
 tcp() { echo | on "$1" timeout 5 socat -t 1 - "TCP4:$2:$3,connect-timeout=2" 2>&1 | head -n 1; } # host address port
 udp() { # host address port [source port]
-  echo x | on "$1" timeout 3 socat -t 1 - "UDP4:$2:$3${4:+,sourceport=$4}" 2>/dev/null | head -n 1
+  local place="UDP4:$2"
+  [[ $2 != *:* ]] || place="UDP6:[$2]"
+  echo x | on "$1" timeout 3 socat -t 1 - "$place:$3${4:+,sourceport=$4}" 2>/dev/null | head -n 1
 }
 answers_udp() { [[ $(udp "$2" "$3" "$4" "$5") == "$1 "* ]]; } # name host address port source-port
 from_inside() { # container command...: on its network, with this machine's programs
@@ -232,6 +245,29 @@ udp_follows() { # how the container goes and comes...
   is "" "$(tracked "$before" || true)" "what the kernel tracks of the earlier address"
   b rm -f talk
 }
+# Over IPv6 as well; the containers of this network have both families.
+udp6_follows() { # how the container goes...
+  local before
+  b network create --ipv6 six >/dev/null
+  server talk -p 5454:53/udp --network six
+  before=$(address6_of talk)
+  is "talk ${wire6[0]}:2:4100" "$(udp client ${wire6[0]}:1 5454 4100)"
+  [ -n "$(tracked6 "$before")" ] || { echo "the kernel does not track it: that shows nothing"; return 1; }
+  "$@"
+  server talk -p 5454:53/udp --network six
+  [ "$(address6_of talk)" != "$before" ] || { echo "the container has the address that it had: that shows nothing"; return 1; }
+  eventually 5 answers_udp talk client ${wire6[0]}:1 5454 4100
+  is "" "$(tracked6 "$before" || true)" "what the kernel tracks of the earlier address"
+  b rm -f talk
+  b network rm six
+}
+address6_of() { b inspect -f '{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}' "$1"; }
+tracked6() { tracked "$($python -c 'import ipaddress, sys; print(ipaddress.ip_address(sys.argv[1]).exploded)' "$1")"; }
+goes_for_good() {
+  b rm -f talk
+  udp client ${wire6[0]}:1 5454 4100 || true
+}
+
 goes_at_once() { b restart -t 0 talk; }
 goes_for_a_while() {
   b stop -t 0 talk
@@ -283,6 +319,15 @@ tcp_ends() { # how the container goes...
 }
 is_killed() { b kill talk; }
 is_replaced() { b rm -f talk && server talk -p 5455:80; }
+is_not_seen_to_end() {
+  local pid
+  pid=$(b inspect -f '{{.State.Pid}}' talk)
+  kill -9 "$(engine_pid main)"
+  kill -9 "$pid"
+  eventually 10 gone "$pid"
+  engine_start main
+  eventually 10 state_is talk exited
+}
 loses_its_network() { b network disconnect bridge talk; }
 
 make_hosts || exit 1
@@ -299,8 +344,10 @@ case_of "a UDP client reaches the container after a restart" udp_follows goes_at
 case_of "a UDP client that asked in between reaches it too" udp_follows goes_for_a_while
 case_of "a UDP client reaches another container that has the port" udp_follows another_comes
 case_of "a UDP client reaches a container that ended without an engine" udp_follows goes_without_an_engine
+case_of "a UDP client reaches another container over IPv6 too" udp6_follows goes_for_good
 case_of "what the host asks others stays, whatever is published" others_answers_stay
 case_of "a TCP connection to a killed container ends" tcp_ends is_killed
 case_of "a TCP connection to a replaced container ends" tcp_ends is_replaced
+case_of "a TCP connection to a container that ended without an engine ends" tcp_ends is_not_seen_to_end
 case_of "a TCP connection to a container without its network ends" tcp_ends loses_its_network
 finish

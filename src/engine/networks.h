@@ -116,6 +116,11 @@ class Networks {
     std::map<std::string, NetworkUser> users;  // by container
   };
   using LivePointer = std::shared_ptr<Live>;
+  struct Abandoned {  // by a container that ended when no engine was there
+    std::string container;
+    LivePointer live;
+    network::Endpoint endpoint;
+  };
   struct WaysOut {  // whether an interface has the default routes
     bool ipv4 = false;
     bool ipv6 = false;
@@ -145,6 +150,7 @@ class Networks {
   Result<void> attach_one(network::Sandbox& sandbox, const ContainerRecord& record, Attachment& attachment,
                           const std::string& interface_name, WaysOut ways);
   void detach_one(const ContainerRecord& record, Attachment& attachment, bool remove_interface);
+  static void clear_up(const Abandoned& one);
   Result<void> claim_port(ContainerRecord& record, const WantedPort& wanted);
   void remove_inside(const Attachment& attachment, int process);
   bool leads_out(const Attachment& attachment) const;
@@ -170,6 +176,7 @@ class Networks {
   mutable std::mutex mutex_;
   std::map<std::string, LivePointer> by_id_;
   LivePointer default_;
+  std::optional<std::vector<Abandoned>> abandoned_{std::in_place};  // until recovered()
   std::unique_ptr<network::SandboxPool> plain_sandboxes_;
   std::unique_ptr<network::SandboxPool> bridged_sandboxes_;  // ready for the default bridge; null without one
 };

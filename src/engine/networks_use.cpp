@@ -214,9 +214,12 @@ void Networks::detach_one(const ContainerRecord& record, Attachment& attachment,
   {
     std::lock_guard lock(mutex_);
     Result<LivePointer> found = look_up(attachment.network);
-    // A record can still have the address that somebody else has by now: it ended when no engine was there,
-    // or its end was not written down before a kill.
-    if (!found || !(*found)->has_places() || !(*found)->users.contains(record.id)) return;
+    if (!found || !(*found)->has_places()) return;
+    // It ended when no engine was there, or its end was not written down before a kill.
+    if (!(*found)->users.contains(record.id)) {
+      if (abandoned_) abandoned_->push_back({record.id, *found, *endpoint});
+      return;
+    }
     live = *found;
   }
   names_.remove_endpoint(live->record.id, record.id);
@@ -408,10 +411,28 @@ void Networks::adopt(ContainerRecord& record, int process) {
     log_warning("network", "container {}: {}", record.id, ns.error().message);
 }
 
+// What the kernel tracks of a container whose end nobody saw. That is known when all have been adopted: its
+// record can have an address that another has had since.
+void Networks::clear_up(const Abandoned& one) {
+  if (!one.live->bridge) return;
+  const std::vector<IpAddress> addresses = addresses_of(one.endpoint);
+  const bool nobodys = std::all_of(addresses.begin(), addresses.end(), [&](const IpAddress& address) {
+    return one.live->reserve(address, one.container).has_value();
+  });
+  if (nobodys) (void)one.live->bridge->detach(one.endpoint, false);
+  one.live->forget(one.container);
+}
+
 void Networks::recovered() {
   if (firewall_)
     if (Result<void> loaded = firewall_->load(); !loaded)
       log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
+  std::optional<std::vector<Abandoned>> abandoned;
+  {
+    std::lock_guard lock(mutex_);
+    abandoned.swap(abandoned_);
+  }
+  if (abandoned) std::for_each(abandoned->begin(), abandoned->end(), clear_up);
   names_.reconcile();
 }
 

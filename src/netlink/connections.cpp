@@ -40,8 +40,8 @@ void put_number(std::string& out, std::uint16_t type, Number number) {
   put_attribute(out, type, {reinterpret_cast<const char*>(&number), sizeof number});
 }
 
-std::string message(int type, int flags, std::uint32_t sequence, Bytes attributes) {
-  const nfgenmsg general{AF_INET, NFNETLINK_V0, 0};
+std::string message(int type, bool is_v6, int flags, std::uint32_t sequence, Bytes attributes) {
+  const nfgenmsg general{static_cast<std::uint8_t>(is_v6 ? AF_INET6 : AF_INET), NFNETLINK_V0, 0};
   const nlmsghdr header{static_cast<std::uint32_t>(NLMSG_LENGTH(sizeof general) + attributes.size()),
                         static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | type),
                         static_cast<std::uint16_t>(NLM_F_REQUEST | flags), sequence, 0};
@@ -52,10 +52,14 @@ std::string message(int type, int flags, std::uint32_t sequence, Bytes attribute
   return out;
 }
 
+Bytes bytes_of(const IpAddress& address) {
+  return {reinterpret_cast<const char*>(address.bytes.data()), address.is_v6 ? 16u : 4u};
+}
+
 // As the source of one direction's packets: who answers is the source of the answers.
-std::string tuple_of(Ipv4Address source, std::uint8_t protocol) {
+std::string tuple_of(const IpAddress& source, std::uint8_t protocol) {
   std::string tuple, inner;
-  if (source) put_number(inner, CTA_IP_V4_SRC, htonl(source.value));
+  if (source) put_attribute(inner, source.is_v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, bytes_of(source));
   if (source) put_attribute(tuple, CTA_TUPLE_IP | NLA_F_NESTED, inner);
   inner.clear();
   if (protocol != 0) put_number(inner, CTA_PROTO_NUM, protocol);
@@ -63,17 +67,20 @@ std::string tuple_of(Ipv4Address source, std::uint8_t protocol) {
   return tuple;
 }
 
+// Protocols and IPv4 addresses. With IPv6 addresses the kernel answers with the connections that do not match
+// (seen on 6.18): those are compared here alone.
 std::string filter_attributes(const ConnectionFilter& filter) {
   const std::uint32_t original =
-      (filter.source ? kCompareSource : 0) | (filter.protocol != 0 ? kCompareProtocol : 0);
-  const std::uint32_t reply = filter.answering ? kCompareSource : 0;
+      (filter.source && !filter.is_v6 ? kCompareSource : 0) | (filter.protocol != 0 ? kCompareProtocol : 0);
+  const std::uint32_t reply = filter.answering && !filter.is_v6 ? kCompareSource : 0;
   std::string out, flags;
   if (original == 0 && reply == 0) return out;
   put_number(flags, CTA_FILTER_ORIG_FLAGS, original);
   put_number(flags, CTA_FILTER_REPLY_FLAGS, reply);
   put_attribute(out, CTA_FILTER | NLA_F_NESTED, flags);
   if (original != 0)
-    put_attribute(out, CTA_TUPLE_ORIG | NLA_F_NESTED, tuple_of(filter.source, filter.protocol));
+    put_attribute(out, CTA_TUPLE_ORIG | NLA_F_NESTED,
+                  tuple_of(filter.is_v6 ? IpAddress() : filter.source, filter.protocol));
   if (reply != 0) put_attribute(out, CTA_TUPLE_REPLY | NLA_F_NESTED, tuple_of(filter.answering, 0));
   return out;
 }
@@ -102,18 +109,24 @@ void for_each_attribute(Bytes bytes, Each each) {
 }
 
 struct Tuple {
-  Ipv4Address source, destination;
+  IpAddress source, destination;
   std::uint8_t protocol = 0;
   std::uint16_t destination_port = 0;
 };
 
+void read_address(int type, Bytes value, Tuple& tuple) {
+  const bool is_v6 = type == CTA_IP_V6_SRC || type == CTA_IP_V6_DST;
+  if (value.size() != (is_v6 ? 16 : 4)) return;
+  IpAddress& address = type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC ? tuple.source : tuple.destination;
+  address.is_v6 = is_v6;
+  std::memcpy(address.bytes.data(), value.data(), value.size());
+}
+
 Tuple parse_tuple(Bytes bytes) {
   Tuple tuple;
-  auto address = [](Bytes value) { return Ipv4Address{ntohl(read<std::uint32_t>(value).value_or(0))}; };
   for_each_attribute(bytes, [&](int part, Bytes inside) {
     for_each_attribute(inside, [&](int type, Bytes value) {
-      if (part == CTA_TUPLE_IP && type == CTA_IP_V4_SRC) tuple.source = address(value);
-      if (part == CTA_TUPLE_IP && type == CTA_IP_V4_DST) tuple.destination = address(value);
+      if (part == CTA_TUPLE_IP) read_address(type, value, tuple);
       if (part != CTA_TUPLE_PROTO) return;
       if (type == CTA_PROTO_NUM) tuple.protocol = read<std::uint8_t>(value).value_or(0);
       if (type == CTA_PROTO_DST_PORT) tuple.destination_port = ntohs(read<std::uint16_t>(value).value_or(0));
@@ -185,7 +198,7 @@ Result<void> Connections::receive(const std::function<bool(std::string_view)>& e
 }
 
 Result<std::vector<Connection>> Connections::find(const ConnectionFilter& filter) {
-  TRY(send(message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, ++sequence_, filter_attributes(filter))));
+  TRY(send(message(IPCTNL_MSG_CT_GET, filter.is_v6, NLM_F_DUMP, ++sequence_, filter_attributes(filter))));
   std::vector<Connection> found;
   int error = 0;
   TRY(receive([&](Bytes bytes) {
@@ -196,7 +209,7 @@ Result<std::vector<Connection>> Connections::find(const ConnectionFilter& filter
       error = read<int>(payload).value_or(0);
       return true;
     }
-    // A kernel that knows no filter sends them all.
+    // A kernel that knows no filter sends them all, and each sends all of IPv6.
     if (Connection connection = parse_connection(payload); matches(filter, connection))
       found.push_back(std::move(connection));
     return false;
@@ -212,7 +225,8 @@ Result<void> Connections::forget(const std::vector<Connection>& connections) {
     const std::uint32_t before = sequence_;
     std::string bytes;
     for (std::size_t i = begin; i < end; ++i)
-      bytes += message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, ++sequence_, connections[i].identity);
+      bytes += message(IPCTNL_MSG_CT_DELETE, connections[i].source.is_v6, NLM_F_ACK, ++sequence_,
+                       connections[i].identity);
     TRY(send(bytes));
     std::size_t answered = 0;
     TRY(receive([&](Bytes answer) {
@@ -227,10 +241,10 @@ Result<void> Connections::forget(const std::vector<Connection>& connections) {
   return {};
 }
 
-Result<void> Connections::forget_address(Ipv4Address address) {
+Result<void> Connections::forget_address(const IpAddress& address) {
   if (!address) return {};  // which would match everything
-  std::vector<Connection> found = TRY(find({.protocol = 0, .source = address, .answering = {}}));
-  std::vector<Connection> led_there = TRY(find({.protocol = 0, .source = {}, .answering = address}));
+  std::vector<Connection> found = TRY(find({.is_v6 = address.is_v6, .source = address}));
+  std::vector<Connection> led_there = TRY(find({.is_v6 = address.is_v6, .answering = address}));
   std::move(led_there.begin(), led_there.end(), std::back_inserter(found));
   return forget(found);
 }

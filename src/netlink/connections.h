@@ -13,24 +13,26 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "netlink/ipv4.h"
+#include "netlink/ipv6.h"
 
 namespace berth::netlink {
 
 struct Connection {
   std::uint8_t protocol = 0;  // IPPROTO_UDP, ...
-  Ipv4Address source;         // of its first packet
-  Ipv4Address destination;    // likewise: before any translation
+  IpAddress source;           // of its first packet
+  IpAddress destination;      // likewise: before any translation
   std::uint16_t destination_port = 0;
-  Ipv4Address answering;  // who answers: not the destination where that is translated
-  std::string identity;   // the kernel's, for forget()
+  IpAddress answering;   // who answers: not the destination where that is translated
+  std::string identity;  // the kernel's, for forget()
 };
 
-// A zero matches everything. The kernel compares (since Linux 5.8), so that a large table is not copied.
+// Of one family. A zero matches everything in it. The kernel compares protocols and IPv4 addresses (since
+// Linux 5.8), so that a large table is not copied.
 struct ConnectionFilter {
+  bool is_v6 = false;
   std::uint8_t protocol = 0;
-  Ipv4Address source;
-  Ipv4Address answering;
+  IpAddress source;
+  IpAddress answering;
 };
 
 class Connections {
@@ -41,7 +43,7 @@ class Connections {
   // Those that are gone already are no error.
   Result<void> forget(const std::vector<Connection>& connections);
   // Of somebody at this address who is there no more: what he began, and what led to him.
-  Result<void> forget_address(Ipv4Address address);
+  Result<void> forget_address(const IpAddress& address);
 
  private:
   explicit Connections(Fd socket) : socket_(std::move(socket)) {}

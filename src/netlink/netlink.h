@@ -139,7 +139,8 @@ class Socket {
 
   Result<std::optional<Link>> find_link(std::string_view name);  // nothing when there is none
   Result<std::vector<Link>> links();
-  Result<std::vector<InterfaceAddress>> addresses();
+  Result<std::vector<InterfaceAddress>> addresses();  // IPv4's
+  Result<std::vector<Ipv6Address>> ipv6_addresses();
   Result<std::vector<Route>> routes();  // of the main table
 
  private:

@@ -152,25 +152,31 @@ void track_loopback() {
   batch.change_link(1, {.up = true});
   must(socket.execute(batch));
   const std::string rules =
-      "table ip t { chain c { type filter hook output priority 0; ct state new accept; }; }\n";
+      "table inet t { chain c { type filter hook output priority 0; ct state new accept; }; }\n";
   ASSERT_EQ(must(run_program({"nft", "-f", "-"}, rules)).exit_code, 0);
 }
 
+struct Place {  // of one family or the other
+  explicit Place(const IpAddress& address, std::uint16_t port) {
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+    storage.ss_family = address.is_v6 ? AF_INET6 : AF_INET;
+    v4->sin_port = htons(port);
+    std::memcpy(address.is_v6 ? static_cast<void*>(&v6->sin6_addr) : &v4->sin_addr, address.bytes.data(),
+                address.is_v6 ? 16 : 4);
+    size = address.is_v6 ? sizeof *v6 : sizeof *v4;
+  }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  sockaddr_storage storage{};
+  socklen_t size;
+};
+
 // Nobody listens: that is answered over ICMP, and the conversation is tracked all the same.
 void send_datagram(const char* from, const char* to, std::uint16_t port) {
-  auto place = [](const char* text, std::uint16_t number) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(number);
-    inet_pton(AF_INET, text, &address.sin_addr);
-    return address;
-  };
-  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const sockaddr_in source = place(from, 0), destination = place(to, port);
-  ASSERT_EQ(bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source), 0);
-  ASSERT_EQ(
-      sendto(socket.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&destination), sizeof destination),
-      1);
+  const Place source(*IpAddress::parse(from), 0), destination(*IpAddress::parse(to), port);
+  Fd socket(::socket(source.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(socket.get(), source.get(), source.size), 0);
+  ASSERT_EQ(sendto(socket.get(), "x", 1, 0, destination.get(), destination.size), 1);
 }
 
 std::vector<std::string> ends(const std::vector<Connection>& connections) {
@@ -193,8 +199,8 @@ TEST(Connections, AreFoundByTheirEnds) {
     EXPECT_THAT(
         ends(must(connections.find({.protocol = IPPROTO_UDP, .source = client, .answering = server}))),
         testing::ElementsAre("127.0.0.5 > 127.0.0.8:9"));
-    EXPECT_TRUE(must(connections.find({.protocol = IPPROTO_TCP, .source = {}, .answering = {}})).empty());
-    EXPECT_TRUE(must(connections.find({.protocol = 0, .source = server, .answering = {}})).empty());
+    EXPECT_TRUE(must(connections.find({.protocol = IPPROTO_TCP})).empty());
+    EXPECT_TRUE(must(connections.find({.source = server})).empty());
   });
 }
 
@@ -213,6 +219,27 @@ TEST(Connections, OfOneAddressAreForgottenWhicheverSideBegan) {
     EXPECT_EQ(must(connections.find({})).size(), 1u);
     must(connections.forget(before));  // most of which are gone
     EXPECT_TRUE(must(connections.find({})).empty());
+  });
+}
+
+TEST(Connections, OfAnIpv6AddressAreForgottenAndNoOthers) {
+  in_own_namespace([] {
+    track_loopback();
+    Socket socket = must(Socket::open());
+    Batch batch;
+    for (const char* address : {"fd00::5", "fd00::6", "fd00::7"})
+      batch.set_address(1, {*Ipv6Address::parse(address), 128});
+    must(socket.execute(batch));
+    EXPECT_THAT(must(socket.ipv6_addresses()), testing::Contains(*Ipv6Address::parse("fd00::6")));
+    send_datagram("127.0.0.5", "127.0.0.6", 7);
+    send_datagram("fd00::5", "fd00::6", 7);
+    send_datagram("fd00::6", "fd00::7", 7);
+    send_datagram("fd00::5", "fd00::7", 9);
+    Connections connections = must(Connections::open());
+    must(connections.forget_address(*IpAddress::parse("fd00::6")));
+    EXPECT_THAT(ends(must(connections.find({.is_v6 = true, .protocol = IPPROTO_UDP}))),
+                testing::ElementsAre("fd00::5 > fd00::7:9"));
+    EXPECT_THAT(ends(must(connections.find({}))), testing::ElementsAre("127.0.0.5 > 127.0.0.6:7"));
   });
 }
 

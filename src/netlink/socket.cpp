@@ -95,6 +95,17 @@ std::optional<InterfaceAddress> parse_address(Bytes payload) {
   return found;
 }
 
+std::optional<Ipv6Address> parse_ipv6_address(Bytes payload) {
+  auto header = read_structure<ifaddrmsg>(payload);
+  if (!header || header->ifa_family != AF_INET6) return std::nullopt;
+  std::optional<Ipv6Address> found;
+  for_each_attribute(after_aligned(payload, sizeof *header), [&](std::uint16_t type, Bytes value) {
+    if (type == IFA_ADDRESS && value.size() == sizeof found->bytes)
+      std::memcpy(found.emplace().bytes.data(), value.data(), value.size());
+  });
+  return found;
+}
+
 // Calls each(header, payload) for every message in what one recv(2) brought.
 void for_each_message(Bytes bytes, const std::function<void(const nlmsghdr&, Bytes)>& each) {
   while (auto header = read_structure<nlmsghdr>(bytes)) {
@@ -261,6 +272,16 @@ Result<std::vector<InterfaceAddress>> Socket::addresses() {
     body.ifa_family = AF_INET;
     return dump("addresses", RTM_GETADDR, &body, sizeof body, [&](Bytes payload) {
       if (auto found = parse_address(payload)) list.push_back(*found);
+    });
+  });
+}
+
+Result<std::vector<Ipv6Address>> Socket::ipv6_addresses() {
+  return retried<std::vector<Ipv6Address>>([&](std::vector<Ipv6Address>& list) {
+    ifaddrmsg body{};
+    body.ifa_family = AF_INET6;
+    return dump("IPv6 addresses", RTM_GETADDR, &body, sizeof body, [&](Bytes payload) {
+      if (auto found = parse_ipv6_address(payload)) list.push_back(*found);
     });
   });
 }

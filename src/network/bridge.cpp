@@ -387,7 +387,7 @@ Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {
   return deleted;
 }
 
-void BridgeNetwork::forget_connections(Ipv4Address address) {
+void BridgeNetwork::forget_connections(const netlink::IpAddress& address) {
   std::lock_guard lock(connections_mutex_);
   if (!connections_) {
     Result<netlink::Connections> opened = netlink::Connections::open();
@@ -398,11 +398,12 @@ void BridgeNetwork::forget_connections(Ipv4Address address) {
     log_warning("network", "connections with {}: {}", address.text(), forgotten.error().message);
 }
 
-// The address comes last: until then nobody else has it.
+// The addresses come last: until then nobody else has them.
 Result<void> BridgeNetwork::detach(const Endpoint& endpoint, bool remove_interface) {
   Result<void> removed;
   if (remove_interface) removed = delete_interface(endpoint.host_interface_name);
   forget_connections(endpoint.address);
+  if (endpoint.ipv6) forget_connections(endpoint.ipv6->address);
   give_back(endpoint);
   return removed;
 }

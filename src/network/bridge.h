@@ -121,7 +121,7 @@ class BridgeNetwork {
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
-  void forget_connections(Ipv4Address address);
+  void forget_connections(const netlink::IpAddress& address);
   Result<void> isolate_ports(const std::string& host_name = {});
 
   std::mutex connections_mutex_;

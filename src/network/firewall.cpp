@@ -15,6 +15,8 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <set>
+#include <tuple>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -102,38 +104,48 @@ Change drain(int socket, const std::string& table) {
 bool leads_elsewhere(const netlink::Connection& connection, const PublishedPort& port) {
   return connection.destination_port >= port.host_port &&
          connection.destination_port - port.host_port < port.count &&
+         port.host_address.is_v6 == connection.destination.is_v6 &&
          (!port.host_address || port.host_address == connection.destination) &&
          connection.answering != port.container_address;
+}
+
+// What reaches this host itself, beside 127.0.0.0/8.
+Result<std::set<netlink::IpAddress>> own_addresses() {
+  netlink::Socket netlink = TRY(netlink::Socket::open());
+  std::set<netlink::IpAddress> own;
+  const std::vector<netlink::InterfaceAddress> ipv4 = TRY(netlink.addresses());
+  for (const netlink::InterfaceAddress& one : ipv4) own.insert(one.address.address);
+  const std::vector<netlink::Ipv6Address> ipv6 = TRY(netlink.ipv6_addresses());
+  own.insert(ipv6.begin(), ipv6.end());
+  return own;
 }
 
 // A client that goes on sending datagrams from one port is one connection to the kernel, which goes where its
 // first packet went: to this host, while the port was nobody's, or to a container that is no more. Not so
 // TCP: that begins anew, and what has begun shall stay.
 Result<void> forget_misled(const std::vector<PublishedPort>& ports) {
+  std::set<std::tuple<bool, std::string, std::uint8_t>> kinds;  // is it IPv6, the protocol, its number
+  for (const PublishedPort& port : ports) {
+    if (port.protocol == "udp") kinds.emplace(port.host_address.is_v6, port.protocol, IPPROTO_UDP);
+    if (port.protocol == "sctp") kinds.emplace(port.host_address.is_v6, port.protocol, IPPROTO_SCTP);
+  }
+  if (kinds.empty()) return {};
+  netlink::Connections connections = TRY(netlink::Connections::open());
+  const std::set<netlink::IpAddress> own = TRY(own_addresses());
   std::vector<netlink::Connection> misled;
-  std::optional<netlink::Connections> connections;
-  std::set<netlink::Ipv4Address> own;
-  for (const auto& [name, protocol] : {std::pair("udp", IPPROTO_UDP), std::pair("sctp", IPPROTO_SCTP)}) {
-    if (std::none_of(ports.begin(), ports.end(), [&](const auto& port) { return port.protocol == name; }))
-      continue;
-    if (!connections) {
-      connections = TRY(netlink::Connections::open());
-      netlink::Socket netlink = TRY(netlink::Socket::open());
-      const std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
-      for (const netlink::InterfaceAddress& one : addresses) own.insert(one.address.address);
-    }
-    std::vector<netlink::Connection> tracked = TRY(
-        connections->find({.protocol = static_cast<std::uint8_t>(protocol), .source = {}, .answering = {}}));
+  for (const auto& [is_v6, protocol, number] : kinds) {
+    std::vector<netlink::Connection> tracked = TRY(connections.find({.is_v6 = is_v6, .protocol = number}));
     for (netlink::Connection& one : tracked) {
       // What containers ask others at such a port is not meant.
-      if (!own.contains(one.destination) && one.destination.value >> 24 != IN_LOOPBACKNET) continue;
-      if (std::any_of(ports.begin(), ports.end(), [&](const PublishedPort& port) {
+      const bool loopback = !is_v6 && one.destination.bytes[0] == IN_LOOPBACKNET;
+      if (!loopback && !own.contains(one.destination)) continue;
+      if (std::any_of(ports.begin(), ports.end(), [&, &name = protocol](const PublishedPort& port) {
             return port.protocol == name && leads_elsewhere(one, port);
           }))
         misled.push_back(std::move(one));
     }
   }
-  return misled.empty() ? Result<void>() : connections->forget(misled);
+  return misled.empty() ? Result<void>() : connections.forget(misled);
 }
 
 }  // namespace
