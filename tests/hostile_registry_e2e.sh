@@ -216,6 +216,30 @@ push_does_not_leak() {
   b rmi "$(pull_of up-elsewhere)" >/dev/null
 }
 
+connections_of() { ss -Htnp state established "dport = :$port" | grep -c "pid=$(engine_pid "$1"),"; }
+hears_nobody() { [ "$(connections_of main || true)" = 0 ]; }
+uploads_hang() { asked log | grep -q '"PATCH", "path": "/v2/up-stall/'; }
+push_is_cancelled() { # the engine lets go of a registry that neither reads nor answers
+  command -v ss >/dev/null || skip "there is no ss"
+  asked forget
+  b tag box "$(pull_of up-stall)"
+  timeout 60 berth push -q "$(pull_of up-stall)" >/dev/null 2>&1 &
+  local pusher=$!
+  eventually 20 uploads_hang
+  ! hears_nobody || { echo "no connection is seen"; return 1; }
+  kill -TERM "$pusher" # timeout(1) passes it on
+  eventually 10 hears_nobody # silence alone ends it after 30 s
+  wait "$pusher" || true
+  b rmi "$(pull_of up-stall)" >/dev/null
+}
+no_layers_at_all() { # as `FROM scratch` with labels alone makes it
+  b pull -q "$(pull_of layers-0)" >/dev/null
+  is '[/hello]' "$(b inspect -f '{{.Config.Cmd}}' "$(pull_of layers-0)")"
+  is '[]' "$(b inspect -f '{{json .RootFS.Layers}}' "$(pull_of layers-0)" | sed 's/null/[]/')"
+  b rmi "$(pull_of layers-0)" >/dev/null
+  only_whole main
+}
+
 # --- the list ---------------------------------------------------------------------------------------------------------
 
 registry_start slow
@@ -272,6 +296,7 @@ bad_pull 40 'address|token server' 401-file
 bad_pull 40 'token' token-html
 bad_pull 40 'token' token-empty
 bad_pull 40 'not supported|foreign|nondistributable|application/x-evil' label-unknown
+bad_pull 40 'nondistributable.*not supported' foreign
 bad_pull 40 'layer|archive|tar' not-a-tar
 bad_pull 40 'schema' schema-1
 bad_pull 60 'longer|bytes|limit' manifest-5mb
@@ -280,6 +305,7 @@ bad_pull 40 'JSON' manifest-text
 bad_pull 40 'JSON|deep|nest' manifest-deep
 bad_pull 40 'manifest' manifest-array
 bad_pull 40 'JSON' manifest-html
+case_of "an image without layers is pulled" no_layers_at_all
 bad_pull 40 'layers' layers-1000
 bad_pull 60 'layers|bytes|limit' layers-20000
 bad_pull 60 'layers|bytes|limit' layers-100000
@@ -295,6 +321,7 @@ bad_pull 40 'digest' index-self
 bad_pull 60 'tags|longer' tags-million/ -a
 bad_pull 60 'tags|end' tags-loop/ -a
 bad_pull 60 'tags|more than|end' tags-onward/ -a
+bad_pull 40 'another server: not followed' tags-elsewhere/ -a
 bad_pull 40 'not found|not known' nosuch
 bad_pull 40 'unknown|not found' ok:nosuch
 good_pull ok
@@ -317,6 +344,8 @@ bad_push 90 'upload|connection|closed|reset' up-cut
 bad_push 60 'too large|413' up-413
 bad_push 60 'no pushing here' up-403
 bad_push 60 'upload|answer|200' up-endless
+case_of "a cancelled push lets go of a registry that stopped reading" push_is_cancelled
+bad_push 100 'within the time allowed' up-stall
 case_of "a push and a pull of it, after all that" push_and_back
 b rmi box >/dev/null
 good_pull ok

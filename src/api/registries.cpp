@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What concerns registries: pull, push, login, and looking at what a registry has.
+#include "api/client_watch.h"
 #include "api/respond.h"
 #include "api/routes.h"
 #include "image/transfer.h"
@@ -64,7 +65,8 @@ Result<image::TransferAccess> access_of(Call& call) {
 
 Result<void> pull_one(Call& call, ProgressStream& stream, const oci::Reference& name,
                       const std::optional<oci::Platform>& platform, const image::TransferAccess& access) {
-  image::PullRequest request{.name = name, .platform = platform, .access = access};
+  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  image::PullRequest request{.name = name, .platform = platform, .access = access, .stop = client.gone()};
   request.on_status = [&](const image::TransferStatus& status) { return stream.say(status); };
   image::Pulled pulled = TRY(call.engine.images().pull(request));
   TRY(stream.say("Digest: " + pulled.digest.text()));
@@ -88,7 +90,8 @@ Result<void> pull_everything(Call& call, ProgressStream& stream, const oci::Refe
 
 Result<void> push_one(Call& call, ProgressStream& stream, const oci::Reference& name,
                       const image::TransferAccess& access) {
-  image::PushRequest request{.name = name, .access = access};
+  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  image::PushRequest request{.name = name, .access = access, .stop = client.gone()};
   request.on_status = [&](const image::TransferStatus& status) { return stream.say(status); };
   image::Pushed pushed = TRY(call.engine.images().push(request));
   const std::string& tag = *name.tag();

@@ -120,7 +120,7 @@ class Puller {
     const std::string wanted = request_.name.digest()
                                    ? request_.name.digest()->text()
                                    : request_.name.tag().value_or(std::string(oci::kDefaultTag));
-    registry::FetchedDocument document = TRY(session_->manifest(wanted));
+    registry::FetchedDocument document = TRY(session_->manifest(wanted, stop_.get_token()));
     Resolved resolved{.top = document.digest};
     TRY(choose_manifest(resolved, std::move(document), 0));
     TRY(fetch_config(resolved));
@@ -154,7 +154,7 @@ class Puller {
       return fail(ErrorKind::not_found,
                   "no matching manifest for {} in the manifest list entries of {}: it has {}",
                   oci::format_platform(wanted_), request_.name.familiar(), list_platforms(candidates));
-    registry::FetchedDocument inner = TRY(session_->manifest(chosen->digest.text()));
+    registry::FetchedDocument inner = TRY(session_->manifest(chosen->digest.text(), stop_.get_token()));
     if (static_cast<std::int64_t>(inner.bytes.size()) != chosen->size)
       return fail(ErrorKind::corrupt, "the index of {} says that manifest {} has {} bytes, but it has {}",
                   request_.name.familiar(), chosen->digest.text(), chosen->size, inner.bytes.size());
@@ -174,7 +174,8 @@ class Puller {
       if (!oci::is_layer(layer.media_type))
         return fail(ErrorKind::unsupported, "a layer of {} has the type {}, which is not supported", name,
                     layer.media_type.substr(0, 200));
-    resolved.config_bytes = TRY_AS("config of " + name, session_->document(manifest.config));
+    resolved.config_bytes =
+        TRY_AS("config of " + name, session_->document(manifest.config, stop_.get_token()));
     resolved.config = TRY_AS("config of " + name, oci::parse_image_config(resolved.config_bytes));
     if (resolved.config.diff_ids.size() != manifest.layers.size())
       return fail(ErrorKind::corrupt, "the manifest of {} lists {} layers, its config {}", name,

@@ -185,11 +185,11 @@ Result<Answer> Session::get(std::string_view method, const std::string& where, c
   }
 }
 
-Result<FetchedDocument> Session::manifest(const std::string& reference) {
+Result<FetchedDocument> Session::manifest(const std::string& reference, const std::stop_token& stop) {
   const bool by_digest = reference.find(':') != std::string::npos;
   const std::string name =
       fmt::format("{}/{}{}{}", endpoint().host, endpoint().repository, by_digest ? "@" : ":", reference);
-  Answer answer = TRY(get("GET", target("manifests", reference), accept_manifests()));
+  Answer answer = TRY(get("GET", target("manifests", reference), accept_manifests(), stop));
   if (answer.status() != 200) return std::unexpected(refusal(answer, "manifest for " + name));
   std::string type = media_type_of(answer);
   std::string bytes = TRY_AS("manifest for " + name, answer.read_whole(oci::kDocumentLimit));
@@ -233,12 +233,12 @@ Result<std::vector<std::string>> Session::tags() {
   return fail(ErrorKind::invalid, "{}: the registry's list does not end", what);
 }
 
-Result<std::string> Session::document(const oci::Descriptor& descriptor) {
+Result<std::string> Session::document(const oci::Descriptor& descriptor, const std::stop_token& stop) {
   if (descriptor.size > static_cast<std::int64_t>(oci::kDocumentLimit))
     return fail(ErrorKind::invalid, "{} has {} bytes; the limit for a document is {}",
                 descriptor.digest.text(), descriptor.size, oci::kDocumentLimit);
   archive::StringSink sink;
-  TRY(blob(descriptor, 0, sink, {}));
+  TRY(blob(descriptor, 0, sink, stop));
   if (sha256_of(sink.text()) != descriptor.digest)
     return fail(ErrorKind::corrupt, "the registry {} sent other bytes than those of {}", endpoint().host,
                 descriptor.digest.text());

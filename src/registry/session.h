@@ -53,12 +53,12 @@ class Session {
 
   // A manifest or an index of at most oci::kDocumentLimit bytes, by tag or digest; of a digest the bytes are
   // verified.
-  Result<FetchedDocument> manifest(const std::string& reference);
+  Result<FetchedDocument> manifest(const std::string& reference, const std::stop_token& stop = {});
   // All tags, sorted; pages are followed.
   Result<std::vector<std::string>> tags();
 
   // A small blob, verified.
-  Result<std::string> document(const oci::Descriptor& descriptor);
+  Result<std::string> document(const oci::Descriptor& descriptor, const std::stop_token& stop = {});
   // A blob from `offset` on: exactly the bytes that are left of descriptor.size. Cut downloads go on where
   // they were. The digest is the caller's to verify, who has seen the first bytes as well.
   Result<void> blob(const oci::Descriptor& descriptor, std::uint64_t offset, archive::Sink& sink,
