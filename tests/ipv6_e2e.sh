@@ -11,9 +11,6 @@ called=$(cat /proc/sys/net/bridge/bridge-nf-call-ip6tables 2>/dev/null || echo 0
 
 web='mkdir -p /w; hostname >/w/index.html; exec httpd -f -p [::]:80 -h /w'
 address6_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}} {{end}}" "$1" | cut -d' ' -f1; }
-fetch() { curl -fsS --max-time 5 "$@"; }
-fetched() { [ "$(fetch "$1" 2>/dev/null)" = "$2" ]; }
-asks() { b run --rm --network "$1" box sh -c "timeout 3 wget -qO- http://$2/; exit \$?"; }
 
 objects() {
   b network create --ipv6 --subnet 10.97.0.0/24 --subnet fd97::/64 --gateway fd97::7 --ip-range fd97::100/120 one
@@ -142,7 +139,7 @@ nothing_remains() {
   b rm -f web
   b network rm six
   eventually 5 sh -c "! ip -6 route | grep -q 'dev br-'"
-  lacks "$(nft list tables)" "ip6 berth_"
+  lacks "$(nft list ruleset)" fd97
 }
 
 engine_start main

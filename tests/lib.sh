@@ -216,6 +216,17 @@ http_json() { http "$1" "$2" -H 'Content-Type: application/json' --data-binary "
 
 # --- the end -------------------------------------------------------------------------------------------------------
 
+# --- containers that serve their host name -----------------------------------------------------------------------------
+
+# shellcheck disable=SC2034 # the suites' business
+web='mkdir -p /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w'
+address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}" "$1" | cut -d' ' -f1; }
+fetch() { curl -fsS --max-time 5 "$@"; }
+fetched() { [ "$(fetch "$1" 2>/dev/null)" = "$2" ]; }
+asks() { b run --rm --network "$1" box sh -c "timeout 3 wget -qO- http://$2/; exit \$?"; } # network address
+hosts_of() { b exec "$1" cat /etc/hosts; }
+knows() { hosts_of "$1" | grep -qx "$2"; } # container line
+
 remove_all() { b ps -aq | xargs -r timeout $((60 * slowness)) berth rm -f >/dev/null; }
 
 ends_clean() { # name: after everything was removed and the engine was told to end

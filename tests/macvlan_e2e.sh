@@ -25,8 +25,6 @@ unplug() {
 }
 trap 'clean_up; unplug' EXIT
 
-web='mkdir -p /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w'
-address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}" "$1" | cut -d' ' -f1; }
 neighbour() { ip netns exec "$ns" "$@"; }
 asks() { b exec "$1" timeout 3 wget -qO- "http://$2/"; } # container address
 serves() { [ "$(neighbour curl -fsS --max-time 3 "http://$1/" 2>/dev/null)" = "$2" ]; }

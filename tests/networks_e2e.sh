@@ -4,11 +4,6 @@
 # after kill -9 of the engine or of the resolver, and after a flush of the rules.
 . "$(dirname "$0")/lib.sh"
 
-web='mkdir -p /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w'
-address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}" "$1" | cut -d' ' -f1; }
-fetch() { curl -fsS --max-time 5 "$@"; }
-fetched() { [ "$(fetch "$1" 2>/dev/null)" = "$2" ]; }
-asks() { b run --rm --network "$1" box sh -c "timeout 3 wget -qO- http://$2/; exit \$?"; }
 objects() {
   local id
   id=$(b network create --subnet 10.91.0.0/24 --ip-range 10.91.0.128/25 --gateway 10.91.0.7 --label k=v one)
@@ -226,6 +221,26 @@ fixed_after_a_boot() {
   b network rm boot
 }
 
+# Likewise: what links is started after what it links to.
+links_after_a_boot() {
+  local id pid
+  for id in 1 2 3; do
+    b run -d --name "base$id" --restart always box sleep 1000
+    b run -d --name "middle$id" --restart always --link "base$id:base" box sleep 1000
+    b run -d --name "top$id" --restart always --link "middle$id:middle" box sleep 1000
+  done
+  kill -9 "$(engine_pid main)"
+  eventually 10 gone "$(engine_pid main)"
+  for pid in $(processes_of main); do kill -9 "$pid" 2>/dev/null || true; done
+  engine_start main
+  for id in 1 2 3; do
+    eventually 20 state_is "top$id" running
+    knows "top$id" "$(address_of "middle$id")[[:space:]]middle .*"
+    knows "middle$id" "$(address_of "base$id")[[:space:]]base .*"
+  done
+  b rm -f base{1..3} middle{1..3} top{1..3}
+}
+
 # What an engine left between a network's bridge and its record is gone with the next start.
 unrecorded() {
   local bridge owner
@@ -239,8 +254,7 @@ unrecorded() {
   ip -o link show "$(cat "$work/main/bridge")"
 }
 
-hosts_of() { b exec "$1" cat /etc/hosts; }
-knows() { hosts_of "$1" | grep -qx "$2"; } # container line
+knows_no() { ! hosts_of "$1" | grep -q "$2"; }
 
 # Links of the default bridge: lines of /etc/hosts and variables, for as long as the linked container runs.
 links() {
@@ -251,7 +265,7 @@ links() {
   refused 125 'host type networking' b run --rm --network host --link db box true
   b run -d --name web --link db:store -e STORE_ENV_COLOUR=blue -e OWN=1 box sleep 1000
   is '["/db:/web/store"]' "$(b inspect -f '{{json .HostConfig.Links}}' web)"
-  knows web "${address}[[:space:]]store dbhost db"
+  knows web "${address}[[:space:]]store dbhost db[[:space:]]# link store"
   b exec web ping -c 1 store
   variables=$(b exec web env)
   for variable in STORE_PORT=tcp://$address:5432 STORE_PORT_5432_TCP_ADDR=$address STORE_NAME=/web/store STORE_ENV_COLOUR=blue OWN=1; do
@@ -261,20 +275,23 @@ links() {
   # What the container has written itself stays.
   b exec web sh -c 'echo "1.2.3.4 mine" >>/etc/hosts'
   b stop -t 0 db
-  eventually 5 lacks "$(hosts_of web)" store
+  eventually 5 knows_no web store
   b run -d --name filler box sleep 1000
   b start db
   [ "$address" != "$(address_of db)" ]
-  knows web "$(address_of db)[[:space:]]store dbhost db"
+  knows web "$(address_of db)[[:space:]]store dbhost db[[:space:]]# link store"
   knows web "1.2.3.4 mine"
   b rename db base
   is '["/base:/web/store"]' "$(b inspect -f '{{json .HostConfig.Links}}' web)"
+  b restart -t 0 base # the line with the earlier name goes
+  is 1 "$(hosts_of web | grep -c store)"
+  knows web "$(address_of base)[[:space:]]store dbhost base[[:space:]]# link store"
   b stop -t 0 base web
   refused 1 'Cannot link to a non running container: /base AS /web/store' b start web
   kill -9 "$(engine_pid main)"
   engine_start main
   b start base web
-  knows web "$(address_of base)[[:space:]]store dbhost base"
+  knows web "$(address_of base)[[:space:]]store dbhost base[[:space:]]# link store"
   b rm -f base
   b restart -t 0 web # its link has gone with the container
   is "" "$(b inspect -f '{{range .HostConfig.Links}}{{.}}{{end}}' web)"
@@ -287,7 +304,7 @@ links_elsewhere() {
   b run -d --name web --network linked --link db:store box sleep 1000
   lacks "$(hosts_of web)" store
   b run -d --name db --network linked box sleep 1000
-  knows web "$(address_of db)[[:space:]]store"
+  knows web "$(address_of db)[[:space:]]store[[:space:]]# link store"
   is '["db:store"]' "$(b inspect -f '{{json .NetworkSettings.Networks.linked.Links}}' web)"
   b exec web ping -c 1 store
   b run --rm --network linked box sh -c '! ping -c 1 store'
@@ -297,7 +314,7 @@ links_elsewhere() {
   b run -d --name late box sleep 1000
   refused 1 'bad format' b network connect --link 'a:b c' linked late
   b network connect --link other:friend linked late
-  knows late "$(address_of other)[[:space:]]friend"
+  knows late "$(address_of other)[[:space:]]friend[[:space:]]# link friend"
   b rm -f web other late
   b network rm linked
 }
@@ -313,13 +330,13 @@ apart() {
   address=$(address_of one)
   gateway=$(b network inspect -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}' apart)
   eventually 5 fetched "http://$address/" one
-  ! asks apart one
+  fails asks apart one
   is one "$(asks apart "$gateway:28087")"
   is one "$(asks apart "$(bridge_address main):28087")"
   is one "$(asks bridge "$gateway:28087")"
   kill -9 "$(engine_pid main)"
   engine_start main
-  ! asks apart "$address"
+  fails asks apart "$address"
   b network connect bridge one
   is one "$(asks bridge "$(b inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' one)")"
   b rm -f one
@@ -333,7 +350,7 @@ apart_by_default() {
   is false "$(b network inspect -f '{{index .Options "com.docker.network.bridge.enable_icc"}}' bridge)"
   b run -d --name one --hostname one box sh -c "$web"
   eventually 5 fetched "http://$(address_of one)/" one
-  ! asks bridge "$(address_of one)"
+  fails asks bridge "$(address_of one)"
   b rm -f one
   engine_use main
 }
@@ -372,6 +389,7 @@ case_of "a link on a user's network" links_elsewhere
 case_of "a network whose containers do not reach each other" apart
 case_of "a default network whose containers do not" apart_by_default
 case_of "a fixed address is kept for its container after a boot" fixed_after_a_boot
+case_of "links are made again after a boot" links_after_a_boot
 case_of "a bridge without a record is cleared away" unrecorded
 case_of "networks leave nothing" nothing_remains
 finish

@@ -28,6 +28,7 @@ make_hosts() {
   mkdir -p /run/netns
   mount -t tmpfs netns /run/netns # in this test's mount namespace: it goes with it
   ip link set lo up
+  echo 0 >/proc/sys/net/ipv4/ip_forward # it forwards for containers alone
   for n in 0 1; do
     ip netns add "${hosts[n]}"
     ip link add "wire$n" type veth peer name eth0 netns "${hosts[n]}"
@@ -131,7 +132,6 @@ server() { # name [flag...]: a container that runs the server on 80, 53 and 9001
   eventually 20 ready "$name"
 }
 ready() { b logs "$1" | tail -n 1 | grep -q ready; }
-address_of() { b inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}" "$1" | cut -d' ' -f1; }
 
 tcp() { echo | on "$1" timeout 5 socat -t 1 - "TCP4:$2:$3,connect-timeout=2" 2>&1 | head -n 1; } # host address port
 udp() { # host address port [source port]
@@ -302,6 +302,84 @@ others_answers_stay() {
 }
 asked_client() { tracked ${wire[0]}.2 | grep -q '^[^=]* udp .*dport=77 ' || { echo "not tracked"; return 1; }; }
 
+# This host did not forward before: between its wires it does not now.
+no_router() {
+  local server
+  is "1 1" "$(cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding | xargs)"
+  on other $python "$work/server.py" beyond 7 >/dev/null &
+  server=$!
+  # shellcheck disable=SC2064 # now
+  trap "kill $server" EXIT
+  eventually 5 reaches ${wire[1]}.2 7
+  fails on client bash -c "reaches ${wire[1]}.2 7"
+  is "" "$(udp client ${wire6[1]}:2 7)"
+  # The rules are what keeps them apart.
+  nft insert rule ip "$(tables ip)" forward iifname wire0 accept
+  nft insert rule ip "$(tables ip)" forward oifname wire0 accept
+  on client bash -c "reaches ${wire[1]}.2 7"
+}
+tables() { nft list tables "$1" | awk '/berth_/ {print $3; exit}'; }
+forwarding_ends() { # with the last network
+  engine_end main
+  is "0 0" "$(cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding | xargs)"
+  engine_start main
+}
+
+# Containers run on a bridge whose network's record cannot be read any more: what was forbidden stays so.
+record_damaged() {
+  local address id
+  id=$(b network create --subnet 10.71.0.0/24 broken)
+  server lost --network broken
+  address=$(address_of lost)
+  reaches "$address" 80
+  rewrite_network "$id" "'x' || record"
+  eventually 10 nothing_passes "br-${id:0:12}"
+  fails on client bash -c "reaches $address 80"
+  fails from_inside lost bash -c "reaches ${wire[1]}.2 7"
+  rewrite_network "$id" "substr(record, 2)"
+  b rm -f lost
+  b network rm broken
+}
+rewrite_network() { # id expression
+  kill -9 "$(engine_pid main)"
+  $python -c 'import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute(f"UPDATE networks SET record = {sys.argv[3]} WHERE id = ?", (sys.argv[2],))
+database.commit()' "$work/main/data/meta.db" "$@"
+  engine_start main
+}
+nothing_passes() { nft list ruleset | grep -q "oifname != \"$1\" drop"; }
+
+# A container makes itself an IPv6 address on a network without IPv6, and writes to the bridge.
+no_ipv6_through() {
+  local bridge before
+  b network create --internal plain4
+  server sly --network plain4
+  bridge=br-$(b network inspect -f '{{.Id}}' plain4 | cut -c1-12)
+  from_inside sly $python -c 'import pathlib; pathlib.Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("0")'
+  from_inside sly ip address add 2001:db8:77::5/64 dev eth0 nodad
+  from_inside sly ip neigh add fe80::1 lladdr "$(ip -o link show "$bridge" | grep -o "ether [0-9a-f:]*" | cut -d" " -f2)" dev eth0
+  from_inside sly ip -6 route add default via fe80::1 dev eth0
+  before=$(knocks)
+  for _ in 1 2 3; do echo x | from_inside sly socat -t 0.2 - "UDP6-SENDTO:[${wire6[0]}:2]:9" || true; done
+  is "$before" "$(knocks)" "packets that the client heard"
+  echo x | socat -t 0.2 - "UDP6-SENDTO:[${wire6[0]}:2]:9" # the means: it hears those of others
+  [ "$before" != "$(knocks)" ]
+  b rm -f sly
+  b network rm plain4
+}
+knocks() { on client awk '$1 == "Udp6NoPorts" {print $2}' /proc/net/snmp6; } # where nobody listens
+
+bound_elsewhere() {
+  b network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.1 bound
+  server home --network bound -p 8090:80
+  is 127.0.0.1:8090 "$(b port home 80)"
+  reaches 127.0.0.1 8090
+  contains "$(tcp client ${wire[0]}.1 8090)" refused
+  b rm -f home
+  b network rm bound
+}
+
 tcp_ends() { # how the container goes...
   local talker
   server talk -p 5455:80
@@ -345,9 +423,15 @@ case_of "a UDP client that asked in between reaches it too" udp_follows goes_for
 case_of "a UDP client reaches another container that has the port" udp_follows another_comes
 case_of "a UDP client reaches a container that ended without an engine" udp_follows goes_without_an_engine
 case_of "a UDP client reaches another container over IPv6 too" udp6_follows goes_for_good
+case_of "a host that forwards for containers is no router" no_router
 case_of "what the host asks others stays, whatever is published" others_answers_stay
+case_of "a bridge whose network cannot be read lets nothing pass" record_damaged
+case_of "no IPv6 passes a network that has none" no_ipv6_through
+case_of "a network's ports are published where it says" bound_elsewhere
 case_of "a TCP connection to a killed container ends" tcp_ends is_killed
 case_of "a TCP connection to a replaced container ends" tcp_ends is_replaced
 case_of "a TCP connection to a container that ended without an engine ends" tcp_ends is_not_seen_to_end
 case_of "a TCP connection to a container without its network ends" tcp_ends loses_its_network
+b rm -f web
+case_of "the host forwards no more when the engine ends" forwarding_ends
 finish

@@ -12,16 +12,13 @@ json::array ranges_of(const engine::NetworkRecord& record) {
   json::object range{{"Subnet", record.subnet.text()}};
   if (record.range) range["IPRange"] = record.range->text();
   range["Gateway"] = record.gateway.text();
-  json::object auxiliary, auxiliary6;
-  for (const auto& [name, address] : record.auxiliary)
-    (address.find(':') == std::string::npos ? auxiliary : auxiliary6)[name] = address;
-  if (!auxiliary.empty()) range["AuxiliaryAddresses"] = std::move(auxiliary);
+  if (!record.auxiliary.empty()) range["AuxiliaryAddresses"] = berth::to_json(record.auxiliary);
   ranges.push_back(std::move(range));
   if (!record.ipv6) return ranges;
   json::object range6{{"Subnet", record.ipv6->subnet.text()}};
   if (record.ipv6->range) range6["IPRange"] = record.ipv6->range->text();
   range6["Gateway"] = record.ipv6->gateway.text();
-  if (!auxiliary6.empty()) range6["AuxiliaryAddresses"] = std::move(auxiliary6);
+  if (!record.auxiliary6.empty()) range6["AuxiliaryAddresses"] = berth::to_json(record.auxiliary6);
   ranges.push_back(std::move(range6));
   return ranges;
 }

@@ -47,13 +47,18 @@ Result<void> create(Call& call) {
   json::value body = TRY(read_json(call));
   engine::NewNetwork wanted;
   bool config_only = false;
+  std::string config_from;
   ObjectReader in(body, "");
   in.read("Name", wanted.name);
   in.read("Driver", wanted.driver);
   in.read("Internal", wanted.internal);
   in.read("Attachable", wanted.attachable);
+  in.read("EnableIPv4", wanted.ipv4);
   in.read("EnableIPv6", wanted.ipv6);
+  in.read("Ingress", wanted.ingress);
+  in.read("Scope", wanted.scope);
   in.read("ConfigOnly", config_only);
+  in.read_object("ConfigFrom", [&](ObjectReader& from) { from.read("Network", config_from); });
   in.read("Options", wanted.options);
   in.read("Labels", wanted.labels);
   in.read_object("IPAM", [&](ObjectReader& ipam) {
@@ -67,7 +72,7 @@ Result<void> create(Call& call) {
     });
   });
   TRY(in.finish());
-  if (config_only)
+  if (config_only || !config_from.empty())
     return fail(ErrorKind::unsupported,
                 "configuration-only networks are not supported: create the network itself");
   NetworkState made = TRY(call.engine.networks().create(wanted));

@@ -46,19 +46,32 @@ Result<void> write_in_place(const std::string& path, std::string_view text) {
   return {};
 }
 
-// What "host-gateway" stands for: the host, as the container reaches it.
-std::string gateway_of(const ContainerRecord& record) {
-  for (const Attachment& attachment : record.attachments)
-    if (attachment.endpoint) return attachment.endpoint->gateway.text();
-  return "127.0.0.1";
-}
-
 bool on_users_network(const ContainerRecord& record) {
   return std::any_of(record.attachments.begin(), record.attachments.end(),
                      [](const Attachment& one) { return one.network_name != "bridge"; });
 }
 
-std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, const std::string& gateway) {
+std::string shown_hostname(const ContainerRecord& record) {
+  const HostConfig& host = record.host_config;
+  const bool hosts_name = record.config.hostname.empty() &&
+                          (host.uts_mode == "host" || network_kind(host.network_mode) == NetworkKind::host);
+  return hosts_name ? host_name() : hostname_of(record);
+}
+
+// Of a hosts file: the container itself, at each of its addresses.
+std::string own_lines(const ContainerRecord& record) {
+  std::string names = shown_hostname(record);
+  if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
+  std::string text;
+  for (const Attachment& attachment : record.attachments)
+    if (attachment.endpoint) {
+      text += attachment.endpoint->address.text() + "\t" + names + "\n";
+      if (const auto& ipv6 = attachment.endpoint->ipv6) text += ipv6->address.text() + "\t" + names + "\n";
+    }
+  return text;
+}
+
+std::string make_hosts(const ContainerRecord& record, const std::string& gateway) {
   std::string text =
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n"
       "ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
@@ -68,14 +81,7 @@ std::string make_hosts(const ContainerRecord& record, const StartFacts& facts, c
     if (address == "host-gateway") address = gateway;
     text += address + "\t" + entry.substr(0, separator) + "\n";
   }
-  std::string names = facts.resolved_hostname;
-  if (!record.config.domainname.empty()) names = names + "." + record.config.domainname + " " + names;
-  for (const Attachment& attachment : record.attachments)
-    if (attachment.endpoint) {
-      text += attachment.endpoint->address.text() + "\t" + names + "\n";
-      if (const auto& ipv6 = attachment.endpoint->ipv6) text += ipv6->address.text() + "\t" + names + "\n";
-    }
-  return text;
+  return text + own_lines(record);
 }
 
 }  // namespace
@@ -141,9 +147,7 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   facts.host_memory = host_memory();
   AccountFiles accounts = TRY(roots_.account_files(record));
   facts.user = TRY(resolve_user(accounts, record.config.user, host.group_add));
-  const bool hosts_name = record.config.hostname.empty() &&
-                          (host.uts_mode == "host" || network_kind(host.network_mode) == NetworkKind::host);
-  facts.resolved_hostname = hosts_name ? host_name() : hostname_of(record);
+  facts.resolved_hostname = shown_hostname(record);
   facts.network_by_descriptor = has_own_network(host.network_mode);
   TRY(share_namespaces(record, facts));
   TRY(choose_seccomp(record, facts));
@@ -263,6 +267,20 @@ void Launcher::follow_links(const ContainerRecord& record) {
                 followed.error().message);
 }
 
+void Launcher::follow_places(const ContainerRecord& before, const ContainerRecord& now) {
+  if (!has_own_network(now.host_config.network_mode)) return;
+  const std::string path = settings_.container_directory(now.id) + "/hosts";
+  auto follow = [&]() -> Result<void> {
+    std::lock_guard lock(hosts_);
+    const std::string text = TRY(read_file(path, kLongestHosts));
+    return write_in_place(path, with_lines_replaced(text, own_lines(before), own_lines(now)));
+  };
+  if (Result<void> followed = follow(); !followed)
+    log_warning("engine", "container {}: its hosts file is not up to date: {}", now.name,
+                followed.error().message);
+  follow_links(now);
+}
+
 // A container has come or gone: those that link to it see that. One whose places are not taken yet looks for
 // itself when it writes its hosts file.
 void Launcher::tell_linking(const ContainerRecord& changed) {
@@ -306,7 +324,7 @@ Result<void> Launcher::write_hosts(const ContainerRecord& record, const StartFac
   std::lock_guard lock(hosts_);
   std::string text = network_kind(host.network_mode) == NetworkKind::host && host.extra_hosts.empty()
                          ? read_file("/etc/hosts", kLongestHosts).value_or("127.0.0.1\tlocalhost\n")
-                         : make_hosts(record, facts, gateway_of(record));
+                         : make_hosts(record, networks_.host_gateway(record));
   for (const HostsEntry& entry : hosts_entries(registry_, record)) text = with_hosts_entry(text, entry);
   return write_in_place(facts.container_directory + "/hosts", text);
 }

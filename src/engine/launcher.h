@@ -32,6 +32,8 @@ class Launcher {
 
   // Its /etc/hosts names those that it links to as they are now.
   void follow_links(const ContainerRecord& record);
+  // Its own lines in its hosts file as well, when it runs and its places on networks have changed.
+  void follow_places(const ContainerRecord& before, const ContainerRecord& now);
   // What --link gives to its processes; nothing of a linked container that does not run.
   std::vector<std::string> link_environment(const ContainerRecord& record) const;
 

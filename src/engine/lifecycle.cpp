@@ -257,7 +257,7 @@ Result<void> Lifecycle::unpause(const ContainerPointer& container) {
 Result<void> Lifecycle::change_networks(const ContainerPointer& container,
                                         const std::function<Result<void>(ContainerRecord&, int)>& change) {
   std::lock_guard operation(container->operation);
-  ContainerRecord record;
+  ContainerRecord before;
   int process;
   {
     std::unique_lock lock(container->mutex);
@@ -266,9 +266,10 @@ Result<void> Lifecycle::change_networks(const ContainerPointer& container,
     if (container->alive() && !container->running())
       return fail(ErrorKind::conflict, "container {} is restarting, wait until the container is running",
                   container->record.id);
-    record = container->record;
+    before = container->record;
     process = container->running() ? container->state.pid : 0;
   }
+  ContainerRecord record = before;
   TRY(change(record, process));
   bool ended;
   {
@@ -283,7 +284,7 @@ Result<void> Lifecycle::change_networks(const ContainerPointer& container,
   if (ended)
     launcher_.networks().release(record);
   else if (process != 0)
-    launcher_.follow_links(record);
+    launcher_.follow_places(before, record);
   return registry_.save(container, importance(*container));
 }
 

@@ -87,6 +87,9 @@ class Lifecycle {
   void ended(const ContainerPointer& container, const keeper::State& state);
   void finish_lost(const ContainerPointer& container, std::string why);
   bool recover_one(const ContainerPointer& container, KeeperWatch& watch, Networks& networks);
+  struct Rounds;
+  void start_again(const std::vector<ContainerPointer>& containers);
+  void start_round(const std::shared_ptr<Rounds>& rounds, std::size_t number);
   void sweep_directories();
   Durability importance(const Container& container) const;
 

@@ -2,6 +2,7 @@
 #include "engine/links.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/text.h"
 #include "engine/modes.h"
@@ -11,6 +12,9 @@ namespace berth::engine {
 namespace {
 
 const std::string kDefaultNetwork = "bridge";
+// What a hosts file says of a line of ours, before the alias. Names change, and users have lines of their
+// own.
+const std::string kLinkMark = "\t# link ";
 
 // A name is a word in the hosts file: more than that would be other words, or other lines.
 bool is_word(std::string_view text) {
@@ -156,17 +160,34 @@ std::vector<std::string> link_environment(const std::string& own_name,
   return all;
 }
 
-std::string with_hosts_entry(std::string_view text, const HostsEntry& entry) {
+namespace {
+
+std::string without_lines(std::string_view text, const std::function<bool(std::string_view)>& unwanted) {
   std::string result;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size() - 1);
-    std::string_view line = text.substr(0, end + 1);
+    const std::string_view line = text.substr(0, end + 1);
     text.remove_prefix(end + 1);
-    auto [address, names] = split_once(line, '\t');
-    if (trim(names) != entry.names) result += line;
+    if (!unwanted(trim(line))) result += line;
   }
   if (!result.empty() && result.back() != '\n') result += '\n';
-  if (entry.address) result += *entry.address + "\t" + entry.names + "\n";
+  return result;
+}
+
+}  // namespace
+
+std::string with_lines_replaced(std::string_view text, std::string_view before, std::string_view now) {
+  const std::vector<std::string_view> old = split(before, '\n');
+  std::string result = without_lines(text, [&](std::string_view line) {
+    return !line.empty() && std::find(old.begin(), old.end(), line) != old.end();
+  });
+  return result.append(now);
+}
+
+std::string with_hosts_entry(std::string_view text, const HostsEntry& entry) {
+  const std::string mark = kLinkMark + entry.alias;
+  std::string result = without_lines(text, [&](std::string_view line) { return line.ends_with(mark); });
+  if (entry.address) result += *entry.address + "\t" + entry.names + mark + "\n";
   return result;
 }
 
@@ -213,6 +234,29 @@ std::vector<Bound> bound_links(const Registry& registry, const ContainerRecord& 
 
 }  // namespace
 
+std::vector<std::string> linked_ids(const Registry& registry, const ContainerRecord& record) {
+  std::vector<std::string> ids;
+  for (const Bound& link : bound_links(registry, record)) ids.push_back(link.container->record.id);
+  return ids;
+}
+
+std::vector<std::vector<std::string>> start_rounds(
+    const std::map<std::string, std::vector<std::string>>& links) {
+  std::vector<std::vector<std::string>> rounds;
+  std::map<std::string, std::vector<std::string>> left = links;
+  while (!left.empty()) {
+    std::vector<std::string> ready;
+    for (const auto& [one, others] : left)
+      if (std::none_of(others.begin(), others.end(), [&](const auto& other) { return left.contains(other); }))
+        ready.push_back(one);
+    if (ready.empty())  // a circle
+      for (const auto& [one, others] : left) ready.push_back(one);
+    for (const std::string& one : ready) left.erase(one);
+    rounds.push_back(std::move(ready));
+  }
+  return rounds;
+}
+
 std::vector<std::string> shown_links(const Registry& registry, const ContainerRecord& record) {
   if (!linked_by_id(record)) return record.host_config.links;
   std::vector<std::string> shown;
@@ -247,13 +291,14 @@ std::vector<HostsEntry> hosts_entries(const Registry& registry, const ContainerR
     for (const Bound& link : bound_links(registry, record)) {
       std::lock_guard lock(link.container->mutex);
       const ContainerRecord& other = link.container->record;
-      entries.push_back({hosts_names(description_of(other, link.alias)), address_on(other, kDefaultNetwork)});
+      entries.push_back(
+          {link.alias, hosts_names(description_of(other, link.alias)), address_on(other, kDefaultNetwork)});
     }
   for (const Attachment& place : record.attachments)
     for (const std::string& text : place.settings.links) {
       Result<Link> link = parse_link(text);
       if (!link || place.network_name == kDefaultNetwork) continue;
-      HostsEntry entry{link->alias, std::nullopt};
+      HostsEntry entry{link->alias, link->alias, std::nullopt};
       if (Result<ContainerPointer> other = registry.find(link->container)) {
         std::lock_guard lock((*other)->mutex);
         entry.address = address_on((*other)->record, place.network);

@@ -7,6 +7,7 @@
 // that it outlives a renaming, and it goes with the linked container's removal. One of another network is in
 // that endpoint's settings as it was written, and means whoever has the name.
 #pragma once
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -34,15 +35,26 @@ struct LinkedContainer {
 std::vector<std::string> link_environment(const std::string& own_name, const LinkedContainer& linked);
 
 struct HostsEntry {
+  std::string alias;                   // by which its line is found again: names change
   std::string names;                   // what follows the address
   std::optional<std::string> address;  // none: not to be had now
 };
-// The text of a hosts file with one line for these names, or none without an address. What else the container
-// has written there stays. Pure.
+// The text of a hosts file with one line for that link, or none without an address. What else is written
+// there stays, also if it has the same names. Pure.
 std::string with_hosts_entry(std::string_view text, const HostsEntry& entry);
+
+// With these whole lines instead of those, at the end. Pure.
+std::string with_lines_replaced(std::string_view text, std::string_view before, std::string_view now);
 
 // Of a new container: checked, and those of the default bridge bound to ids.
 Result<void> bind_links(const Registry& registry, HostConfig& host);
+
+// Of the default bridge, by id; without those whose container is there no more.
+std::vector<std::string> linked_ids(const Registry& registry, const ContainerRecord& record);
+// Containers and what each links to, as groups to be started one after the other: a link wants the other to
+// run. What links in a circle comes last. Pure.
+std::vector<std::vector<std::string>> start_rounds(
+    const std::map<std::string, std::vector<std::string>>& links);
 
 // Whether a change of other containers can concern this one.
 bool has_links(const ContainerRecord& record);

@@ -57,12 +57,33 @@ TEST(Links, NameTheEndsOfARangeOfPorts) {
 }
 
 TEST(Links, ChangeTheirLineOfTheHostsFileAlone) {
-  const std::string text = "127.0.0.1\tlocalhost\n172.17.0.2\tstore db\n# mine\n172.17.0.3\tme";
-  EXPECT_EQ(with_hosts_entry(text, {"store db", "172.17.0.9"}),
-            "127.0.0.1\tlocalhost\n# mine\n172.17.0.3\tme\n172.17.0.9\tstore db\n");
-  EXPECT_EQ(with_hosts_entry(text, {"store db", std::nullopt}),
-            "127.0.0.1\tlocalhost\n# mine\n172.17.0.3\tme\n");
-  EXPECT_EQ(with_hosts_entry("", {"a", "1.2.3.4"}), "1.2.3.4\ta\n");
+  const std::string mine = "127.0.0.1\tlocalhost\n172.17.0.2\tstore db\n# mine\n172.17.0.3\tme";
+  const std::string linked = with_hosts_entry(mine, {"store", "store db", "172.17.0.9"});
+  EXPECT_EQ(linked, mine + "\n172.17.0.9\tstore db\t# link store\n");
+  EXPECT_EQ(with_hosts_entry(linked, {"store", "store db2", "172.17.0.10"}),
+            mine + "\n172.17.0.10\tstore db2\t# link store\n")
+      << "the other has another name now";
+  EXPECT_EQ(with_hosts_entry(linked, {"store", "store db", std::nullopt}), mine + "\n");
+  EXPECT_EQ(with_hosts_entry(linked, {"re", "re", std::nullopt}), linked);
+  EXPECT_EQ(with_hosts_entry("", {"a", "a", "1.2.3.4"}), "1.2.3.4\ta\t# link a\n");
+}
+
+TEST(HostsFile, GetsLinesInPlaceOfOthers) {
+  EXPECT_EQ(with_lines_replaced("1.1.1.1\tme\n1.1.1.1\tme too\n", "1.1.1.1\tme\n", "2.2.2.2\tme\n"),
+            "1.1.1.1\tme too\n2.2.2.2\tme\n");
+  EXPECT_EQ(with_lines_replaced("a", "", ""), "a\n");
+}
+
+TEST(Links, AreStartedAfterWhatTheyLeadTo) {
+  const std::map<std::string, std::vector<std::string>> links{
+      {"web", {"app", "log"}}, {"app", {"db"}},    {"db", {}}, {"log", {}},
+      {"round", {"trip"}},     {"trip", {"round"}}};
+  const std::vector<std::vector<std::string>> rounds = start_rounds(links);
+  ASSERT_EQ(rounds.size(), 4u);
+  EXPECT_THAT(rounds[0], ElementsAre("db", "log"));
+  EXPECT_THAT(rounds[1], ElementsAre("app"));
+  EXPECT_THAT(rounds[2], ElementsAre("web"));
+  EXPECT_THAT(rounds[3], ElementsAre("round", "trip")) << "nothing is left out";
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ std::string encode(const NetworkRecord& record) {
                         {"gateway", record.gateway.text()},
                         {"range", record.range ? record.range->text() : ""},
                         {"auxiliary", berth::to_json(record.auxiliary)},
+                        {"auxiliary6", berth::to_json(record.auxiliary6)},
                         {"subnetChosenByUser", record.subnet_chosen_by_user},
                         {"options", berth::to_json(record.options)},
                         {"labels", berth::to_json(record.labels)}};
@@ -55,6 +56,7 @@ Result<NetworkRecord> decode(std::string id, std::string_view text) {
   in.read("gateway", gateway);
   in.read("range", range);
   in.read("auxiliary", record.auxiliary);
+  in.read("auxiliary6", record.auxiliary6);
   in.read("subnetChosenByUser", record.subnet_chosen_by_user);
   in.read("subnet6ChosenByUser", record.subnet6_chosen_by_user);
   in.read_object("ipv6", [&](ObjectReader& ipv6) { read_ipv6(ipv6, record); });

@@ -27,7 +27,7 @@ struct NetworkRecord {
   netlink::Ipv4Address gateway;
   std::optional<netlink::Ipv4Prefix> range;
   std::optional<network::Ipv6Subnet> ipv6;
-  std::map<std::string, std::string> auxiliary;  // name -> address that no container gets
+  std::map<std::string, std::string> auxiliary, auxiliary6;  // name -> address that no container gets
   bool subnet_chosen_by_user = false;            // only then containers can ask for an address
   bool subnet6_chosen_by_user = false;
   std::map<std::string, std::string> options;
@@ -47,7 +47,7 @@ struct EndpointSettings {
 };
 
 struct Attachment {
-  std::string network;  // its id; "bridge", "none" and "host" for those that are always there
+  std::string network;  // its id
   std::string network_name;
   EndpointSettings settings;
   std::optional<network::Endpoint> endpoint;  // while the container runs

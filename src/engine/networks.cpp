@@ -20,17 +20,6 @@ using netlink::Ipv6Address;
 using netlink::Ipv6Prefix;
 
 constexpr std::size_t kReadySandboxes = 4;
-constexpr std::size_t kOwnerLength = 12;
-
-const std::set<std::string> kKnownOptions{"com.docker.network.bridge.name",
-                                          "com.docker.network.bridge.enable_ip_masquerade",
-                                          "com.docker.network.bridge.enable_icc",
-                                          "com.docker.network.bridge.host_binding_ipv4",
-                                          "com.docker.network.driver.mtu",
-                                          "com.docker.network.bridge.default_bridge",
-                                          "com.docker.network.container_iface_prefix",
-                                          "com.docker.network.enable_ipv4",
-                                          "com.docker.network.enable_ipv6"};
 
 bool valid_name(const std::string& name) {
   auto plain = [](char c) {
@@ -40,14 +29,7 @@ bool valid_name(const std::string& name) {
          std::all_of(name.begin(), name.end(), plain);
 }
 
-std::string option(const NetworkRecord& record, const char* name) {
-  auto found = record.options.find(name);
-  return found == record.options.end() ? "" : found->second;
-}
-
 std::string bridge_network(const NetworkRecord& record) { return record.id.substr(0, 12); }
-
-bool is_false(const std::string& text) { return text == "false" || text == "0"; }
 
 names::Launch resolver_launch(const Settings& settings) {
   names::Launch launch;
@@ -56,104 +38,55 @@ names::Launch resolver_launch(const Settings& settings) {
   return launch;
 }
 
-Result<Ipv4Prefix> parse_subnet(const std::string& text) {
-  std::optional<Ipv4Prefix> subnet = Ipv4Prefix::parse(text);
-  if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
-  if (subnet->subnet() != *subnet)
-    return fail(ErrorKind::invalid, "invalid subnet {}: it should be {}", text, subnet->subnet().text());
-  if (subnet->length < 1 || subnet->length > 30)
-    return fail(ErrorKind::invalid, "the subnet {} has no room for containers: use /1 to /30", text);
-  return *subnet;
-}
-
-Result<Ipv4Address> parse_address_in(const Ipv4Prefix& subnet, const std::string& what,
-                                     const std::string& text) {
-  std::optional<Ipv4Address> address = Ipv4Address::parse(text);
-  if (!address) return fail(ErrorKind::invalid, "invalid {} \"{}\": not an IPv4 address", what, text);
-  if (!subnet.contains(*address) || *address == subnet.address || *address == subnet.broadcast())
-    return fail(ErrorKind::invalid, "invalid {} {}: not a host's address in the subnet {}", what, text,
-                subnet.text());
-  return *address;
-}
-
-Result<Ipv6Prefix> parse_subnet6(const std::string& text) {
-  std::optional<Ipv6Prefix> subnet = Ipv6Prefix::parse(text);
-  if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
-  if (subnet->subnet() != *subnet)
-    return fail(ErrorKind::invalid, "invalid subnet {}: it should be {}", text, subnet->subnet().text());
-  if (subnet->length < 8 || subnet->length > 126)
-    return fail(ErrorKind::invalid, "the subnet {} has no room for containers: use /8 to /126", text);
-  const auto first = subnet->address.bytes[0];
-  if (first == 0xff || (first == 0xfe && (subnet->address.bytes[1] & 0xc0) == 0x80))
-    return fail(ErrorKind::invalid, "invalid subnet {}: multicast and link-local addresses are no network's",
-                text);
-  return *subnet;
-}
-
-Result<Ipv6Address> parse_address_in(const Ipv6Prefix& subnet, const std::string& what,
-                                     const std::string& text) {
-  std::optional<Ipv6Address> address = Ipv6Address::parse(text);
-  if (!address) return fail(ErrorKind::invalid, "invalid {} \"{}\": not an IPv6 address", what, text);
-  if (!subnet.contains(*address) || *address == subnet.address)
-    return fail(ErrorKind::invalid, "invalid {} {}: not a host's address in the subnet {}", what, text,
-                subnet.text());
-  return *address;
-}
-
-template <class Prefix>
-Result<std::optional<Prefix>> parse_range_in(const Prefix& subnet, const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  std::optional<Prefix> range = Prefix::parse(text);
-  if (!range || range->length < subnet.length || !subnet.contains(range->address))
-    return fail(ErrorKind::invalid, "invalid ip-range {}: not a part of the subnet {}", text, subnet.text());
-  return range->subnet();
-}
-
-Result<void> read_ipv4(const IpamSetting& ipam, NetworkRecord& record) {
-  record.subnet = TRY(parse_subnet(ipam.subnet));
-  record.subnet_chosen_by_user = true;
-  record.gateway = Ipv4Address{record.subnet.address.value + 1};
-  if (!ipam.gateway.empty()) record.gateway = TRY(parse_address_in(record.subnet, "gateway", ipam.gateway));
-  record.range = TRY(parse_range_in(record.subnet, ipam.range));
-  for (const auto& [name, text] : ipam.auxiliary)
-    TRY(parse_address_in(record.subnet, "auxiliary address", text));
-  return {};
-}
-
-Result<void> read_ipv6(const IpamSetting& ipam, NetworkRecord& record) {
-  network::Ipv6Subnet ipv6;
-  ipv6.subnet = TRY(parse_subnet6(ipam.subnet));
-  record.subnet6_chosen_by_user = true;
-  ipv6.gateway = ipv6.subnet.host(1);
-  if (!ipam.gateway.empty()) ipv6.gateway = TRY(parse_address_in(ipv6.subnet, "gateway", ipam.gateway));
-  ipv6.range = TRY(parse_range_in(ipv6.subnet, ipam.range));
-  for (const auto& [name, text] : ipam.auxiliary)
-    TRY(parse_address_in(ipv6.subnet, "auxiliary address", text));
-  record.ipv6 = ipv6;
-  return {};
-}
-
 std::optional<Ipv6Prefix> subnet6_of(const network::BridgeNetwork& bridge) {
   if (!bridge.ipv6()) return std::nullopt;
   return bridge.ipv6()->subnet;
 }
 
-Result<void> read_ipam(const NewNetwork& wanted, NetworkRecord& record) {
-  if (!wanted.ipam_driver.empty() && wanted.ipam_driver != "default")
-    return fail(ErrorKind::not_found, "IPAM driver \"{}\" is not installed: use default", wanted.ipam_driver);
-  for (const IpamSetting& one : wanted.ipam) {
-    if (one.subnet.empty() && one.gateway.empty() && one.range.empty()) continue;
-    if (one.subnet.empty()) return fail(ErrorKind::invalid, "a gateway or an IP range needs a --subnet");
-    const bool is_v6 = one.subnet.find(':') != std::string::npos;
-    if (is_v6 && !wanted.ipv6)
-      return fail(ErrorKind::invalid, "the subnet {} is IPv6: create the network with --ipv6", one.subnet);
-    if (is_v6 ? record.ipv6.has_value() : record.subnet.length > 0)
-      return fail(ErrorKind::unsupported, "a network has one subnet of each family here: {} is the second",
-                  one.subnet);
-    TRY(is_v6 ? read_ipv6(one, record) : read_ipv4(one, record));
-    record.auxiliary.insert(one.auxiliary.begin(), one.auxiliary.end());
-  }
+Result<void> check_driver(const NewNetwork& wanted) {
+  if (wanted.driver == "overlay" || wanted.scope == "swarm" || wanted.ingress)
+    return fail(ErrorKind::unavailable,
+                "This node is not a swarm manager: overlay networks need one; use the driver bridge");
+  if (wanted.driver == "ipvlan")
+    return fail(
+        ErrorKind::unsupported,
+        "ipvlan networks are not supported: the driver macvlan puts containers on an interface's wire");
+  if (!wanted.driver.empty() && wanted.driver != "bridge" && wanted.driver != "default" &&
+      wanted.driver != "macvlan")
+    return fail(ErrorKind::not_found,
+                "could not find network driver \"{}\": this engine has bridge and macvlan", wanted.driver);
   return {};
+}
+
+// By the flag or by the option.
+Result<bool> wants_ipv6(const NewNetwork& wanted, const NetworkRecord& record) {
+  return wanted.ipv6 || TRY(boolean_option(record, kIpv6Option, false));
+}
+
+Result<NetworkRecord> record_of(const NewNetwork& wanted) {
+  if (!valid_name(wanted.name))
+    return fail(ErrorKind::invalid, "invalid network name: {}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                wanted.name);
+  if (wanted.name == "default" || wanted.name == "container")
+    return fail(ErrorKind::invalid, "network name {} is reserved", wanted.name);
+  TRY(check_driver(wanted));
+  NetworkRecord record;
+  record.id = random_identifier();
+  record.name = wanted.name;
+  if (wanted.driver == "macvlan") record.driver = wanted.driver;
+  record.created = now();
+  record.internal = wanted.internal;
+  record.attachable = wanted.attachable;
+  record.options = wanted.options;
+  record.labels = wanted.labels;
+  TRY(check_options(record));
+  const bool ipv6 = TRY(wants_ipv6(wanted, record));
+  if (ipv6 && record.driver == "macvlan")
+    return fail(ErrorKind::unsupported, "macvlan networks have IPv4 here: create it without --ipv6");
+  if (!wanted.ipv4 || !TRY(boolean_option(record, kIpv4Option, true)))
+    return fail(ErrorKind::unsupported, "networks without IPv4 are not supported: create it with both");
+  TRY(read_ipam(wanted.ipam_driver, wanted.ipam, record, ipv6));
+  return record;
 }
 
 }  // namespace
@@ -163,6 +96,7 @@ Networks::Networks(const Settings& settings, std::string engine_id, db::Database
       engine_id_(std::move(engine_id)),
       database_(database),
       events_(events),
+      forwarding_(settings.exec_root),
       names_(resolver_launch(settings)) {}
 
 std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::string& engine_id,
@@ -174,7 +108,7 @@ std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::st
     networks->claim_ = std::move(*claim);
   else
     log_warning("network", "{}; its bridges are used all the same", claim.error().message);
-  Result<std::vector<NetworkRecord>> stored = networks->read_stored();
+  const Stored stored = networks->read_stored();
   networks->clear_abandoned(stored);
   Result<std::unique_ptr<network::Firewall>> firewall = network::Firewall::open(owner);
   if (firewall)
@@ -182,8 +116,15 @@ std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::st
   else
     log_error("network", "no firewall: {}", firewall.error().message);
   networks->plain_sandboxes_ = std::make_unique<network::SandboxPool>(kReadySandboxes);
-  networks->open_predefined();
-  if (stored) networks->open_stored(std::move(*stored));
+  networks->add_predefined();
+  for (const NetworkRecord& record : stored.records) {
+    auto live = std::make_shared<Live>();
+    live->record = record;
+    networks->by_id_[record.id] = live;
+  }
+  networks->open_default_bridge();  // which keeps away from what the others have
+  networks->open_stored();
+  networks->fence_others();
   return networks;
 }
 
@@ -202,11 +143,22 @@ Networks::~Networks() {
   }
   close_unused_macvlans();
   if (left || !firewall_) return;
+  if (Result<void> off = forwarding_.turn_off(); !off) log_warning("network", "{}", off.error().message);
   if (Result<void> dropped = firewall_->drop(); !dropped && dropped.error().kind != ErrorKind::unsupported)
     log_warning("network", "{}", dropped.error().message);
 }
 
-void Networks::open_predefined() {
+// Noted and told to the firewall now; turned on once the firewall is loaded.
+Result<void> Networks::forward(bool ipv6) {
+  if (!settings_.forward) return {};
+  TRY(forwarding_.want(false));
+  if (ipv6) TRY(forwarding_.want(true));
+  if (firewall_ && !settings_.forward_for_all)
+    firewall_->set_forwards_for_us(forwarding_.is_ours(false), forwarding_.is_ours(true));
+  return {};
+}
+
+void Networks::add_predefined() {
   for (const char* name : {"bridge", "host", "none"}) {
     auto live = std::make_shared<Live>();
     live->record.id = sha256_of(engine_id_ + "/" + name).hex();
@@ -215,102 +167,135 @@ void Networks::open_predefined() {
     by_id_[live->record.id] = live;
     if (name == std::string_view("bridge")) default_ = live;
   }
-  open_default_bridge();
+}
+
+Result<network::BridgeSettings> Networks::default_bridge_settings() {
+  network::BridgeSettings bridge;
+  bridge.named_by_user = !settings_.bridge.empty();
+  if (bridge.named_by_user) bridge.name = settings_.bridge;
+  bridge.owner = engine_id_.substr(0, kOwnerLength);
+  bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
+  bridge.isolated = !settings_.icc;
+  bridge.avoided = subnets_beside(*default_);
+  NetworkRecord& record = default_->record;
+  if (!settings_.bridge_address.empty()) {
+    const std::optional<Ipv4Prefix> address = Ipv4Prefix::parse(settings_.bridge_address);
+    if (!address) return fail(ErrorKind::invalid, "invalid address '{}'", settings_.bridge_address);
+    bridge.subnet = record.subnet = address->subnet();
+    bridge.gateway = address->address;
+  }
+  if (!settings_.fixed_cidr.empty()) bridge.range = Ipv4Prefix::parse(settings_.fixed_cidr);
+  if (settings_.ipv6) {
+    if (std::optional<Ipv6Prefix> fixed = Ipv6Prefix::parse(settings_.fixed_cidr_v6))
+      record.ipv6 = network::Ipv6Subnet{fixed->subnet(), fixed->host(1), std::nullopt};
+    else
+      TRY(choose_subnet6(record));
+    bridge.ipv6 = record.ipv6;
+  }
+  if (const Live* other = overlapping(record))
+    return fail(ErrorKind::conflict, "bip or fixed-cidr-v6 overlaps with the network {}'s subnet",
+                other->record.name);
+  return bridge;
 }
 
 void Networks::open_default_bridge() {
   if (settings_.bridge == "none") return;
-  network::BridgeSettings bridge;
-  if (!settings_.bridge.empty()) bridge.name = settings_.bridge;
-  bridge.owner = engine_id_.substr(0, kOwnerLength);
-  bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
-  bridge.isolated = !settings_.icc;
-  if (!settings_.bridge_address.empty()) {
-    std::optional<Ipv4Prefix> address = Ipv4Prefix::parse(settings_.bridge_address);
-    if (!address)
-      return log_error("network", "no bridge network: invalid address '{}'", settings_.bridge_address);
-    bridge.subnet = address->subnet();
-    bridge.gateway = address->address;
-  }
-  if (settings_.ipv6) {
-    std::optional<Ipv6Prefix> fixed = Ipv6Prefix::parse(settings_.fixed_cidr_v6);
-    if (fixed)
-      default_->record.ipv6 = network::Ipv6Subnet{fixed->subnet(), fixed->host(1), std::nullopt};
-    else
-      (void)choose_subnet6(default_->record);
-    bridge.ipv6 = default_->record.ipv6;
-  }
-  Result<std::unique_ptr<network::BridgeNetwork>> opened = network::BridgeNetwork::open(bridge);
+  auto open = [this]() -> Result<std::unique_ptr<network::BridgeNetwork>> {
+    return network::BridgeNetwork::open(TRY(default_bridge_settings()));
+  };
+  Result<std::unique_ptr<network::BridgeNetwork>> opened = open();
   if (!opened) return log_error("network", "no bridge network: {}", opened.error().message);
   default_->bridge = std::move(*opened);
-  default_->record.subnet = default_->bridge->subnet();
-  default_->record.gateway = default_->bridge->gateway();
-  default_->record.options = {{"com.docker.network.bridge.default_bridge", "true"},
-                              {"com.docker.network.bridge.enable_icc", settings_.icc ? "true" : "false"},
-                              {"com.docker.network.bridge.enable_ip_masquerade", "true"},
-                              {"com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"},
-                              {"com.docker.network.bridge.name", default_->bridge->name()},
-                              {"com.docker.network.driver.mtu", std::to_string(settings_.mtu)}};
-  names_.set_network(default_->record.id, default_->record.name);
+  NetworkRecord& record = default_->record;
+  record.subnet = default_->bridge->subnet();
+  record.gateway = default_->bridge->gateway();
+  record.options = {{"com.docker.network.bridge.default_bridge", "true"},
+                    {kIccOption, settings_.icc ? "true" : "false"},
+                    {kMasqueradeOption, settings_.masquerade ? "true" : "false"},
+                    {kHostBindingOption, settings_.published_at},
+                    {kBridgeNameOption, default_->bridge->name()},
+                    {kMtuOption, std::to_string(settings_.mtu)}};
+  names_.set_network(record.id, record.name);
+  if (Result<void> forwards = forward(record.ipv6.has_value()); !forwards)
+    log_warning("network", "containers reach only this host: {}", forwards.error().message);
   if (firewall_)
-    (void)firewall_->add_bridge({default_->bridge->name(), default_->bridge->subnet(), true, false,
-                                 !settings_.icc, subnet6_of(*default_->bridge)});
+    (void)firewall_->add_bridge({default_->bridge->name(), default_->bridge->subnet(), settings_.masquerade,
+                                 false, !settings_.icc, subnet6_of(*default_->bridge)});
   bridged_sandboxes_ = std::make_unique<network::SandboxPool>(
       kReadySandboxes, [this](network::Sandbox& sandbox) { return default_->bridge->prepare(sandbox); });
 }
 
-Result<std::vector<NetworkRecord>> Networks::read_stored() {
+Networks::Stored Networks::read_stored() {
   std::vector<std::string> damaged;
   Result<std::vector<NetworkRecord>> stored = load_networks(database_, damaged);
   for (const std::string& what : damaged) log_error("network", "left out: {}", what);
   if (!stored) log_error("network", "{}", stored.error().message);
-  return stored;
+  return {.records = stored.value_or(std::vector<NetworkRecord>()), .whole = stored && damaged.empty()};
 }
 
-// Without the records nothing can be said of our own bridges.
-void Networks::clear_abandoned(const Result<std::vector<NetworkRecord>>& stored) {
+void Networks::clear_abandoned(const Stored& stored) {
   Result<netlink::Socket> netlink = netlink::Socket::open();
-  if (!netlink || !stored) return;
+  if (!netlink || !stored.whole) return;
   std::set<std::string> known{""};
-  for (const NetworkRecord& record : *stored) known.insert(bridge_network(record));
+  for (const NetworkRecord& record : stored.records) known.insert(bridge_network(record));
   network::remove_abandoned_bridges(*netlink, engine_id_.substr(0, kOwnerLength), known);
-  clear_abandoned_parents(*stored);
+  clear_abandoned_parents(stored.records);
 }
 
-void Networks::open_stored(std::vector<NetworkRecord> stored) {
-  for (NetworkRecord& record : stored) {
-    auto live = std::make_shared<Live>();
-    live->record = std::move(record);
-    by_id_[live->record.id] = live;
+void Networks::open_stored() {
+  for (const auto& [id, live] : by_id_) {
+    if (state_of(*live).predefined()) continue;
     if (Result<void> opened = open_live(*live); !opened)
       log_error("network", "network {}: {}", live->record.name, opened.error().message);
   }
 }
 
-Result<network::BridgeSettings> Networks::bridge_settings(const NetworkRecord& record) const {
+// Bridges of ours without a network: its record is damaged, or it could not be opened. Containers may run on
+// them, and what was forbidden there is not to be allowed now.
+void Networks::fence_others() {
+  Result<netlink::Socket> netlink = netlink::Socket::open();
+  if (!netlink || !firewall_) return;
+  const std::vector<std::string> bridges =
+      network::bridges_of(*netlink, engine_id_.substr(0, kOwnerLength)).value_or(std::vector<std::string>());
+  for (const std::string& bridge : bridges) {
+    const bool known = std::ranges::any_of(by_id_, [&](const auto& entry) {
+      return entry.second->bridge && entry.second->bridge->name() == bridge;
+    });
+    if (known) continue;
+    log_error("network", "the bridge {} is no network's: nothing passes it", bridge);
+    (void)firewall_->add_bridge({.name = bridge, .subnet = {}, .masquerade = false, .internal = true});
+  }
+}
+
+std::vector<Ipv4Prefix> Networks::subnets_beside(const Live& live) const {
+  std::lock_guard lock(mutex_);
+  std::vector<Ipv4Prefix> subnets;
+  for (const auto& [id, other] : by_id_)
+    if (other.get() != &live && other->record.subnet.length > 0) subnets.push_back(other->record.subnet);
+  return subnets;
+}
+
+Result<network::BridgeSettings> Networks::bridge_settings(const Live& live) const {
+  const NetworkRecord& record = live.record;
   network::BridgeSettings bridge;
-  bridge.name = option(record, "com.docker.network.bridge.name");
+  bridge.name = network_option(record, kBridgeNameOption);
+  bridge.named_by_user = !bridge.name.empty();
   if (bridge.name.empty()) bridge.name = "br-" + record.id.substr(0, 12);
   bridge.owner = engine_id_.substr(0, kOwnerLength);
   bridge.network = bridge_network(record);
-  bridge.mtu = static_cast<std::uint32_t>(settings_.mtu);
-  if (const std::string mtu = option(record, "com.docker.network.driver.mtu"); !mtu.empty()) {
-    std::optional<int> value = parse_integer<int>(mtu);
-    if (!value || *value < 68 || *value > 65535)
-      return fail(ErrorKind::invalid, "invalid com.docker.network.driver.mtu: {}", mtu);
-    bridge.mtu = static_cast<std::uint32_t>(*value);
-  }
+  bridge.mtu = TRY(mtu_option(record, static_cast<std::uint32_t>(settings_.mtu)));
   if (record.subnet.length > 0) {
     bridge.subnet = record.subnet;
     bridge.gateway = record.gateway;
   }
-  bridge.isolated = !TRY(boolean_option(record, "com.docker.network.bridge.enable_icc", true));
+  bridge.isolated = !TRY(boolean_option(record, kIccOption, true));
   bridge.range = record.range;
   bridge.ipv6 = record.ipv6;
-  for (const auto& [name, text] : record.auxiliary) {
+  for (const auto& [name, text] : record.auxiliary)
     if (std::optional<Ipv4Address> address = Ipv4Address::parse(text)) bridge.excluded.push_back(*address);
+  for (const auto& [name, text] : record.auxiliary6)
     if (std::optional<Ipv6Address> address = Ipv6Address::parse(text)) bridge.excluded6.push_back(*address);
-  }
+  bridge.avoided = subnets_beside(live);
   return bridge;
 }
 
@@ -342,18 +327,13 @@ Result<void> Networks::open_live(Live& live) {
 
 // With making_ held, or while the engine opens.
 Result<void> Networks::open_bridge(Live& live) {
-  network::BridgeSettings settings = TRY(bridge_settings(live.record));
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& [id, other] : by_id_)
-      if (other.get() != &live && other->record.subnet.length > 0)
-        settings.avoided.push_back(other->record.subnet);
-  }
+  const network::BridgeSettings settings = TRY(bridge_settings(live));
+  const bool masquerade = TRY(boolean_option(live.record, kMasqueradeOption, true));
+  TRY(forward(settings.ipv6.has_value()));
   std::unique_ptr<network::BridgeNetwork> bridge = TRY(network::BridgeNetwork::open(settings));
   live.record.subnet = bridge->subnet();
   live.record.gateway = bridge->gateway();
   if (firewall_) {
-    const bool masquerade = !is_false(option(live.record, "com.docker.network.bridge.enable_ip_masquerade"));
     Result<void> added =
         firewall_->add_bridge({bridge->name(), bridge->subnet(), masquerade, live.record.internal,
                                settings.isolated, subnet6_of(*bridge)});
@@ -367,63 +347,48 @@ Result<void> Networks::open_bridge(Live& live) {
   return {};
 }
 
+const Networks::Live* Networks::overlapping(const NetworkRecord& record) const {
+  for (const auto& [id, other] : by_id_) {
+    if (id == record.id) continue;
+    const NetworkRecord& there = other->record;
+    if (record.subnet.length > 0 && there.subnet.length > 0 && record.subnet.overlaps(there.subnet))
+      return other.get();
+    if (record.ipv6 && there.ipv6 && record.ipv6->subnet.overlaps(there.ipv6->subnet)) return other.get();
+  }
+  return nullptr;
+}
+
+Result<void> Networks::check_new(const NetworkRecord& record) const {
+  const std::string bridge = network_option(record, kBridgeNameOption);
+  for (const auto& [id, other] : by_id_) {
+    if (other->record.name == record.name)
+      return fail(ErrorKind::conflict, "network with name {} already exists", record.name);
+    if (other->bridge && other->bridge->name() == bridge)
+      return fail(ErrorKind::denied, "the bridge {} is the network {}'s: choose another name", bridge,
+                  other->record.name);
+  }
+  if (const Live* other = overlapping(record))
+    return fail(ErrorKind::denied,
+                "invalid pool request: Pool overlaps with other one on this address space: it is the "
+                "network {}'s",
+                other->record.name);
+  return check_parent(record);
+}
+
 Result<NetworkState> Networks::create(const NewNetwork& wanted) {
-  if (!valid_name(wanted.name))
-    return fail(ErrorKind::invalid, "invalid network name: {}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-                wanted.name);
-  if (wanted.name == "default" || wanted.name == "container")
-    return fail(ErrorKind::invalid, "network name {} is reserved", wanted.name);
-  if (wanted.driver == "overlay")
-    return fail(ErrorKind::unavailable,
-                "This node is not a swarm manager: overlay networks need one; use the driver bridge");
-  if (wanted.driver == "ipvlan")
-    return fail(
-        ErrorKind::unsupported,
-        "ipvlan networks are not supported: the driver macvlan puts containers on an interface's wire");
-  if (!wanted.driver.empty() && wanted.driver != "bridge" && wanted.driver != "default" &&
-      wanted.driver != "macvlan")
-    return fail(ErrorKind::not_found,
-                "could not find network driver \"{}\": this engine has bridge and macvlan", wanted.driver);
-  if (wanted.ipv6 && wanted.driver == "macvlan")
-    return fail(ErrorKind::unsupported, "macvlan networks have IPv4 here: create it without --ipv6");
   auto live = std::make_shared<Live>();
   NetworkRecord& record = live->record;
-  record.id = random_identifier();
-  record.name = wanted.name;
-  if (wanted.driver == "macvlan") record.driver = wanted.driver;
-  record.created = now();
-  record.internal = wanted.internal;
-  record.attachable = wanted.attachable;
-  record.options = wanted.options;
-  record.labels = wanted.labels;
-  TRY(read_ipam(wanted, record));
-  for (const auto& [name, value] : record.options)
-    if (name.starts_with("com.docker.network.") && !kKnownOptions.contains(name))
-      return fail(ErrorKind::invalid, "unknown network option {}", name);
-
+  record = TRY(record_of(wanted));
   std::lock_guard making(making_);
   {
     std::lock_guard lock(mutex_);
-    for (const auto& [id, other] : by_id_) {
-      if (other->record.name == record.name)
-        return fail(ErrorKind::conflict, "network with name {} already exists", record.name);
-      if (record.subnet.length > 0 && other->record.subnet.length > 0 &&
-          record.subnet.overlaps(other->record.subnet))
-        return fail(ErrorKind::denied,
-                    "invalid pool request: Pool overlaps with other one on this address space: {} is the "
-                    "network {}'s",
-                    other->record.subnet.text(), other->record.name);
-      if (record.ipv6 && other->record.ipv6 && record.ipv6->subnet.overlaps(other->record.ipv6->subnet))
-        return fail(ErrorKind::denied,
-                    "invalid pool request: Pool overlaps with other one on this address space: {} is the "
-                    "network {}'s",
-                    other->record.ipv6->subnet.text(), other->record.name);
-    }
-    if (wanted.ipv6 && !record.ipv6) TRY(choose_subnet6(record));
-    TRY(check_parent(record));
+    TRY(check_new(record));
+    if (TRY(wants_ipv6(wanted, record)) && !record.ipv6) TRY(choose_subnet6(record));
   }
-  if (Result<void> opened = open_live(*live); !opened) {
-    names_.remove_network(record.id);
+  Result<void> opened = open_live(*live);
+  if (opened) opened = forwarding_.turn_on();
+  if (!opened) {
+    (void)remove_live(live);
     return std::unexpected(std::move(opened).error());
   }
   if (Result<void> stored = insert_network(database_, record); !stored) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks as objects, and containers' places on them. bridge, host and none are always there; users make
-// others with the driver bridge. A network lives from create() to remove(); its Linux bridge is there while
-// an engine runs or a container is on it.
+// others with the drivers bridge and macvlan. A network lives from create() to remove(); its Linux bridge is
+// there while an engine runs or a container is on it.
 //
 // A container is attached when it starts and released when it ends; connect() and disconnect() change a
 // container that runs. Names are told to the resolver (name_service.h), ports to the firewall.
@@ -20,28 +20,28 @@
 #include "engine/container.h"
 #include "engine/events.h"
 #include "engine/name_service.h"
+#include "engine/network_ipam.h"
 #include "engine/network_record.h"
 #include "engine/port_mapping.h"
 #include "engine/settings.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
+#include "network/forwarding.h"
 #include "network/macvlan.h"
 #include "network/ports.h"
 #include "network/sandbox.h"
 
 namespace berth::engine {
 
-struct IpamSetting {
-  std::string subnet, range, gateway;
-  std::map<std::string, std::string> auxiliary;
-};
-
 struct NewNetwork {
   std::string name;
   std::string driver;
   bool internal = false;
   bool attachable = false;
+  bool ipv4 = true;
   bool ipv6 = false;
+  bool ingress = false;
+  std::string scope;
   std::string ipam_driver;
   std::vector<IpamSetting> ipam;
   std::map<std::string, std::string> options;
@@ -91,8 +91,9 @@ class Networks {
   void renamed(const ContainerRecord& record);
   // Gives everything back that attach() took, and forgets it in the record.
   void release(ContainerRecord& record);
-  // A container that runs on from an earlier engine. Its name service comes with recovered().
-  void adopt(ContainerRecord& record, int process);
+  // A container that runs on from an earlier engine. Its name service comes with recovered(). True when the
+  // record has changed: it is to be saved.
+  bool adopt(ContainerRecord& record, int process);
   void recovered();  // all have been adopted: the firewall is loaded
   // One that is to be started again after a boot: the addresses that it has chosen are not given to others
   // that start before it. Afterwards, however the start went, expect_no_more().
@@ -103,6 +104,16 @@ class Networks {
   Result<void> connect(ContainerRecord& record, int process, const std::string& reference,
                        const EndpointSettings& settings);
   Result<void> disconnect(ContainerRecord& record, int process, const std::string& reference, bool force);
+  // The host, as the container reaches it ("host-gateway").
+  std::string host_gateway(const ContainerRecord& record) const;
+
+  // Where the host's packets for published ports reach a container, and at which address of the host they are
+  // published that do not say so.
+  struct Reached {
+    const Attachment* ipv4 = nullptr;
+    const Attachment* ipv6 = nullptr;
+    std::optional<netlink::IpAddress> binding = {};
+  };
 
  private:
   struct Live {
@@ -121,19 +132,33 @@ class Networks {
     LivePointer live;
     network::Endpoint endpoint;
   };
+  struct Ways {  // the networks, by id, that default routes and published ports go by; "" for none
+    std::string out, out6, reached, reached6;
+  };
   struct WaysOut {  // whether an interface has the default routes
     bool ipv4 = false;
     bool ipv6 = false;
   };
 
   Networks(const Settings& settings, std::string engine_id, db::Database& database, EventBus& events);
-  void open_predefined();
+  void add_predefined();
   void open_default_bridge();
-  Result<std::vector<NetworkRecord>> read_stored();
-  void clear_abandoned(const Result<std::vector<NetworkRecord>>& stored);
-  void open_stored(std::vector<NetworkRecord> stored);
+  Result<network::BridgeSettings> default_bridge_settings();
+  // What is on record. Not all of it: then nothing can be said of what else is there.
+  struct Stored {
+    std::vector<NetworkRecord> records;
+    bool whole = false;
+  };
+  Stored read_stored();
+  void clear_abandoned(const Stored& stored);
+  void open_stored();
+  void fence_others();
+  Result<void> forward(bool ipv6);
+  std::vector<netlink::Ipv4Prefix> subnets_beside(const Live& live) const;
+  const Live* overlapping(const NetworkRecord& record) const;  // with mutex_ held
+  Result<void> check_new(const NetworkRecord& record) const;   // with mutex_ held
   Result<void> choose_subnet6(NetworkRecord& record) const;
-  Result<network::BridgeSettings> bridge_settings(const NetworkRecord& record) const;
+  Result<network::BridgeSettings> bridge_settings(const Live& live) const;
   Result<void> open_bridge(Live& live);
   Result<void> open_live(Live& live);  // as its driver wants it
   // networks_macvlan.cpp
@@ -148,15 +173,24 @@ class Networks {
   NetworkState state_of(const Live& live) const;
 
   Result<void> attach_one(network::Sandbox& sandbox, const ContainerRecord& record, Attachment& attachment,
-                          const std::string& interface_name, WaysOut ways);
+                          WaysOut ways);
   void detach_one(const ContainerRecord& record, Attachment& attachment, bool remove_interface);
+  bool drop_lost_places(ContainerRecord& record) const;
+  void remove_unrecorded_interfaces();
   static void clear_up(const Abandoned& one);
-  Result<void> claim_port(ContainerRecord& record, const WantedPort& wanted);
+  Result<void> claim_port(ContainerRecord& record, const WantedPort& wanted, const Reached& reached,
+                          const std::vector<network::PublishedPort>& before);
   void remove_inside(const Attachment& attachment, int process);
   bool leads_out(const Attachment& attachment) const;
+  bool leads_out6(const Attachment& attachment) const;
   bool publishes(const Attachment& attachment) const;
-  const network::Endpoint* reached_by(const std::vector<Attachment>& attachments, bool v6) const;
-  Result<void> claim_ports(ContainerRecord& record);
+  Ways ways_of(const ContainerRecord& record) const;
+  Result<void> settle(network::Sandbox& sandbox, ContainerRecord& record, const Ways& before);
+  const Attachment* reached_by(const std::vector<Attachment>& attachments, bool v6) const;
+  Reached reached(const ContainerRecord& record) const;
+  Result<void> check_ports_without(const ContainerRecord& record, const Attachment& gone) const;
+  // `before` is what it had published, to have the same numbers again.
+  Result<void> claim_ports(ContainerRecord& record, const std::vector<network::PublishedPort>& before = {});
   void release_ports(ContainerRecord& record);
   Result<void> check_address6(const Live& live, const std::string& text) const;
   Result<void> check_settings(const Live& live, const EndpointSettings& settings) const;
@@ -169,6 +203,7 @@ class Networks {
   db::Database& database_;
   EventBus& events_;
   Fd claim_;  // says that this engine lives (network/abandoned.h)
+  network::Forwarding forwarding_;
   std::unique_ptr<network::Firewall> firewall_;
   network::PortTable ports_;
   NameService names_;

@@ -3,14 +3,12 @@
 #include <set>
 
 #include "base/log.h"
-#include "base/text.h"
 #include "engine/network_options.h"
 #include "engine/networks.h"
 
 namespace berth::engine {
 namespace {
 
-constexpr std::size_t kOwnerLength = 12;
 constexpr const char* kMode = "macvlan_mode";
 
 // As with Docker an internal network has a parent of its own, whatever was named.
@@ -34,12 +32,7 @@ Result<network::MacvlanSettings> Networks::macvlan_settings(const NetworkRecord&
   for (const auto& [name, text] : record.auxiliary)
     if (std::optional<netlink::Ipv4Address> address = netlink::Ipv4Address::parse(text))
       macvlan.excluded.push_back(*address);
-  if (const std::string mtu = network_option(record, "com.docker.network.driver.mtu"); !mtu.empty()) {
-    std::optional<std::uint32_t> value = parse_integer<std::uint32_t>(mtu);
-    if (!value || *value < 68 || *value > 65535)
-      return fail(ErrorKind::invalid, "invalid com.docker.network.driver.mtu: {}", mtu);
-    macvlan.mtu = *value;
-  }
+  macvlan.mtu = TRY(mtu_option(record, macvlan.mtu));
   return macvlan;
 }
 
@@ -47,14 +40,8 @@ Result<network::MacvlanSettings> Networks::macvlan_settings(const NetworkRecord&
 Result<void> Networks::open_macvlan(Live& live) {
   NetworkRecord& record = live.record;
   if (record.subnet.length == 0) {
-    std::vector<netlink::Ipv4Prefix> used;
-    {
-      std::lock_guard lock(mutex_);
-      for (const auto& [id, other] : by_id_)
-        if (other->record.subnet.length > 0) used.push_back(other->record.subnet);
-    }
     netlink::Socket netlink = TRY(netlink::Socket::open());
-    record.subnet = TRY(network::choose_subnet(netlink, std::move(used)));
+    record.subnet = TRY(network::choose_subnet(netlink, subnets_beside(live)));
     record.gateway = netlink::Ipv4Address{record.subnet.address.value + 1};
   }
   const network::MacvlanSettings settings = TRY(macvlan_settings(record));

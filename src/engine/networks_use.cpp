@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <set>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -38,9 +40,9 @@ Result<network::Sandbox> sandbox_of(int process) {
   return network::Sandbox::adopt(TRY(open_network_of(process)));
 }
 
-std::string interface_name(const std::vector<Attachment>& attachments) {
+std::string interface_name(const std::string& prefix, const std::vector<Attachment>& attachments) {
   for (int number = 0;; ++number) {
-    std::string name = "eth" + std::to_string(number);
+    std::string name = prefix + std::to_string(number);
     if (std::none_of(attachments.begin(), attachments.end(), [&](const Attachment& one) {
           return one.endpoint && one.endpoint->interface_name == name;
         }))
@@ -49,15 +51,6 @@ std::string interface_name(const std::vector<Attachment>& attachments) {
 }
 
 bool has_ipv6(const Attachment& one) { return one.endpoint && one.endpoint->ipv6; }
-
-// Refused where there is one already.
-void restore_route6(network::Sandbox& sandbox, const network::Endpoint& endpoint) {
-  Result<std::optional<netlink::Link>> link = sandbox.netlink().find_link(endpoint.interface_name);
-  if (!link || !*link) return;
-  netlink::Batch batch;
-  batch.add_default_route(endpoint.ipv6->gateway, (*link)->index);
-  (void)sandbox.netlink().execute(batch);
-}
 
 std::vector<IpAddress> addresses_of(const network::Endpoint& endpoint) {
   std::vector<IpAddress> addresses{endpoint.address};
@@ -163,11 +156,9 @@ Result<std::vector<Attachment>> Networks::plan(const HostConfig& host,
 }
 
 Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerRecord& record,
-                                  Attachment& attachment, const std::string& interface_name, WaysOut ways) {
+                                  Attachment& attachment, WaysOut ways) {
   network::AttachRequest request;
   request.container = record.id;
-  request.hostname = hostname_of(record);
-  request.interface_name = interface_name;
   request.default_route = ways.ipv4;
   request.default_route6 = ways.ipv6;
   if (!attachment.settings.ipv4_address.empty())
@@ -189,6 +180,7 @@ Result<void> Networks::attach_one(network::Sandbox& sandbox, const ContainerReco
                   "this engine has no bridge for the network {}: use --network none or --network host",
                   live->record.name);
     live->users[record.id] = {record.id, record.name, {}};  // it cannot be removed from here on
+    request.interface_name = interface_name(interface_prefix(live->record), record.attachments);
   }
   Result<network::Endpoint> endpoint =
       live->macvlan ? live->macvlan->attach(sandbox, request) : live->bridge->attach(sandbox, request);
@@ -254,11 +246,17 @@ bool Networks::leads_out(const Attachment& attachment) const {
   return live && has_way_out((*live)->record);
 }
 
-// Ports are published to where the host can send packets.
+bool Networks::leads_out6(const Attachment& attachment) const {
+  std::lock_guard lock(mutex_);
+  Result<LivePointer> live = look_up(attachment.network);
+  return live && has_way_out((*live)->record) && (*live)->record.ipv6;
+}
+
+// Ports are published to where the host can send packets, and may.
 bool Networks::publishes(const Attachment& attachment) const {
   std::lock_guard lock(mutex_);
   Result<LivePointer> live = look_up(attachment.network);
-  return attachment.endpoint && live && (*live)->bridge;
+  return attachment.endpoint && live && (*live)->bridge && has_way_out((*live)->record);
 }
 
 names::View Networks::view_of(const ContainerRecord& record) const {
@@ -298,14 +296,11 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   network::Sandbox sandbox =
       TRY(on_default && bridged_sandboxes_ ? bridged_sandboxes_->take() : plain_sandboxes_->take());
   const Attachment* out = way_out(record.attachments, [&](const Attachment& one) { return leads_out(one); });
-  const Attachment* out6 = way_out(record.attachments, [&](const Attachment& one) {
-    std::lock_guard lock(mutex_);
-    Result<LivePointer> live = look_up(one.network);
-    return live && !(*live)->record.internal && (*live)->record.ipv6;
-  });
+  const Attachment* out6 =
+      way_out(record.attachments, [&](const Attachment& one) { return leads_out6(one); });
   auto take_places = [&]() -> Result<void> {
     for (Attachment& one : record.attachments)
-      TRY(attach_one(sandbox, record, one, interface_name(record.attachments), {&one == out, &one == out6}));
+      TRY(attach_one(sandbox, record, one, {&one == out, &one == out6}));
     return claim_ports(record);
   };
   if (Result<void> taken = take_places(); !taken) {
@@ -321,44 +316,86 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   return sandbox;
 }
 
-// Where the container is reached in that family.
-const network::Endpoint* Networks::reached_by(const std::vector<Attachment>& attachments, bool v6) const {
-  const Attachment* out =
-      way_out(attachments, [&](const Attachment& one) { return publishes(one) && (!v6 || has_ipv6(one)); });
-  return out ? &*out->endpoint : nullptr;
+std::string Networks::host_gateway(const ContainerRecord& record) const {
+  if (!settings_.host_gateway.empty()) return settings_.host_gateway;
+  std::lock_guard lock(mutex_);
+  bool elsewhere = false;  // where the gateway is a stranger
+  for (const Attachment& one : record.attachments) {
+    Result<LivePointer> live = look_up(one.network);
+    if (one.endpoint && live && (*live)->bridge) return one.endpoint->gateway.text();
+    elsewhere = elsewhere || one.endpoint;
+  }
+  return elsewhere && default_->bridge ? default_->bridge->gateway().text() : "127.0.0.1";
 }
 
-Result<void> Networks::claim_port(ContainerRecord& record, const WantedPort& wanted) {
-  const network::Endpoint* ipv4 = reached_by(record.attachments, false);
-  const network::Endpoint* ipv6 = reached_by(record.attachments, true);
+// Where the container is reached in that family.
+const Attachment* Networks::reached_by(const std::vector<Attachment>& attachments, bool v6) const {
+  return way_out(attachments,
+                 [&](const Attachment& one) { return publishes(one) && (!v6 || has_ipv6(one)); });
+}
+
+Networks::Reached Networks::reached(const ContainerRecord& record) const {
+  Reached reached{reached_by(record.attachments, false), reached_by(record.attachments, true)};
+  if (!reached.ipv4) return reached;
+  std::lock_guard lock(mutex_);
+  if (Result<LivePointer> live = look_up(reached.ipv4->network))
+    reached.binding = host_binding((*live)->record);
+  return reached;
+}
+
+// The host's addresses where it shall be.
+static Result<std::vector<IpAddress>> published_at(const WantedPort& wanted,
+                                                   const Networks::Reached& reached) {
   std::vector<IpAddress> addresses;
   if (wanted.host_address)
     addresses = {*wanted.host_address};
-  else if (ipv6)
+  else if (reached.binding)
+    addresses = {*reached.binding};
+  else if (reached.ipv6)
     addresses = {IpAddress(Ipv4Address{}), IpAddress(Ipv6Address{})};
   else
     addresses = {IpAddress(Ipv4Address{})};
-  if (addresses.back().is_v6 && !ipv6)
+  if (addresses.back().is_v6 && !reached.ipv6)
     return fail(
         ErrorKind::invalid,
         "cannot publish on the IPv6 address {}: the container has none itself; create its network with "
         "--ipv6",
         addresses.back().text());
-  const std::uint16_t host_port =
-      TRY(ports_.claim(record.id, wanted.container.protocol, addresses, wanted.host));
+  return addresses;
+}
+
+// Where it had a port of the host before, as that one if nobody else has it.
+Result<void> Networks::claim_port(ContainerRecord& record, const WantedPort& wanted, const Reached& reached,
+                                  const std::vector<network::PublishedPort>& before) {
+  const std::vector<IpAddress> addresses = TRY(published_at(wanted, reached));
+  const std::string& protocol = wanted.container.protocol;
+  auto claim = [&]() -> Result<std::uint16_t> {
+    for (const network::PublishedPort& port : before)
+      if (port.protocol == protocol && port.container_port == wanted.container.port &&
+          (wanted.host.first == 0 ||
+           (wanted.host.first <= port.host_port && port.host_port <= wanted.host.last)))
+        if (Result<std::uint16_t> same =
+                ports_.claim(record.id, protocol, addresses, {port.host_port, port.host_port}))
+          return same;
+    return ports_.claim(record.id, protocol, addresses, wanted.host);
+  };
+  const std::uint16_t host_port = TRY(claim());
   for (const IpAddress& address : addresses)
-    record.ports.push_back({wanted.container.protocol, address, host_port,
-                            address.is_v6 ? IpAddress(ipv6->ipv6->address) : IpAddress(ipv4->address),
+    record.ports.push_back({protocol, address, host_port,
+                            address.is_v6 ? IpAddress(reached.ipv6->endpoint->ipv6->address)
+                                          : IpAddress(reached.ipv4->endpoint->address),
                             wanted.container.port, 1});
   return {};
 }
 
-Result<void> Networks::claim_ports(ContainerRecord& record) {
+Result<void> Networks::claim_ports(ContainerRecord& record,
+                                   const std::vector<network::PublishedPort>& before) {
   const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
-  if (wanted.empty() || !reached_by(record.attachments, false)) return {};
+  const Reached at = reached(record);
+  if (wanted.empty() || !at.ipv4) return {};
   for (const WantedPort& port : wanted)
     TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
-           claim_port(record, port));
+           claim_port(record, port, at, before));
   if (!firewall_) return fail(ErrorKind::unavailable, "ports cannot be published: there is no firewall");
   return firewall_->publish(merge_ports(record.ports));
 }
@@ -389,7 +426,29 @@ void Networks::release(ContainerRecord& record) {
   for (Attachment& one : record.attachments) detach_one(record, one, false);
 }
 
-void Networks::adopt(ContainerRecord& record, int process) {
+// A kill between a disconnect and its record: the interface is gone, and so is its place.
+bool Networks::drop_lost_places(ContainerRecord& record) const {
+  std::lock_guard lock(mutex_);
+  auto lost = [&](const Attachment& one) {
+    Result<LivePointer> live = look_up(one.network);
+    return one.endpoint && live && (*live)->bridge && !(*live)->bridge->found_interface(*one.endpoint);
+  };
+  auto first = std::stable_partition(record.attachments.begin(), record.attachments.end(), std::not_fn(lost));
+  if (first == record.attachments.end()) return false;
+  for (auto one = first; one != record.attachments.end(); ++one) {
+    log_warning("network", "container {} has no interface on {} any more: it counts as disconnected",
+                record.name, one->network_name);
+    const std::vector<IpAddress> gone = addresses_of(*one->endpoint);
+    std::erase_if(record.ports, [&](const network::PublishedPort& port) {
+      return std::find(gone.begin(), gone.end(), port.container_address) != gone.end();
+    });
+  }
+  record.attachments.erase(first, record.attachments.end());
+  return true;
+}
+
+bool Networks::adopt(ContainerRecord& record, int process) {
+  const bool changed = drop_lost_places(record);
   for (Attachment& one : record.attachments) {
     std::lock_guard lock(mutex_);
     Result<LivePointer> live = look_up(one.network);
@@ -404,11 +463,23 @@ void Networks::adopt(ContainerRecord& record, int process) {
     if (Result<void> had = ports_.reclaim(record.id, port.protocol, port.host_address, port.host_port); !had)
       log_warning("network", "container {}: {}", record.id, had.error().message);
   if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
-  if (!record.named_by_resolver) return;
+  if (!record.named_by_resolver) return changed;
   if (Result<Fd> ns = open_network_of(process))
     names_.adopt_sandbox(record.id, view_of(record), std::move(*ns));
   else
     log_warning("network", "container {}: {}", record.id, ns.error().message);
+  return changed;
+}
+
+// A kill between a connect and its record.
+void Networks::remove_unrecorded_interfaces() {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : by_id_) {
+    if (!live->bridge) continue;
+    std::set<std::string> known;
+    for (const auto& [container, user] : live->users) known.insert(user.endpoint.host_interface_name);
+    live->bridge->remove_others_found(known);
+  }
 }
 
 // What the kernel tracks of a container whose end nobody saw. That is known when all have been adopted: its
@@ -427,6 +498,9 @@ void Networks::recovered() {
   if (firewall_)
     if (Result<void> loaded = firewall_->load(); !loaded)
       log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
+  if (Result<void> forwards = forwarding_.turn_on(); !forwards)
+    log_warning("network", "containers reach only this host: {}", forwards.error().message);
+  remove_unrecorded_interfaces();
   std::optional<std::vector<Abandoned>> abandoned;
   {
     std::lock_guard lock(mutex_);
@@ -477,6 +551,11 @@ Result<void> Networks::connect(ContainerRecord& record, int process, const std::
     LivePointer live = TRY(look_up(reference));
     if (live->record.name == "host" || live->record.name == "none")
       return fail(ErrorKind::denied, "a container cannot be connected to the network {}", live->record.name);
+    if (std::any_of(record.attachments.begin(), record.attachments.end(),
+                    [](const Attachment& one) { return one.network_name == "none"; }))
+      return fail(ErrorKind::denied,
+                  "container cannot be connected to multiple networks with one of the networks in private "
+                  "(none) mode");
     for (const Attachment& one : record.attachments)
       if (one.network == live->record.id)
         return fail(ErrorKind::denied, "endpoint with name {} already exists in network {}", record.name,
@@ -484,18 +563,54 @@ Result<void> Networks::connect(ContainerRecord& record, int process, const std::
     TRY(check_settings(*live, settings));
     attachment = attachment_of(*live, settings);
   }
-  if (process != 0) {
-    network::Sandbox sandbox = TRY(sandbox_of(process));
-    const bool first =
-        leads_out(attachment) && std::none_of(record.attachments.begin(), record.attachments.end(),
-                                              [](const Attachment& one) { return one.endpoint.has_value(); });
-    const bool first6 = std::none_of(record.attachments.begin(), record.attachments.end(), has_ipv6);
-    TRY(attach_one(sandbox, record, attachment, interface_name(record.attachments), {first, first6}));
+  if (process == 0) {
+    record.attachments.push_back(std::move(attachment));
+    return {};
   }
-  std::erase_if(record.attachments, [](const Attachment& one) { return one.network_name == "none"; });
-  record.attachments.push_back(std::move(attachment));
+  network::Sandbox sandbox = TRY(sandbox_of(process));
+  const Ways before = ways_of(record);
+  TRY(attach_one(sandbox, record, attachment, {}));
+  record.attachments.push_back(attachment);
+  if (Result<void> settled = settle(sandbox, record, before); !settled) {
+    detach_one(record, record.attachments.back(), true);
+    record.attachments.pop_back();
+    (void)settle(sandbox, record, ways_of(record));
+    return settled;
+  }
   names_.change_view(record.id, view_of(record));
   return {};
+}
+
+Networks::Ways Networks::ways_of(const ContainerRecord& record) const {
+  auto name = [](const Attachment* one) { return one ? one->network : std::string(); };
+  return {name(way_out(record.attachments,
+                       [&](const Attachment& one) { return one.endpoint && leads_out(one); })),
+          name(way_out(record.attachments,
+                       [&](const Attachment& one) { return one.endpoint && leads_out6(one); })),
+          name(reached_by(record.attachments, false)), name(reached_by(record.attachments, true))};
+}
+
+// After a place has come or gone: default routes and published ports go by the networks that they shall go by
+// now. What a container has set itself is touched only where that is another one than before.
+Result<void> Networks::settle(network::Sandbox& sandbox, ContainerRecord& record, const Ways& before) {
+  const Ways now = ways_of(record);
+  netlink::Batch routes;
+  for (const Attachment& one : record.attachments) {
+    const bool out = one.network == now.out && now.out != before.out;
+    const bool out6 = one.network == now.out6 && now.out6 != before.out6;
+    if (!out && !out6) continue;
+    std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(one.endpoint->interface_name));
+    if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", one.endpoint->interface_name);
+    if (out) routes.replace_default_route(one.endpoint->gateway, link->index);
+    if (out6) routes.replace_default_route(one.endpoint->ipv6->gateway, link->index);
+  }
+  if (!routes.empty()) TRY(sandbox.netlink().execute(routes));
+  if (now.reached == before.reached && now.reached6 == before.reached6) return {};
+  const std::vector<network::PublishedPort> ports = record.ports;
+  release_ports(record);
+  Result<void> claimed = claim_ports(record, ports);
+  if (!claimed) release_ports(record);
+  return claimed;
 }
 
 Result<void> Networks::disconnect(ContainerRecord& record, int process, const std::string& reference,
@@ -515,29 +630,37 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
   if (found->network_name == "host" || found->network_name == "none")
     return fail(ErrorKind::denied, "container cannot be disconnected from the network {}",
                 found->network_name);
-  const bool had_ports =
-      found->endpoint && std::any_of(record.ports.begin(), record.ports.end(), [&](const auto& port) {
-        const std::vector<IpAddress> own = addresses_of(*found->endpoint);
-        return std::find(own.begin(), own.end(), port.container_address) != own.end();
-      });
-  if (had_ports) release_ports(record);
+  TRY(check_ports_without(record, *found));
+  const Ways before = ways_of(record);
+  const bool reached = found->network == before.reached || found->network == before.reached6;
+  const std::vector<network::PublishedPort> ports = record.ports;
+  if (reached) release_ports(record);  // before the address can be another's
   remove_inside(*found, process);
   detach_one(record, *found, true);
   record.attachments.erase(found);
   names_.change_view(record.id, view_of(record));
   if (process == 0) return {};
-  // The default route went with the interface: it goes through another network now.
-  const Attachment* out =
-      way_out(record.attachments, [&](const Attachment& one) { return one.endpoint && leads_out(one); });
-  if (!out) return had_ports ? claim_ports(record) : Result<void>();
-  if (Result<network::Sandbox> sandbox = sandbox_of(process)) {
-    netlink::Batch batch;
-    batch.add_route({.destination = {}, .gateway = out->endpoint->gateway, .interface = 0});
-    (void)sandbox->netlink().execute(batch);  // refused where there is one already
-    if (const Attachment* out6 = way_out(record.attachments, has_ipv6))
-      restore_route6(*sandbox, *out6->endpoint);
+  // It is disconnected, whatever comes now.
+  record.ports = ports;
+  Result<network::Sandbox> sandbox = sandbox_of(process);
+  if (!sandbox) {
+    if (reached) record.ports.clear();
+    return {};
   }
-  if (had_ports) return claim_ports(record);
+  if (Result<void> settled = settle(*sandbox, record, before); !settled)
+    log_warning("network", "container {}: {}", record.id, settled.error().message);
+  return {};
+}
+
+// Whether its ports can be published as they are wanted when that place is gone.
+Result<void> Networks::check_ports_without(const ContainerRecord& record, const Attachment& gone) const {
+  ContainerRecord left = record;
+  std::erase_if(left.attachments, [&](const Attachment& one) { return one.network == gone.network; });
+  const Reached at = reached(left);
+  if (!at.ipv4) return {};
+  const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
+  for (const WantedPort& port : wanted)
+    TRY_AS("disconnect from the network " + gone.network_name, published_at(port, at));
   return {};
 }
 

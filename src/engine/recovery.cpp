@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine does with the containers that it finds when it starts.
+#include <atomic>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "engine/delete_tree.h"
 #include "engine/lifecycle.h"
+#include "engine/links.h"
 #include "engine/runtime_config.h"
 #include "keeper/settings.h"
 #include "sys/cgroup.h"
@@ -43,11 +46,35 @@ void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
   // Every address and port that is in use is known now; not before may a start take one.
   networks.recovered();
   for (const ContainerPointer& container : coming_back) networks.expect(container->record);
-  for (const ContainerPointer& container : coming_back)
-    work_.add([this, container] {
+  start_again(coming_back);
+}
+
+struct Lifecycle::Rounds {
+  std::vector<std::vector<ContainerPointer>> containers;  // a link wants the other to run
+  std::atomic<std::size_t> left = 0;                      // of the current round
+};
+
+void Lifecycle::start_again(const std::vector<ContainerPointer>& containers) {
+  std::map<std::string, std::vector<std::string>> links;
+  for (const ContainerPointer& container : containers)
+    links[container->record.id] = linked_ids(registry_, container->record);
+  auto rounds = std::make_shared<Rounds>();
+  for (const std::vector<std::string>& ids : start_rounds(links)) {
+    std::vector<ContainerPointer>& round = rounds->containers.emplace_back();
+    for (const std::string& id : ids) round.push_back(registry_.find_by_id(id));
+  }
+  start_round(rounds, 0);
+}
+
+void Lifecycle::start_round(const std::shared_ptr<Rounds>& rounds, std::size_t number) {
+  if (number == rounds->containers.size()) return;
+  rounds->left = rounds->containers[number].size();
+  for (const ContainerPointer& container : rounds->containers[number])
+    work_.add([this, rounds, number, container] {
       if (Result<void> started = start(container); !started)
         log_error("engine", "restart container {}: {}", container->record.id, started.error().message);
       launcher_.networks().expect_no_more(container->record.id);
+      if (--rounds->left == 0) start_round(rounds, number + 1);
     });
 }
 
@@ -73,7 +100,7 @@ bool Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       container->paused = frozen && *frozen;
     }
     volumes_.found_using(container->record);
-    networks.adopt(container->record, seen->pid);
+    if (networks.adopt(container->record, seen->pid)) (void)registry_.save(container, Durability::visible);
     if (Result<void> watched = watch.add(*link); !watched)
       log_error("engine", "container {}: {}", id, watched.error().message);
     if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);

@@ -46,8 +46,14 @@ struct Settings {
   bool ipv6 = false;           // on the default bridge
   std::string fixed_cidr_v6;   // its IPv6 subnet; "" chooses
   std::string bridge_address;  // "172.30.0.1/16"; "" chooses
+  std::string fixed_cidr;      // the part of its subnet that containers get addresses of; "" is all of it
+  std::string published_at = "0.0.0.0";  // where the default bridge's ports are, if they do not say so
+  std::string host_gateway;              // what containers call "host-gateway"; "" chooses
   int mtu = 1500;
-  bool icc = true;  // containers on the default bridge reach each other
+  bool icc = true;               // containers on the default bridge reach each other
+  bool masquerade = true;        // what leaves the default bridge has the host's address
+  bool forward = true;           // the host is made to forward
+  bool forward_for_all = false;  // and not for containers alone
   bool no_new_privileges = false;
   std::string seccomp_profile;  // a file; "" is the built-in allow-list, "unconfined" none
   std::vector<std::string> labels;

@@ -318,6 +318,22 @@ void Batch::add_default_route(const Ipv6Address& gateway, std::uint32_t interfac
   finish(offset);
 }
 
+void Batch::replace_default_route(const IpAddress& gateway, std::uint32_t interface) {
+  std::size_t offset =
+      start("make the default route go via " + gateway.text(), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  Message message(bytes_);
+  rtmsg header{};
+  header.rtm_family = gateway.is_v6 ? AF_INET6 : AF_INET;
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_BOOT;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_UNICAST;
+  message.append(header);
+  message.put(RTA_GATEWAY, gateway.bytes.data(), gateway.is_v6 ? 16 : 4);
+  message.put_number(RTA_OIF, interface);
+  finish(offset);
+}
+
 void Batch::accept_loopback(std::uint32_t interface) {
   std::size_t offset =
       start(fmt::format("take ::1 on link {}", interface), RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);

@@ -80,6 +80,11 @@ struct InterfaceAddress {
   Ipv4Prefix address;
 };
 
+struct InterfaceAddress6 {
+  std::uint32_t interface = 0;
+  Ipv6Prefix address;
+};
+
 // Requests to be sent together, in order. Building one cannot fail; a name that is too long or malformed is
 // found by execute().
 class Batch {
@@ -107,6 +112,7 @@ class Batch {
   // Usable at once: nobody is asked whether another has it. One that is there already stays.
   void set_address(std::uint32_t index, const Ipv6Prefix& address);
   void add_default_route(const Ipv6Address& gateway, std::uint32_t interface);
+  void replace_default_route(const IpAddress& gateway, std::uint32_t interface);
   // Packets to the host's ::1 that come in by this interface are taken. Only what the host itself has
   // translated can come so: the kernel drops ::1 from the wire before. Goes with the interface.
   void accept_loopback(std::uint32_t interface);
@@ -140,7 +146,7 @@ class Socket {
   Result<std::optional<Link>> find_link(std::string_view name);  // nothing when there is none
   Result<std::vector<Link>> links();
   Result<std::vector<InterfaceAddress>> addresses();  // IPv4's
-  Result<std::vector<Ipv6Address>> ipv6_addresses();
+  Result<std::vector<InterfaceAddress6>> ipv6_addresses();
   Result<std::vector<Route>> routes();  // of the main table
 
  private:

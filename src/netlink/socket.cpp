@@ -95,13 +95,14 @@ std::optional<InterfaceAddress> parse_address(Bytes payload) {
   return found;
 }
 
-std::optional<Ipv6Address> parse_ipv6_address(Bytes payload) {
+std::optional<InterfaceAddress6> parse_ipv6_address(Bytes payload) {
   auto header = read_structure<ifaddrmsg>(payload);
   if (!header || header->ifa_family != AF_INET6) return std::nullopt;
-  std::optional<Ipv6Address> found;
+  InterfaceAddress6 found{header->ifa_index, {{}, header->ifa_prefixlen}};
+  auto& bytes = found.address.address.bytes;
   for_each_attribute(after_aligned(payload, sizeof *header), [&](std::uint16_t type, Bytes value) {
-    if (type == IFA_ADDRESS && value.size() == sizeof found->bytes)
-      std::memcpy(found.emplace().bytes.data(), value.data(), value.size());
+    if (type == IFA_ADDRESS && value.size() == bytes.size())
+      std::memcpy(bytes.data(), value.data(), value.size());
   });
   return found;
 }
@@ -276,8 +277,8 @@ Result<std::vector<InterfaceAddress>> Socket::addresses() {
   });
 }
 
-Result<std::vector<Ipv6Address>> Socket::ipv6_addresses() {
-  return retried<std::vector<Ipv6Address>>([&](std::vector<Ipv6Address>& list) {
+Result<std::vector<InterfaceAddress6>> Socket::ipv6_addresses() {
+  return retried<std::vector<InterfaceAddress6>>([&](std::vector<InterfaceAddress6>& list) {
     ifaddrmsg body{};
     body.ifa_family = AF_INET6;
     return dump("IPv6 addresses", RTM_GETADDR, &body, sizeof body, [&](Bytes payload) {

@@ -48,7 +48,7 @@ using ByOwner = std::map<std::string, std::vector<Bridge>>;
 ByOwner marked_bridges(const std::vector<netlink::Link>& links) {
   ByOwner found;
   for (const netlink::Link& link : links) {
-    if (link.kind != "bridge" || !link.alias.starts_with(kMark)) continue;
+    if (link.kind != "bridge" || !is_bridge_mark(link.alias)) continue;
     auto [owner, network] = split_once(std::string_view(link.alias).substr(kMark.size()), '/');
     found[std::string(owner)].push_back({link, std::string(network), has_port(links, link)});
   }
@@ -81,6 +81,16 @@ Result<void> remove_others(netlink::Socket& netlink, const std::string& owner,
 
 std::string bridge_mark(const std::string& owner, const std::string& network) {
   return std::string(kMark) + owner + (network.empty() ? "" : "/" + network);
+}
+
+bool is_bridge_mark(std::string_view alias) { return alias.starts_with(kMark); }
+
+Result<std::vector<std::string>> bridges_of(netlink::Socket& netlink, const std::string& owner) {
+  const std::vector<netlink::Link> links = TRY(netlink.links());
+  ByOwner by_owner = marked_bridges(links);
+  std::vector<std::string> names;
+  for (const Bridge& bridge : by_owner[owner]) names.push_back(bridge.link.name);
+  return names;
 }
 
 Result<Fd> claim_bridges(const std::string& owner) {

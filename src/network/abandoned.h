@@ -9,6 +9,8 @@
 #pragma once
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -18,6 +20,11 @@ namespace berth::network {
 
 // The alias that says whose bridge it is, and for which network: "" is the owner's default one.
 std::string bridge_mark(const std::string& owner, const std::string& network = "");
+
+bool is_bridge_mark(std::string_view alias);  // of any owner's
+
+// The names of an owner's bridges, those without a port included.
+Result<std::vector<std::string>> bridges_of(netlink::Socket& netlink, const std::string& owner);
 
 // Holds the owner's claim as long as the descriptor lives. ErrorKind::conflict while another one holds it.
 Result<Fd> claim_bridges(const std::string& owner);

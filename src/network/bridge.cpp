@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -62,7 +63,7 @@ Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings
     netlink::Batch batch;
     batch.create_bridge(name, {.mtu = settings.mtu});
     Result<void> made = netlink.execute(batch);
-    if (!made && made.error().code == EEXIST) continue;
+    if (!made && made.error().code == EEXIST && !settings.named_by_user) continue;
     if (!made) return std::unexpected(std::move(made).error());
     std::optional<netlink::Link> link = TRY(netlink.find_link(name));
     if (!link) return fail(ErrorKind::conflict, "the bridge {} was removed as soon as it was made", name);
@@ -148,16 +149,6 @@ Result<void> configure_bridge(netlink::Socket& netlink, const netlink::Link& lin
   return netlink.execute(batch);
 }
 
-// Forwarding on; and the host does not take router advertisements from containers (they could become its IPv6
-// gateway). A kernel without IPv6 lacks the second file.
-Result<void> set_sysctls(const std::string& bridge) {
-  (void)write_existing(fmt::format("/proc/sys/net/ipv6/conf/{}/accept_ra", bridge), "0");
-  const std::string forwarding = "/proc/sys/net/ipv4/ip_forward";
-  std::string now = TRY(read_file(forwarding));
-  if (trim(now) == "1") return {};
-  return write_existing(forwarding, "1");
-}
-
 // Where the kernel's br_netfilter translates addresses within the bridge, a published port of a neighbour's
 // is the neighbour's own for an isolated port.
 void warn_of_bridge_filter(const std::string& bridge) {
@@ -170,49 +161,98 @@ void warn_of_bridge_filter(const std::string& bridge) {
         bridge);
 }
 
-// A host that forwards no longer takes its own address from router advertisements, unless it is told to.
-Result<void> forward_ipv6() {
-  const std::string all = "/proc/sys/net/ipv6/conf/";
-  if (trim(TRY(read_file(all + "all/forwarding"))) == "1") return {};
-  for (const std::string& interface : TRY(list_directory(all))) {
-    const std::string setting = all + interface + "/accept_ra";
-    if (Result<std::string> now = read_file(setting); now && trim(*now) == "1")
-      (void)write_existing(setting, "2");
-  }
-  return write_existing(all + "all/forwarding", "1");
+std::string ipv6_setting(const std::string& bridge, const char* name) {
+  return fmt::format("/proc/sys/net/ipv6/conf/{}/{}", bridge, name);
 }
 
-Result<void> set_ipv6_sysctls(const std::string& bridge) {
-  const std::string settings = "/proc/sys/net/ipv6/conf/" + bridge;
-  Result<void> enabled = write_existing(settings + "/disable_ipv6", "0");
+bool is_link_local(const Ipv6Address& address) {
+  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+// Whether it has an address that it should not have, of a network that was set up otherwise.
+Result<bool> has_other_ipv6(netlink::Socket& netlink, const netlink::Link& link, const Ipv6Address& wanted) {
+  const std::vector<netlink::InterfaceAddress6> addresses = TRY(netlink.ipv6_addresses());
+  return std::any_of(addresses.begin(), addresses.end(), [&](const netlink::InterfaceAddress6& one) {
+    return one.interface == link.index && one.address.address != wanted &&
+           !is_link_local(one.address.address);
+  });
+}
+
+// The host neither takes router advertisements from containers (they could become its IPv6 gateway) nor, on a
+// network without IPv6, speaks it with them at all. A kernel without IPv6 has none of these files.
+Result<void> set_ipv6_sysctls(netlink::Socket& netlink, const netlink::Link& link,
+                              const BridgeSettings& settings) {
+  const std::string disabled = ipv6_setting(link.name, "disable_ipv6");
+  (void)write_existing(ipv6_setting(link.name, "accept_ra"), "0");
+  if (!settings.ipv6) {
+    (void)write_existing(disabled, "1");
+    return {};
+  }
+  if (TRY(has_other_ipv6(netlink, link, settings.ipv6->gateway))) TRY(write_existing(disabled, "1"));
+  Result<void> enabled = write_existing(disabled, "0");
   if (!enabled && enabled.error().code == ENOENT)
     return fail(ErrorKind::unsupported, "this kernel has no IPv6: create the network without --ipv6");
   TRY(std::move(enabled));
   // A neighbour's word must not take the gateway's address away.
-  (void)write_existing(settings + "/accept_dad", "0");
-  return forward_ipv6();
+  (void)write_existing(ipv6_setting(link.name, "accept_dad"), "0");
+  return {};
 }
 
 Result<Ipv4Prefix> make_ready(netlink::Socket& netlink, const netlink::Link& link,
                               const BridgeSettings& settings) {
   const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
-  if (settings.ipv6) TRY(set_ipv6_sysctls(link.name));
+  TRY(set_ipv6_sysctls(netlink, link, settings));
   TRY(configure_bridge(netlink, link, address, settings));
   return address;
+}
+
+// Somebody else's: only what containers cannot do without is added.
+Result<Ipv4Prefix> make_foreign_ready(netlink::Socket& netlink, const netlink::Link& link,
+                                      const BridgeSettings& settings) {
+  const std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
+  const auto on_link = [&](const netlink::InterfaceAddress& one) { return one.interface == link.index; };
+  if (!settings.subnet && std::none_of(addresses.begin(), addresses.end(), on_link))
+    return fail(ErrorKind::invalid, "the bridge {} has no IPv4 address: give it one, or choose the subnet",
+                link.name);
+  const Ipv4Prefix address = TRY(decide_address(netlink, link, settings));
+  netlink::Batch batch;
+  if (std::none_of(addresses.begin(), addresses.end(), [&](const netlink::InterfaceAddress& one) {
+        return on_link(one) && one.address == address;
+      }))
+    batch.add_address(link.index, address);
+  if (settings.ipv6) batch.set_address(link.index, {settings.ipv6->gateway, settings.ipv6->subnet.length});
+  batch.change_link(link.index, {.up = true});
+  TRY(netlink.execute(batch));
+  return address;
+}
+
+// A foreign bridge of the name that the user has chosen, if there is one.
+Result<std::optional<netlink::Link>> find_foreign(netlink::Socket& netlink, const BridgeSettings& settings) {
+  if (!settings.named_by_user) return std::nullopt;
+  std::optional<netlink::Link> link = TRY(netlink.find_link(settings.name));
+  if (!link) return std::nullopt;
+  if (link->kind != "bridge")
+    return fail(ErrorKind::conflict, "the interface {} is there and is no bridge: choose another name",
+                settings.name);
+  if (is_bridge_mark(link->alias))
+    return fail(ErrorKind::conflict, "the bridge {} is another network's: choose another name",
+                settings.name);
+  return link;
 }
 
 std::string random_host_name() { return "veth" + random_identifier().substr(0, 8); }
 
 }  // namespace
 
-BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index,
-                             Ipv4Prefix subnet, Ipv4Address gateway, const BridgeSettings& settings)
+BridgeNetwork::BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, bool foreign,
+                             const Ipv4Prefix& address, const BridgeSettings& settings)
     : netlink_(std::move(netlink)),
-      pool_(subnet, settings.range),
-      name_(std::move(name)),
-      index_(index),
-      subnet_(subnet),
-      gateway_(gateway),
+      pool_(address.subnet(), settings.range),
+      name_(link.name),
+      index_(link.index),
+      foreign_(foreign),
+      subnet_(address.subnet()),
+      gateway_(address.address),
       ipv6_(settings.ipv6),
       mtu_(settings.mtu),
       isolated_(settings.isolated) {
@@ -222,24 +262,31 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, std::string name, std::uin
 Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open(const BridgeSettings& settings) {
   TRY(check_bridge_name(settings.name));
   netlink::Socket netlink = TRY(netlink::Socket::open());
-  std::optional<netlink::Link> found = TRY(find_ours(netlink, settings));
-  const bool made = !found.has_value();
-  netlink::Link link = found ? std::move(*found) : TRY(make_bridge(netlink, settings));
-  Result<Ipv4Prefix> ready = make_ready(netlink, link, settings);
-  if (!ready && made) {
+  if (std::optional<netlink::Link> ours = TRY(find_ours(netlink, settings)))
+    return open_on(*ours, false, settings);
+  if (std::optional<netlink::Link> foreign = TRY(find_foreign(netlink, settings)))
+    return open_on(*foreign, true, settings);
+  const netlink::Link made = TRY(make_bridge(netlink, settings));
+  Result<std::unique_ptr<BridgeNetwork>> opened = open_on(made, false, settings);
+  if (!opened) {
     netlink::Batch away;
-    away.delete_link(link.name);
+    away.delete_link(made.name);
     (void)netlink.execute(away);
   }
-  const Ipv4Prefix address = TRY(std::move(ready));
+  return opened;
+}
 
-  Result<void> forwarding = set_sysctls(link.name);
-  if (!forwarding) log_warning("network", "containers reach only this host: {}", forwarding.error().message);
-  std::unique_ptr<BridgeNetwork> network(new BridgeNetwork(std::move(netlink), link.name, link.index,
-                                                           address.subnet(), address.address, settings));
+Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open_on(const netlink::Link& link, bool foreign,
+                                                              const BridgeSettings& settings) {
+  netlink::Socket netlink = TRY(netlink::Socket::open());
+  const Ipv4Prefix address =
+      TRY(foreign ? make_foreign_ready(netlink, link, settings) : make_ready(netlink, link, settings));
+  std::unique_ptr<BridgeNetwork> network(
+      new BridgeNetwork(std::move(netlink), link, foreign, address, settings));
   TRY(network->pool_.reserve(address.address));
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
+  TRY(network->look_at_ports());
   TRY(network->isolate_ports());
   if (settings.isolated) warn_of_bridge_filter(link.name);
   if (!settings.ipv6) return network;
@@ -363,11 +410,13 @@ void BridgeNetwork::settle_carrier(const std::string& host_name) {
   (void)netlink_.find_link(name_);  // the first port gives the bridge its own carrier
 }
 
-// One port, or all that are there: an earlier engine may have been set up otherwise.
+// One port, or all that are there: an earlier engine may have been set up otherwise. A foreign bridge has
+// ports that are not containers'.
 Result<void> BridgeNetwork::isolate_ports(const std::string& host_name) {
   std::lock_guard lock(mutex_);
   netlink::Batch batch;
   std::vector<netlink::Link> links;
+  if (host_name.empty() && foreign_) return {};
   if (host_name.empty())
     links = TRY(netlink_.links());
   else if (std::optional<netlink::Link> link = TRY(netlink_.find_link(host_name)))
@@ -376,6 +425,28 @@ Result<void> BridgeNetwork::isolate_ports(const std::string& host_name) {
     if (link.master == index_) batch.isolate_port(link.index, isolated_);
   if (batch.empty()) return {};
   return netlink_.execute(batch);
+}
+
+Result<void> BridgeNetwork::look_at_ports() {
+  const std::vector<netlink::Link> links = TRY(netlink_.links());
+  for (const netlink::Link& link : links) {
+    found_links_.insert(link.name);
+    if (link.master == index_ && link.kind == "veth") found_ports_.insert(link.name);
+  }
+  return {};
+}
+
+bool BridgeNetwork::found_interface(const Endpoint& endpoint) const {
+  return found_links_.contains(endpoint.host_interface_name);
+}
+
+void BridgeNetwork::remove_others_found(const std::set<std::string>& host_names) {
+  for (const std::string& name : std::exchange(found_ports_, {})) {
+    if (foreign_ || host_names.contains(name)) continue;
+    log_warning("network", "the interface {} on {} belongs to no container: it is removed", name, name_);
+    if (Result<void> deleted = delete_interface(name); !deleted)
+      log_warning("network", "{}", deleted.error().message);
+  }
 }
 
 Result<void> BridgeNetwork::delete_interface(const std::string& host_name) {
@@ -414,6 +485,7 @@ bool BridgeNetwork::in_use() {
 }
 
 Result<void> BridgeNetwork::remove() {
+  if (foreign_) return {};
   netlink::Batch batch;
   batch.delete_link(name_);
   std::lock_guard lock(mutex_);

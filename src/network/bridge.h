@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -35,6 +36,9 @@ struct Ipv6Subnet {
 
 struct BridgeSettings {
   std::string name = "berth0";  // when a foreign device has it, the next free: berth1, ...
+  // That name and no other. A foreign bridge that has it is used: as it is, with the address that it has, and
+  // left as it is.
+  bool named_by_user = false;
   std::string owner = "berth";  // identifies this engine: a bridge with this mark is ours after a restart
   std::string network;          // of a network that a user made: its id, a part of the mark
   std::optional<Ipv4Prefix> subnet;    // none: the first free /16 from 172.17.0.0 upward
@@ -50,7 +54,6 @@ struct BridgeSettings {
 
 struct AttachRequest {
   std::string container;                   // its id, for messages
-  std::string hostname;                    // for name resolution, later
   std::string interface_name = "eth0";     // inside
   std::optional<Ipv4Address> address;      // a wanted one; taken or outside the subnet is an error
   std::optional<netlink::MacAddress> mac;  // none: derived from the address
@@ -84,8 +87,8 @@ Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefi
 
 class BridgeNetwork {
  public:
-  // Finds or makes the bridge in the calling thread's network namespace and turns forwarding on. What may
-  // pass it is the Firewall's business.
+  // Finds or makes the bridge in the calling thread's network namespace. Whether the host forwards is
+  // Forwarding's business, and what may pass the Firewall's.
   static Result<std::unique_ptr<BridgeNetwork>> open(const BridgeSettings& settings);
 
   // For a container that runs, or that will: its attach() finds the address its own. One outside the subnet
@@ -96,6 +99,12 @@ class BridgeNetwork {
   // Does the slow part of attach() ahead: the interface pair, without an address and down inside. For the
   // sandboxes of a SandboxPool.
   Result<void> prepare(Sandbox& sandbox, const std::string& interface_name = "eth0");
+
+  // Interfaces that were there when this was opened, of an earlier engine's containers: whether that
+  // endpoint's was, and the end of those that none of `host_names` is. The engine may have been killed
+  // between an interface and its record.
+  bool found_interface(const Endpoint& endpoint) const;
+  void remove_others_found(const std::set<std::string>& host_names);
 
   Result<Endpoint> attach(Sandbox& sandbox, const AttachRequest& request);
   // Gives the address back, and has the kernel forget who talked with it: the next one who has the address,
@@ -110,20 +119,25 @@ class BridgeNetwork {
   std::uint32_t mtu() const noexcept { return mtu_; }
 
   bool in_use();          // a container has an address
-  Result<void> remove();  // takes the bridge away
+  Result<void> remove();  // takes the bridge away, unless it is a foreign one
 
  private:
-  BridgeNetwork(netlink::Socket netlink, std::string name, std::uint32_t index, Ipv4Prefix subnet,
-                Ipv4Address gateway, const BridgeSettings& settings);
+  BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, bool foreign, const Ipv4Prefix& address,
+                const BridgeSettings& settings);
+  static Result<std::unique_ptr<BridgeNetwork>> open_on(const netlink::Link& link, bool foreign,
+                                                        const BridgeSettings& settings);
   Result<void> lease(const AttachRequest& request, Endpoint& endpoint);
   void give_back(const Endpoint& endpoint);
   Result<void> configure(Sandbox& sandbox, const PreparedInterface& interface, const AttachRequest& request,
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
+  Result<void> look_at_ports();
   void forget_connections(const netlink::IpAddress& address);
   Result<void> isolate_ports(const std::string& host_name = {});
 
+  std::set<std::string> found_links_;  // of the host, by name
+  std::set<std::string> found_ports_;  // those of them that are ports of this bridge
   std::mutex connections_mutex_;
   std::optional<netlink::Connections> connections_;
   std::mutex mutex_;  // over netlink_ and pool_
@@ -132,6 +146,7 @@ class BridgeNetwork {
   std::optional<AddressPool6> pool6_;
   std::string name_;
   std::uint32_t index_ = 0;
+  bool foreign_ = false;
   Ipv4Prefix subnet_;
   Ipv4Address gateway_;
   std::optional<Ipv6Subnet> ipv6_;

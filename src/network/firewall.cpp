@@ -28,7 +28,8 @@
 namespace berth::network {
 namespace {
 
-constexpr int kPause = 50;  // ms: whoever flushes tables often does it one by one
+constexpr int kPause = 50;             // ms: whoever flushes tables often does it one by one
+constexpr int kEventBuffer = 8 << 20;  // some hundred loadings of a large table
 
 Result<Fd> open_events() {
   Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER));
@@ -36,6 +37,7 @@ Result<Fd> open_events() {
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = 1u << (NFNLGRP_NFTABLES - 1);
+  (void)setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kEventBuffer, sizeof kEventBuffer);
   if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return fail_errno(errno, "listen to changes of nft tables");
   return socket;
@@ -115,8 +117,8 @@ Result<std::set<netlink::IpAddress>> own_addresses() {
   std::set<netlink::IpAddress> own;
   const std::vector<netlink::InterfaceAddress> ipv4 = TRY(netlink.addresses());
   for (const netlink::InterfaceAddress& one : ipv4) own.insert(one.address.address);
-  const std::vector<netlink::Ipv6Address> ipv6 = TRY(netlink.ipv6_addresses());
-  own.insert(ipv6.begin(), ipv6.end());
+  const std::vector<netlink::InterfaceAddress6> ipv6 = TRY(netlink.ipv6_addresses());
+  for (const netlink::InterfaceAddress6& one : ipv6) own.insert(one.address.address);
   return own;
 }
 
@@ -215,9 +217,16 @@ void Firewall::route_loopback(bool on) const {
 Result<void> Firewall::load_locked() {
   std::vector<FirewallBridge> bridges;
   for (const auto& [name, bridge] : bridges_) bridges.push_back(bridge);
-  TRY(load_firewall(firewall_text(table_, bridges, ports_, ipv6_rules())));
+  host_.ipv6 = ipv6_rules();
+  TRY(load_firewall(firewall_text(table_, bridges, ports_, host_)));
   route_loopback(true);
   return {};
+}
+
+void Firewall::set_forwards_for_us(bool ipv4, bool ipv6) {
+  std::lock_guard lock(mutex_);
+  host_.forwards_for_us = ipv4;
+  host_.forwards_ipv6_for_us = ipv6;
 }
 
 Result<void> Firewall::load() {

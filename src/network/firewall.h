@@ -55,11 +55,20 @@ std::string firewall_table_name(std::string_view owner);
 // Then they are told at once that nobody listens there.
 enum class Ipv6Rules { none, without_loopback, all };
 
-// What `nft -f` takes, for the whole table; with IPv6 it is two of one name, and the second may have nothing
-// in it. Containers reach out, answers come back, and published ports (destination NAT) come in; other hosts
-// and other networks cannot reach containers otherwise, even though this host forwards.
+// What the rules have to know of the host.
+struct FirewallHost {
+  Ipv6Rules ipv6 = Ipv6Rules::none;
+  // It forwards for the containers' sake alone: not between its wires. What others have made to forward
+  // (bridges, tunnels) goes on as they want it.
+  bool forwards_for_us = false;
+  bool forwards_ipv6_for_us = false;
+};
+
+// What `nft -f` takes, for the whole table; with IPv6 it is two of one name. Containers reach out, answers
+// come back, and published ports (destination NAT) come in; other hosts and other networks cannot reach
+// containers otherwise, even though this host forwards. Where a network has no IPv6, none passes its bridge.
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
-                          const std::set<PublishedPort>& ports, Ipv6Rules ipv6 = Ipv6Rules::none);
+                          const std::set<PublishedPort>& ports, const FirewallHost& host = {});
 // For the elements alone; `verb` is "add" or "delete".
 std::string firewall_ports_text(std::string_view verb, const std::string& table,
                                 const std::vector<PublishedPort>& ports);
@@ -74,6 +83,8 @@ class Firewall {
   Firewall& operator=(const Firewall&) = delete;
   ~Firewall();
 
+  // Takes effect with what comes next: load(), add_bridge().
+  void set_forwards_for_us(bool ipv4, bool ipv6);
   Result<void> load();
   Result<void> add_bridge(const FirewallBridge& bridge);
   Result<void> remove_bridge(const std::string& name);
@@ -92,6 +103,7 @@ class Firewall {
   const std::string table_;
   std::mutex mutex_;  // over what follows, and held while nft runs
   bool loaded_ = false;
+  FirewallHost host_;
   std::map<std::string, FirewallBridge> bridges_;
   std::set<PublishedPort> ports_;
   Fd events_;  // of all nft tables of this network namespace

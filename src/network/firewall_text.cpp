@@ -105,15 +105,25 @@ std::string source_rules(const std::vector<FirewallBridge>& bridges, const Famil
   return text + "  }\n";
 }
 
-std::string forward_rules(const std::vector<FirewallBridge>& bridges) {
+// Neither in nor out by a bridge or a tunnel: between the host's wires.
+constexpr std::string_view kNoRouter = R"(    meta iifkind { "bridge", "tun", "wireguard" } accept
+    meta oifkind { "bridge", "tun", "wireguard" } accept
+    drop
+)";
+
+std::string forward_rules(const std::vector<FirewallBridge>& bridges, const Family& family, bool no_router) {
   std::string text = "  chain forward {\n    type filter hook forward priority filter; policy accept;\n";
   auto inbound = [](const FirewallBridge& bridge) {
     return fmt::format("    iifname != \"{0}\" oifname \"{0}\"", bridge.name);
   };
+  // A container can make up an address of the family that its network does not have.
+  auto closed = [&](const FirewallBridge& bridge) {
+    return bridge.internal || (family.is_v6 && !bridge.subnet6);
+  };
   // These first: what comes from an internal network goes nowhere, not to another one's published port
   // either.
   for (const FirewallBridge& bridge : bridges) {
-    if (!bridge.internal) continue;
+    if (!closed(bridge)) continue;
     text += inbound(bridge) + " drop\n";
     text += fmt::format("    iifname \"{0}\" oifname != \"{0}\" drop\n", bridge.name);
   }
@@ -123,17 +133,17 @@ std::string forward_rules(const std::vector<FirewallBridge>& bridges) {
     if (bridge.isolated)
       text += fmt::format("    iifname \"{0}\" oifname \"{0}\" ct status ! dnat drop\n", bridge.name);
   for (const FirewallBridge& bridge : bridges) {
-    if (bridge.internal) continue;
+    if (closed(bridge)) continue;
     text += inbound(bridge) + " ct state established,related accept\n";
     text += inbound(bridge) + " ct status dnat accept\n";
     text += inbound(bridge) + " drop\n";
   }
+  if (no_router) text += kNoRouter;
   return text + "  }\n";
 }
 
 std::string table_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
-                       const std::set<PublishedPort>& ports, const Family& family,
-                       bool over_loopback = true) {
+                       const std::set<PublishedPort>& ports, const Family& family, const FirewallHost& host) {
   const Elements elements = elements_of(ports, family);
   const std::string address(family.address);
   std::string text = fmt::format("table {} {} {{\n", family.name, table);
@@ -145,10 +155,10 @@ std::string table_text(const std::string& table, const std::vector<FirewallBridg
   text += map_text("range", "inet_proto . inet_service : " + address, true, elements.range);
   text += map_text("range_at", "inet_proto . " + address + " . inet_service : " + address, true,
                    elements.range_at);
-  text += published_rules(family, over_loopback);
+  text += published_rules(family, !family.is_v6 || host.ipv6 == Ipv6Rules::all);
   if (!family.is_v6) text += kGuard;
   text += source_rules(bridges, family);
-  text += forward_rules(bridges);
+  text += forward_rules(bridges, family, family.is_v6 ? host.forwards_ipv6_for_us : host.forwards_for_us);
   return text + "}\n";
 }
 
@@ -171,15 +181,12 @@ std::string firewall_table_name(std::string_view owner) {
 
 // IPv4's comes last: what is last heard of a transaction of our own is that its table was made.
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
-                          const std::set<PublishedPort>& ports, Ipv6Rules ipv6) {
+                          const std::set<PublishedPort>& ports, const FirewallHost& host) {
   std::string text;
-  if (ipv6 != Ipv6Rules::none) text += away_text(table, kIpv6);
-  const bool used =
-      std::ranges::any_of(bridges, [](const auto& bridge) { return bridge.subnet6.has_value(); });
-  if (ipv6 != Ipv6Rules::none && used)
-    text += table_text(table, bridges, ports, kIpv6, ipv6 == Ipv6Rules::all);
+  if (host.ipv6 != Ipv6Rules::none)
+    text += away_text(table, kIpv6) + table_text(table, bridges, ports, kIpv6, host);
   text += away_text(table, kIpv4);
-  return text + table_text(table, bridges, ports, kIpv4);
+  return text + table_text(table, bridges, ports, kIpv4, host);
 }
 
 std::string firewall_ports_text(std::string_view verb, const std::string& table,

@@ -16,6 +16,7 @@
 #include "network/abandoned.h"
 #include "network/bridge.h"
 #include "network/firewall.h"
+#include "network/forwarding.h"
 #include "network/ports.h"
 #include "network/sandbox.h"
 
@@ -139,7 +140,6 @@ TEST(BridgeNetwork, ConnectsContainersWithEachOtherAndTheHost) {
         return route.destination.length == 0 && route.gateway == network->gateway();
       }));
     });
-    EXPECT_EQ(must(read_file("/proc/sys/net/ipv4/ip_forward")), "1\n");
   });
 }
 
@@ -482,6 +482,154 @@ TEST(Firewall, IsLoadedAgainWhenSomebodyFlushesIt) {
     EXPECT_THAT(listed(), Not(HasSubstr("8080")));
     must(engine.firewall->drop());
     EXPECT_EQ(listed(), "");
+  });
+}
+
+// The host of the test has two wires, between which nothing passes by itself.
+TEST(Firewall, MakesNoRouterOfAHostThatForwardsForContainersAlone) {
+  FirewallHost host{.ipv6 = Ipv6Rules::all, .forwards_for_us = true, .forwards_ipv6_for_us = false};
+  const std::string text = firewall_text("berth", {}, {}, host);
+  const std::size_t ipv4 = text.find("table ip berth {");
+  EXPECT_THAT(text.substr(ipv4),
+              HasSubstr("meta oifkind { \"bridge\", \"tun\", \"wireguard\" } accept\n    drop"));
+  EXPECT_THAT(text.substr(0, ipv4), Not(HasSubstr("oifkind")));
+}
+
+TEST(Firewall, ClosesBridgesWithoutIpv6ToIt) {
+  const std::string text =
+      firewall_text("berth", {{"plain", *Ipv4Prefix::parse("172.17.0.0/16")}}, {}, {.ipv6 = Ipv6Rules::all});
+  const std::string ipv6 = text.substr(0, text.find("table ip berth {"));
+  EXPECT_THAT(ipv6, HasSubstr("iifname \"plain\" oifname != \"plain\" drop"));
+  EXPECT_THAT(ipv6, HasSubstr("iifname != \"plain\" oifname \"plain\" drop"));
+}
+
+TEST(Forwarding, NotesWhatWasOffBefore) {
+  on_own_host([] {
+    TemporaryDirectory notes = must(TemporaryDirectory::create("forwarding"));
+    const std::string ipv4 = "/proc/sys/net/ipv4/ip_forward";
+    auto now = [&] { return must(read_file(ipv4)); };
+    must(write_existing(ipv4, "0"));
+    {
+      Forwarding forwarding(notes.path());
+      must(forwarding.want(false));
+      EXPECT_EQ(now(), "0\n") << "before the rules are there";
+      must(forwarding.turn_on());
+      EXPECT_EQ(now(), "1\n");
+    }
+    Forwarding next(notes.path());  // after a kill; and perhaps nobody needs it any more
+    EXPECT_TRUE(next.is_ours(false));
+    EXPECT_FALSE(next.is_ours(true));
+    must(next.turn_off());
+    EXPECT_EQ(now(), "0\n");
+    must(write_existing(ipv4, "1"));
+    Forwarding on(notes.path());
+    must(on.want(false));
+    must(on.turn_on());
+    EXPECT_FALSE(on.is_ours(false));
+    must(on.turn_off());
+    EXPECT_EQ(now(), "1\n") << "somebody else's wish";
+  });
+}
+
+TEST(Forwarding, KeepsTheHostsOwnIpv6AddressesAndNoGuestsWord) {
+  on_own_host([] {
+    TemporaryDirectory notes = must(TemporaryDirectory::create("forwarding"));
+    const std::string settings = "/proc/sys/net/ipv6/conf/";
+    must(write_existing(settings + "lo/accept_ra", "1"));
+    Forwarding forwarding(notes.path());
+    must(forwarding.want(true));
+    must(forwarding.turn_on());
+    EXPECT_EQ(must(read_file(settings + "lo/accept_ra")), "2\n");
+    EXPECT_EQ(must(read_file(settings + "default/accept_ra")), "1\n");
+  });
+}
+
+TEST(BridgeNetwork, UsesAForeignBridgeThatTheUserNamesAndLeavesItAsItIs) {
+  on_own_host([] {
+    netlink::Socket netlink = must(netlink::Socket::open());
+    netlink::Batch batch;
+    batch.create_bridge("lan", {});
+    batch.create_veth("wire", {}, {.name = "end"});
+    must(netlink.execute(batch));
+    const std::uint32_t lan = must(netlink.find_link("lan"))->index;
+    EXPECT_THAT(BridgeNetwork::open({.name = "lan", .named_by_user = true}).error().message,
+                HasSubstr("no IPv4 address"));
+    EXPECT_THAT(BridgeNetwork::open({.name = "wire", .named_by_user = true}).error().message,
+                HasSubstr("is no bridge"));
+    netlink::Batch addresses;
+    addresses.add_address(lan, *Ipv4Prefix::parse("10.7.0.1/24"));
+    addresses.add_address(lan, *Ipv4Prefix::parse("10.8.0.1/24"));
+    must(netlink.execute(addresses));
+    const auto before = must(netlink.addresses()).size();
+    {
+      auto network = must(BridgeNetwork::open({.name = "lan", .named_by_user = true}));
+      EXPECT_EQ(network->name(), "lan");
+      EXPECT_TRUE(network->subnet().text() == "10.7.0.0/24" || network->subnet().text() == "10.8.0.0/24");
+      Sandbox sandbox = must(Sandbox::create());
+      must(network->attach(sandbox, {.container = "c"}));
+      must(network->remove());
+    }
+    EXPECT_EQ(must(netlink.addresses()).size(), before);
+    EXPECT_EQ(must(netlink.find_link("lan"))->alias, "");
+    auto ours = must(BridgeNetwork::open({.name = "own", .network = "1"}));
+    EXPECT_THAT(BridgeNetwork::open({.name = "own", .named_by_user = true, .network = "2"}).error().message,
+                HasSubstr("another network's"));
+  });
+}
+
+TEST(BridgeNetwork, HasNoIpv6OnTheHostWithoutASubnetOfIt) {
+  on_own_host([] {
+    auto ipv6_of = [](const std::string& bridge) {
+      netlink::Socket netlink = must(netlink::Socket::open());
+      const std::uint32_t index = must(netlink.find_link(bridge))->index;
+      std::vector<std::string> found;
+      for (const netlink::InterfaceAddress6& one : must(netlink.ipv6_addresses()))
+        if (one.interface == index && one.address.address.bytes[0] != 0xfe)
+          found.push_back(one.address.text());
+      return found;
+    };
+    auto with = [](const char* subnet) {
+      const Ipv6Prefix prefix = *Ipv6Prefix::parse(subnet);
+      return BridgeSettings{.ipv6 = Ipv6Subnet{prefix, prefix.host(1), std::nullopt}};
+    };
+    must(BridgeNetwork::open(with("fd10::/64")));
+    EXPECT_THAT(ipv6_of("berth0"), testing::ElementsAre("fd10::1/64"));
+    must(BridgeNetwork::open(with("fd11::/64")));
+    EXPECT_THAT(ipv6_of("berth0"), testing::ElementsAre("fd11::1/64"));
+    must(BridgeNetwork::open({}));
+    EXPECT_THAT(ipv6_of("berth0"), testing::ElementsAre());
+    EXPECT_EQ(must(read_file("/proc/sys/net/ipv6/conf/berth0/disable_ipv6")), "1\n");
+  });
+}
+
+TEST(BridgeNetwork, LeavesNoBridgeOfAnOpeningThatFailed) {
+  on_own_host([] {
+    BridgeSettings settings{.subnet = Ipv4Prefix::parse("10.9.0.0/24"),
+                            .excluded = {*Ipv4Address::parse("10.10.0.1")}};
+    EXPECT_FALSE(BridgeNetwork::open(settings));
+    netlink::Socket netlink = must(netlink::Socket::open());
+    EXPECT_FALSE(must(netlink.find_link("berth0")));
+  });
+}
+
+TEST(BridgeNetwork, RemovesInterfacesThatNobodyRecorded) {
+  on_own_host([] {
+    Sandbox recorded = must(Sandbox::create()), unrecorded = must(Sandbox::create());
+    Endpoint known, unknown;
+    {
+      auto network = must(BridgeNetwork::open({}));
+      known = must(network->attach(recorded, {.container = "a"}));
+      unknown = must(network->attach(unrecorded, {.container = "b"}));
+    }
+    auto network = must(BridgeNetwork::open({}));
+    EXPECT_TRUE(network->found_interface(known));
+    Sandbox later = must(Sandbox::create());
+    Endpoint fresh = must(network->attach(later, {.container = "c"}));
+    network->remove_others_found({known.host_interface_name});
+    netlink::Socket netlink = must(netlink::Socket::open());
+    EXPECT_TRUE(must(netlink.find_link(known.host_interface_name)));
+    EXPECT_TRUE(must(netlink.find_link(fresh.host_interface_name)));
+    EXPECT_FALSE(must(netlink.find_link(unknown.host_interface_name)));
   });
 }
 
