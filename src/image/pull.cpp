@@ -10,6 +10,7 @@
 #include "archive/compression.h"
 #include "archive/stream.h"
 #include "base/buffer.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "content/blob_store.h"
 #include "image/image_store.h"
@@ -219,7 +220,8 @@ class Puller {
     if (!pin) return download(layer, diff_id);
     Fd file = TRY(blobs_.open_blob(layer.digest));
     archive::FdSource bytes(file.get());
-    Result<void> unpacked = unpack(bytes, layer, diff_id);
+    bool right = false;
+    Result<void> unpacked = unpack(bytes, layer, diff_id, right);
     if (unpacked || unpacked.error().kind != ErrorKind::corrupt) return unpacked;
     // A config that lies about a whole blob must not cost others that blob.
     if (blobs_.verify(layer.digest)) return unpacked;
@@ -227,29 +229,40 @@ class Puller {
     return download(layer, diff_id);
   }
 
+  // One way of a layer here: which places gave it, and what is known of its bytes.
+  struct Delivery {
+    std::size_t first;                          // of the places that are asked
+    std::string from = {};                      // those that gave something, for messages
+    std::optional<Error> network_failure = {};  // of the last of them
+    bool whole_and_right = false;
+  };
+
+  // A place that sends wrong bytes is only found out when it has sent some, and those are in the layer's tree
+  // by then, and perhaps gone on with by another place: all of it is thrown away, and the next place starts
+  // over.
   Result<void> download(const oci::Descriptor& layer, const Digest& diff_id) {
-    const std::string id = layer_id(layer.digest);
     content::Ingest ingest =
         TRY(blobs_.begin_ingest("layer-" + layer.digest.hex(), content::Hashing::by_caller));
     if (ingest.offset() > layer.size) TRY(ingest.truncate(0));
     ingest.set_page_cache(PageCache::drop);  // it is read for a push only, which is rare
-    std::stop_token stop = stop_.get_token();
-    archive::ProducedSource bytes([&](archive::Sink& sink) -> Result<void> {
-      TRY(replay(ingest, sink));
-      const auto total = static_cast<std::uint64_t>(layer.size);
-      archive::FunctionSink both([&](std::string_view part) -> Result<void> {
-        TRY(ingest.write(part));
-        TRY(sink.write(part));
-        reporter_.progress(id, "Downloading", static_cast<std::uint64_t>(ingest.offset()), total);
-        return {};
-      });
-      TRY(fetch_blob(layer, ingest, both, stop));
-      reporter_.say(id, "Download complete");
-      return {};
-    });
-    Result<void> unpacked = unpack(bytes, layer, diff_id);
-    if (!unpacked) {
-      if (!worth_going_on(unpacked.error())) hopeless_ = true;  // for the others, which are stopped next
+    for (std::size_t first = 0;;) {
+      const bool goes_on = ingest.offset() > 0;
+      Delivery delivery{.first = first};
+      Result<void> unpacked = unpack_delivered(layer, diff_id, ingest, delivery);
+      if (unpacked) break;
+      const bool suspicious = blames_bytes(unpacked.error(), delivery);
+      if (suspicious) {
+        unpacked = std::unexpected(std::move(unpacked).error().within(
+            fmt::format("{} from {}", layer.digest.text(), delivery.from)));
+        // What came earlier may be what is wrong: the same place gets the chance to send all of it.
+        if (!goes_on) ++first;
+        if (first <= others_.size()) {
+          log_warning("image", "{}: asking again, {}", unpacked.error().message, host_of(first));
+          TRY(ingest.truncate(0));
+          continue;
+        }
+      }
+      if (suspicious || !worth_going_on(unpacked.error())) hopeless_ = true;  // for the others, stopped next
       if (hopeless_) (void)ingest.abandon();
       return unpacked;
     }
@@ -259,25 +272,65 @@ class Puller {
     return {};
   }
 
-  // From where the manifest is from; a mirror that has lost the blob, or breaks off, leaves it to the places
-  // behind it, which go on where it was.
+  // Whether other bytes may do what these did not.
+  bool blames_bytes(const Error& error, const Delivery& delivery) const {
+    if (stop_.stop_requested() || delivery.network_failure || delivery.whole_and_right) return false;
+    return error.code == 0 || error.kind != ErrorKind::exhausted;  // of room on the disk there is no more
+  }
+
+  Result<void> unpack_delivered(const oci::Descriptor& layer, const Digest& diff_id, content::Ingest& ingest,
+                                Delivery& delivery) {
+    const std::string id = layer_id(layer.digest);
+    std::stop_token stop = stop_.get_token();
+    if (ingest.offset() > 0) delivery.from = "an earlier attempt";
+    archive::ProducedSource bytes([&](archive::Sink& sink) -> Result<void> {
+      TRY(replay(ingest, sink));
+      const auto total = static_cast<std::uint64_t>(layer.size);
+      archive::FunctionSink both([&](std::string_view part) -> Result<void> {
+        TRY(ingest.write(part));
+        TRY(sink.write(part));
+        reporter_.progress(id, "Downloading", static_cast<std::uint64_t>(ingest.offset()), total);
+        return {};
+      });
+      TRY(fetch_blob(layer, ingest, both, stop, delivery));
+      reporter_.say(id, "Download complete");
+      return {};
+    });
+    return unpack(bytes, layer, diff_id, delivery.whole_and_right);
+  }
+
+  const std::string& host_of(std::size_t place) const {
+    return place == 0 ? session_->endpoint().host : others_[place - 1].host;
+  }
+
+  // From where the manifest is from, or a place behind it; a mirror that has lost the blob, or breaks off,
+  // leaves it to the places behind it, which go on where it was.
   Result<void> fetch_blob(const oci::Descriptor& layer, const content::Ingest& ingest, archive::Sink& sink,
-                          const std::stop_token& stop) {
+                          const std::stop_token& stop, Delivery& delivery) {
     bool own_failure = false;  // of what takes the bytes: no other place would help
     archive::FunctionSink watched([&](std::string_view part) -> Result<void> {
       Result<void> written = sink.write(part);
       own_failure = own_failure || !written;
       return written;
     });
-    const auto offset = [&] { return static_cast<std::uint64_t>(ingest.offset()); };
-    Result<void> got = session_->blob(layer, offset(), watched, stop);
-    for (const registry::Endpoint& other : others_) {
+    Result<void> got;
+    for (std::size_t place = delivery.first; place <= others_.size(); ++place) {
+      const std::int64_t before = ingest.offset();
+      got = fetch_from(place, layer, static_cast<std::uint64_t>(before), watched, stop);
+      if (ingest.offset() > before || got)
+        delivery.from += (delivery.from.empty() ? "" : ", ") + host_of(place);
       if (got || own_failure || stop.stop_requested()) return got;
-      Result<std::unique_ptr<registry::Session>> session = open_session(other);
-      got = session ? (*session)->blob(layer, offset(), watched, stop)
-                    : Result<void>(std::unexpected(std::move(session).error()));
+      if (got.error().kind == ErrorKind::corrupt) return got;  // it had more of them than there are
     }
+    delivery.network_failure = got.error();
     return got;
+  }
+
+  Result<void> fetch_from(std::size_t place, const oci::Descriptor& layer, std::uint64_t offset,
+                          archive::Sink& sink, const std::stop_token& stop) {
+    if (place == 0) return session_->blob(layer, offset, sink, stop);
+    std::unique_ptr<registry::Session> session = TRY(open_session(others_[place - 1]));
+    return session->blob(layer, offset, sink, stop);
   }
 
   // What an earlier attempt has left.
@@ -289,17 +342,18 @@ class Puller {
     return {};
   }
 
-  Result<void> unpack(archive::Source& bytes, const oci::Descriptor& layer, const Digest& diff_id) {
+  // `right` is set once all bytes have come and are those of the digest.
+  Result<void> unpack(archive::Source& bytes, const oci::Descriptor& layer, const Digest& diff_id,
+                      bool& right) {
     archive::DigestSource digested(bytes);
     const std::uint64_t limit = std::max(kLeastLimit, static_cast<std::uint64_t>(layer.size) * kInflation);
     std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested, limit));
     // A layer becomes visible when its tar ends: that is not before the blob has turned out to be the right
     // one.
-    bool checked = false;
     archive::FunctionSource verified([&](std::span<char> buffer) -> Result<std::size_t> {
       const std::size_t size = TRY(plain->read(buffer));
-      if (size == 0 && !checked) TRY(check_blob(digested, layer));
-      checked = checked || size == 0;
+      if (size == 0 && !right) TRY(check_blob(digested, layer));
+      right = right || size == 0;
       return size;
     });
     archive::ReadAhead ahead(verified);
@@ -309,14 +363,13 @@ class Puller {
     return {};
   }
 
-  Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& layer) {
+  static Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& layer) {
     Buffer rest(64u << 10);
     while (TRY(digested.read(rest)) > 0) {
     }
     const Digest actual = digested.finish();
     if (actual != layer.digest || digested.size() != static_cast<std::uint64_t>(layer.size))
-      return fail(ErrorKind::corrupt, "the registry {} sent other bytes than those of {}: they are {}",
-                  session_->endpoint().host, layer.digest.text(), actual.text());
+      return fail(ErrorKind::corrupt, "other bytes were sent, those of {}", actual.text());
     return {};
   }
 

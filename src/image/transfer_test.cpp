@@ -226,10 +226,93 @@ TEST_F(TransferTest, ABlobThatAMirrorHasLostComesFromTheRegistry) {
   EXPECT_THAT(registry_.requests("manifests/"), IsEmpty());
 }
 
-TEST_F(TransferTest, ADownloadThatWasCutGoesOnAfterARestart) {
-  std::string noise(2 << 20, 0);
+std::string noise_of(std::size_t size) {
+  std::string noise(size, 0);
   unsigned state = 7;
   for (char& byte : noise) byte = static_cast<char>((state = state * 1103515245 + 12345) >> 16);
+  return noise;
+}
+
+// A mirror that has what the registry has, and changes one byte of the layer.
+class LyingMirror : public TransferTest {
+ protected:
+  void SetUp() override {
+    layer_ = publish("m", "mirrored", noise_of(2 << 20));
+    mirror_.manifests = registry_.manifests;
+    mirror_.blobs = registry_.blobs;
+    std::string& bytes = mirror_.blobs[layer_->text()];
+    bytes[100'000] = static_cast<char>(bytes[100'000] ^ 1);
+  }
+  Result<Pulled> pull_mirrored() {
+    PullRequest request{.name = registry_.name("t/bb:m")};
+    request.access.settings.attempts = 2;
+    request.access.settings.rules = {{.prefix = registry_.host, .mirrors = {"http://" + mirror_.host}}};
+    return store_->pull(request);
+  }
+  std::vector<std::string> partial() const { return *list_directory(directory_.path() + "/a/blobs/ingest"); }
+  MapRegistry mirror_;
+  std::optional<Digest> layer_;
+};
+
+TEST_F(LyingMirror, DoesNotKeepTheRegistryFromGivingTheLayer) {
+  Result<Pulled> pulled = pull_mirrored();
+  ASSERT_TRUE(pulled) << pulled.error().message;
+  EXPECT_THAT(mirror_.requests("blobs/" + layer_->text()), SizeIs(1));
+  EXPECT_THAT(registry_.requests("blobs/" + layer_->text()), SizeIs(1));
+  EXPECT_THAT(*store_->check(), IsEmpty());
+}
+
+TEST_F(LyingMirror, ThatBreaksOffIsNotGoneOnWith) {
+  mirror_.cut[layer_->text()] = 1000;
+  Result<Pulled> pulled = pull_mirrored();
+  ASSERT_TRUE(pulled) << pulled.error().message;
+  EXPECT_THAT(registry_.requests("blobs/" + layer_->text()), SizeIs(2));  // the rest, and then all of it
+  EXPECT_THAT(*store_->check(), IsEmpty());
+}
+
+TEST_F(LyingMirror, LeavesNothingThatTheNextPullFailsBy) {
+  mirror_.cut[layer_->text()] = registry_.cut[layer_->text()] = 1000;
+  std::string good = std::exchange(registry_.blobs[layer_->text()], mirror_.blobs[layer_->text()]);
+  ASSERT_FALSE(pull_mirrored());
+  ASSERT_THAT(partial(), SizeIs(1));
+  mirror_.cut.clear();
+  registry_.cut.clear();
+  mirror_.blobs[layer_->text()] = registry_.blobs[layer_->text()] = good;
+  Result<Pulled> pulled = pull_mirrored();
+  EXPECT_TRUE(pulled) << pulled.error().message;
+}
+
+TEST_F(LyingMirror, WithARegistryThatLiesAsWellIsNamedWithTheDigest) {
+  registry_.blobs[layer_->text()] = mirror_.blobs[layer_->text()];
+  Result<Pulled> pulled = pull_mirrored();
+  ASSERT_FALSE(pulled);
+  EXPECT_EQ(pulled.error().kind, ErrorKind::corrupt);
+  EXPECT_THAT(pulled.error().message, HasSubstr(layer_->text() + " from " + registry_.host));
+  EXPECT_THAT(partial(), IsEmpty());
+}
+
+TEST_F(TransferTest, AnImageThatContradictsItselfIsFetchedOnce) {
+  const Digest layer = publish("1", "x");
+  MapRegistry mirror;
+  {
+    // The blob is the one that the manifest names; the config's diffID is of another tar.
+    oci::Manifest manifest = *oci::parse_manifest(registry_.manifests["1"]);
+    const std::string config = config_with({sha256_of("another")}, "x");
+    manifest.config.digest = registry_.put(config);
+    manifest.config.size = static_cast<std::int64_t>(config.size());
+    registry_.manifests["1"] = oci::format_manifest(manifest);
+    mirror.manifests = registry_.manifests;
+    mirror.blobs = registry_.blobs;
+  }
+  PullRequest request{.name = registry_.name("t/bb:1")};
+  request.access.settings.rules = {{.prefix = registry_.host, .mirrors = {"http://" + mirror.host}}};
+  EXPECT_FALSE(store_->pull(request));
+  EXPECT_THAT(mirror.requests("blobs/" + layer.text()), SizeIs(1));
+  EXPECT_THAT(registry_.requests("blobs/" + layer.text()), IsEmpty());
+}
+
+TEST_F(TransferTest, ADownloadThatWasCutGoesOnAfterARestart) {
+  const std::string noise = noise_of(2 << 20);
   const Digest layer = publish("1", "x", noise);
   registry_.cut[layer.text()] = 1000;
   Result<Pulled> failed = pull(store_, "t/box:1");
