@@ -232,6 +232,47 @@ push_is_cancelled() { # the engine lets go of a registry that neither reads nor 
   wait "$pusher" || true
   b rmi "$(pull_of up-stall)" >/dev/null
 }
+# A listener whose queue takes connections that nobody ever reads.
+mute_start() {
+  python3 -c '
+import os, socket, sys, time
+listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+open(sys.argv[1] + ".new", "w").write("%d\n" % listener.getsockname()[1])
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(3600)' "$work/mute.ports" &
+  echo $! >"$work/mute.registry"
+  disown $!
+  eventually 10 test -s "$work/mute.ports"
+}
+pull_of_the_mute() { # flag...
+  berth pull -q "$@" "127.0.0.1:$port/box" >/dev/null 2>&1 </dev/null &
+  puller=$!
+  eventually 20 hears_somebody
+}
+hears_somebody() { ! hears_nobody; }
+mute_is_let_go() { # flag...
+  command -v ss >/dev/null || skip "there is no ss"
+  local port puller flags
+  read -r port <"$work/mute.ports"
+  for flags in "" -a; do
+    # shellcheck disable=SC2086 # none, or one
+    pull_of_the_mute $flags
+    kill -KILL "$puller"
+    eventually 2 hears_nobody
+  done
+}
+mute_does_not_hold_the_engine() {
+  command -v ss >/dev/null || skip "there is no ss"
+  local port puller begin
+  read -r port <"$work/mute.ports"
+  pull_of_the_mute
+  begin=$(date +%s%N)
+  kill -TERM "$(engine_pid main)"
+  eventually 20 gone "$(engine_pid main)"
+  at_most $((5000 * slowness)) $((($(date +%s%N) - begin) / 1000000)) "milliseconds to the engine's end"
+  wait "$puller" || true
+  engine_start main
+}
 no_layers_at_all() { # as `FROM scratch` with labels alone makes it
   b pull -q "$(pull_of layers-0)" >/dev/null
   is '[/hello]' "$(b inspect -f '{{.Config.Cmd}}' "$(pull_of layers-0)")"
@@ -346,6 +387,10 @@ bad_push 60 'no pushing here' up-403
 bad_push 60 'upload|answer|200' up-endless
 case_of "a cancelled push lets go of a registry that stopped reading" push_is_cancelled
 bad_push 100 'within the time allowed' up-stall
+mute_start
+case_of "a pull that is killed lets go of a registry that says nothing" mute_is_let_go
+case_of "a pull from a registry that says nothing does not hold the engine's end up" mute_does_not_hold_the_engine
+registry_end mute
 case_of "a push and a pull of it, after all that" push_and_back
 b rmi box >/dev/null
 good_pull ok

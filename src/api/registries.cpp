@@ -74,11 +74,16 @@ Result<void> pull_one(Call& call, ProgressStream& stream, const oci::Reference& 
       "Status: {} for {}", pulled.newer ? "Downloaded newer image" : "Image is up to date", name.familiar()));
 }
 
+Result<std::vector<std::string>> list_tags(Call& call, const oci::Reference& repository,
+                                           const image::TransferAccess& access) {
+  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  return registry::list_tags(repository, access.settings, access.credentials, client.gone());
+}
+
 Result<void> pull_everything(Call& call, ProgressStream& stream, const oci::Reference& repository,
                              const std::optional<oci::Platform>& platform,
                              const image::TransferAccess& access) {
-  const std::vector<std::string> tags =
-      TRY(registry::list_tags(repository, access.settings, access.credentials));
+  const std::vector<std::string> tags = TRY(list_tags(call, repository, access));
   if (tags.empty())
     return fail(ErrorKind::not_found, "the repository {} has no tags", repository.familiar_repository());
   for (const std::string& tag : tags) {
@@ -129,7 +134,8 @@ Result<void> authenticate(Call& call) {
   in.read("identitytoken", credentials.identity_token);
   in.read("serveraddress", credentials.server);
   TRY(in.finish());
-  TRY(registry::log_in(credentials.server, call.engine.settings().registries, credentials));
+  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  TRY(registry::log_in(credentials.server, call.engine.settings().registries, credentials, client.gone()));
   return send_json(call, 200, json::object{{"Status", "Login Succeeded"}, {"IdentityToken", ""}});
 }
 
@@ -142,7 +148,9 @@ json::object platform_document(const oci::Platform& platform) {
 Result<registry::Description> describe(Call& call) {
   oci::Reference name = TRY(oci::Reference::parse_with_default_tag(call.path.at("name")));
   const image::TransferAccess access = TRY(access_of(call));
-  Result<registry::Description> found = registry::describe(name, access.settings, access.credentials);
+  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  Result<registry::Description> found =
+      registry::describe(name, access.settings, access.credentials, client.gone());
   if (!found) return std::unexpected(without_login_prompt(std::move(found).error(), name));
   return found;
 }

@@ -79,11 +79,17 @@ void Response::let_go_at_end() noexcept {
   if (connection_->body.at_end()) connection_.reset();
 }
 
-Result<std::size_t> Response::read(std::span<char> buffer, std::chrono::milliseconds patience) {
+Result<std::size_t> Response::read(std::span<char> buffer, std::chrono::milliseconds patience,
+                                   const std::stop_token& stop) {
   if (!connection_) return 0;
   const Deadline deadline = patience.count() > 0 ? deadline_in(patience) : Deadline();
-  std::size_t got = TRY(connection_->body.read(connection_->input, buffer, deadline));
-  let_go_at_end();
+  Result<std::size_t> got = [&] {
+    const HangUp hang_up(stop, connection_->stream->descriptor());
+    return connection_->body.read(connection_->input, buffer, deadline);
+  }();
+  // What a hang-up looks like to the reader may be an end.
+  if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
+  if (got) let_go_at_end();
   return got;
 }
 
@@ -108,10 +114,11 @@ Client::~Client() = default;
 namespace {
 
 // Through the proxy to the server behind it (RFC 9110, section 9.3.6).
-Result<Fd> open_tunnel(const Endpoint& endpoint) {
+Result<Fd> open_tunnel(const Endpoint& endpoint, const std::stop_token& stop) {
   const Proxy& proxy = *endpoint.proxy;
-  Fd socket = TRY_AS("the proxy", connect_tcp(proxy.host, proxy.port));
+  Fd socket = TRY_AS("the proxy", connect_tcp(proxy.host, proxy.port, stop));
   std::unique_ptr<Stream> stream = make_plain_stream(std::move(socket));
+  const HangUp hang_up(stop, stream->descriptor());
   const bool v6 = endpoint.host.find(':') != std::string::npos;
   const std::string server =
       fmt::format("{}{}{}:{}", v6 ? "[" : "", endpoint.host, v6 ? "]" : "", endpoint.port);
@@ -136,15 +143,15 @@ Result<Fd> open_tunnel(const Endpoint& endpoint) {
   return stream->take_descriptor();
 }
 
-Result<Fd> connect_to(const Endpoint& endpoint) {
-  if (!endpoint.proxy) return connect_tcp(endpoint.host, endpoint.port);
-  if (endpoint.tls) return open_tunnel(endpoint);
-  return connect_tcp(endpoint.proxy->host, endpoint.proxy->port);
+Result<Fd> connect_to(const Endpoint& endpoint, const std::stop_token& stop) {
+  if (!endpoint.proxy) return connect_tcp(endpoint.host, endpoint.port, stop);
+  if (endpoint.tls) return open_tunnel(endpoint, stop);
+  return connect_tcp(endpoint.proxy->host, endpoint.proxy->port, stop);
 }
 
 }  // namespace
 
-Result<void> Client::ensure_connected() {
+Result<void> Client::ensure_connected(const std::stop_token& stop) {
   if (connection_ && connection_->fit_for_another()) return {};
   connection_.reset();
   if (!endpoint_.unix_path.empty()) {
@@ -152,7 +159,7 @@ Result<void> Client::ensure_connected() {
     connection_ = std::make_shared<ClientConnection>(make_plain_stream(std::move(socket)), nullptr);
     return {};
   }
-  Fd socket = TRY(connect_to(endpoint_));
+  Fd socket = TRY(connect_to(endpoint_, stop));
   if (head_timeout_.count() > 0) {
     // A server that takes no more of a body is as silent as one that does not answer.
     const timeval patience{head_timeout_.count() / 1000, head_timeout_.count() % 1000 * 1000};
@@ -164,7 +171,10 @@ Result<void> Client::ensure_connected() {
   }
   if (!tls_) tls_ = TRY(make_client_tls(*endpoint_.tls));
   std::unique_ptr<TlsStream> stream = TRY(make_client_stream(std::move(socket), *tls_, endpoint_.host));
-  TRY_AS("connect to " + endpoint_.text, stream->shake_hands(deadline_in(kHandshakeTimeout)));
+  {
+    const HangUp hang_up(stop, stream->descriptor());
+    TRY_AS("connect to " + endpoint_.text, stream->shake_hands(deadline_in(kHandshakeTimeout)));
+  }
   TlsStream* tls = stream.get();
   connection_ = std::make_shared<ClientConnection>(std::move(stream), tls);
   return {};
@@ -287,13 +297,14 @@ Result<Response> Client::request(std::string_view method, std::string_view targe
                                  RequestBody body, const std::stop_token& stop) {
   const std::string head = TRY(format_request(endpoint_, method, target, headers, body));
   for (;;) {
-    TRY(ensure_connected());
+    Result<void> connected = ensure_connected(stop);
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
+    if (!connected) return std::unexpected(std::move(connected).error());
     bool silent = false;
     const bool kept = connection_->used_before;
     Result<ResponseHead> answer = [&] {
       // A server that neither reads nor answers holds this thread in a system call, which that ends.
-      const std::stop_callback hang_up(
-          stop, [socket = connection_->stream->descriptor()] { ::shutdown(socket, SHUT_RDWR); });
+      const HangUp hang_up(stop, connection_->stream->descriptor());
       return exchange_once(*connection_, method, head, body, head_timeout_, silent);
     }();
     if (!answer) {

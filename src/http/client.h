@@ -48,7 +48,8 @@ struct Endpoint {
 
 // A connected socket, for protocols other than HTTP as well. Unix paths may be longer than 108 bytes.
 Result<Fd> connect_unix(const std::string& path);
-Result<Fd> connect_tcp(const std::string& host, std::uint16_t port);
+// A stop ends it at once: ErrorKind::cancelled.
+Result<Fd> connect_tcp(const std::string& host, std::uint16_t port, const std::stop_token& stop = {});
 
 // Fills the buffer with the next part of a request's body and returns how much; 0 ends it.
 using BodySource = std::function<Result<std::size_t>(std::span<char>)>;
@@ -74,8 +75,9 @@ class Response {
   Headers headers;
 
   // 0 is the end; a cut stream is an error, and so is (timeout) a peer that is silent for longer than
-  // `patience`; zero is for ever.
-  Result<std::size_t> read(std::span<char> buffer, std::chrono::milliseconds patience = {});
+  // `patience`; zero is for ever. A stop hangs up, and ends it at once: ErrorKind::cancelled.
+  Result<std::size_t> read(std::span<char> buffer, std::chrono::milliseconds patience = {},
+                           const std::stop_token& stop = {});
   Result<std::string> read_whole(std::size_t limit);
   // For poll(2) beside other things, and for shutdown(2) from another thread; -1 when there is no more to
   // read.
@@ -109,7 +111,7 @@ class Client {
 
   // `target` is the path and query, percent-encoded. Any status is a Response; errors are those of transport,
   // and name the endpoint. A request on a kept connection that turns out closed is sent again once, when that
-  // is safe. A stop hangs up, from sending the head to the answer's head: ErrorKind::cancelled, at once.
+  // is safe. A stop hangs up, from looking up the name to the answer's head: ErrorKind::cancelled, at once.
   Result<Response> request(std::string_view method, std::string_view target, Headers headers = {},
                            RequestBody body = {}, const std::stop_token& stop = {});
 
@@ -123,7 +125,7 @@ class Client {
   void set_head_timeout(std::chrono::milliseconds timeout) noexcept { head_timeout_ = timeout; }
 
  private:
-  Result<void> ensure_connected();
+  Result<void> ensure_connected(const std::stop_token& stop);
   Endpoint endpoint_;
   std::chrono::milliseconds head_timeout_{0};
   std::shared_ptr<TlsContext> tls_;

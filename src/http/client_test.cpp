@@ -2,6 +2,7 @@
 #include "http/client.h"
 
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -193,6 +194,74 @@ TEST(Client, GivesUpOnAServerThatIsSilent) {
   Result<Response> response = client.request("GET", "/");
   ASSERT_FALSE(response);
   EXPECT_EQ(response.error().kind, ErrorKind::timeout);
+}
+
+// What is begun is stopped after a moment, and must end long before its own limits, which are of 30 s.
+template <class Begin>
+void expect_stop_to_end(const Begin& begin) {
+  std::stop_source stop;
+  std::jthread stopper([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    stop.request_stop();
+  });
+  const auto start = std::chrono::steady_clock::now();
+  const std::optional<ErrorKind> failure = begin(stop.get_token());
+  EXPECT_EQ(failure, ErrorKind::cancelled);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+std::optional<ErrorKind> kind_of(const Result<Response>& response) {
+  return response ? std::nullopt : std::optional(response.error().kind);
+}
+
+TEST(Client, AStopEndsConnecting) {
+  // A queue of one that is full: the kernel drops what else asks, which asks again and again.
+  Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener.get(), 0), 0);
+  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::uint16_t port = ntohs(address.sin_port);
+  std::vector<Fd> queued;
+  for (int i = 0; i < 4; ++i) {
+    queued.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)connect(queued.back().get(), reinterpret_cast<sockaddr*>(&address), size);
+  }
+  Client client(must(Endpoint::parse(fmt::format("http://127.0.0.1:{}", port))));
+  expect_stop_to_end(
+      [&](const std::stop_token& stop) { return kind_of(client.request("GET", "/", {}, {}, stop)); });
+}
+
+TEST(Client, AStopEndsATlsHandshakeAndAProxysAnswer) {
+  const Listener silent = must(listen_tcp("127.0.0.1", 0));
+  Endpoint endpoint = must(Endpoint::parse(fmt::format("https://127.0.0.1:{}", port_of(silent))));
+  for (bool through_proxy : {false, true}) {
+    if (through_proxy) endpoint.proxy = Proxy{.host = "127.0.0.1", .port = port_of(silent)};
+    Client client(endpoint);
+    expect_stop_to_end(
+        [&](const std::stop_token& stop) { return kind_of(client.request("GET", "/", {}, {}, stop)); });
+  }
+}
+
+TEST(Client, AStopEndsAReadOfTheBody) {
+  for (const char* framing : {"Content-Length", "Connection"}) {  // whose end is told, and is the hang-up
+    RunningServer running([&](Exchange& exchange) {
+      (void)exchange.begin(200, {{framing, framing == std::string("Connection") ? "close" : "100"}});
+      (void)exchange.write("x");
+      while (!exchange.hung_up()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    });
+    Client client = running.client();
+    Response response = must(client.request("GET", "/"));
+    char buffer[10];
+    ASSERT_EQ(must(response.read(buffer)), 1u);
+    expect_stop_to_end([&](const std::stop_token& stop) -> std::optional<ErrorKind> {
+      Result<std::size_t> got = response.read(buffer, std::chrono::seconds(30), stop);
+      return got ? std::nullopt : std::optional(got.error().kind);
+    });
+  }
 }
 
 TEST(Client, NamesTheEndpointThatIsNotThere) {

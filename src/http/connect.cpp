@@ -7,6 +7,9 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 #include "base/text.h"
 #include "base/unix_address.h"
@@ -22,13 +25,62 @@ struct AddressListCloser {
   void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
 };
 
-Result<Fd> connect_one(const addrinfo& entry, const std::string& name) {
+using AddressList = std::unique_ptr<addrinfo, AddressListCloser>;
+
+std::unexpected<Error> no_address(const std::string& name, int error) {
+  return fail(ErrorKind::unavailable, "connect to {}: {}", name, gai_strerror(error));
+}
+
+// getaddrinfo(3) waits for DNS servers, for half a minute and more, and cannot be interrupted: with a stop it
+// has a thread of its own, which is left to itself.
+Result<AddressList> look_up(const std::string& host, const std::string& service, const std::string& name,
+                            const std::stop_token& stop) {
+  struct Lookup {
+    std::string host, service;
+    addrinfo hints{};
+    std::mutex mutex;
+    std::condition_variable_any done;
+    std::optional<int> error;
+    AddressList list;
+    void run() {
+      addrinfo* found = nullptr;
+      const int result = getaddrinfo(host.c_str(), service.c_str(), &hints, &found);
+      std::lock_guard lock(mutex);
+      list.reset(result == 0 ? found : nullptr);
+      error = result;
+      done.notify_all();
+    }
+  };
+  auto lookup = std::make_shared<Lookup>();
+  lookup->host = host;
+  lookup->service = service;
+  lookup->hints.ai_socktype = SOCK_STREAM;
+  lookup->hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
+  lookup->run();
+  if (!lookup->list) {
+    lookup->hints.ai_flags = AI_NUMERICSERV;
+    lookup->error.reset();
+    if (stop.stop_possible())
+      std::thread([lookup] { lookup->run(); }).detach();
+    else
+      lookup->run();
+  }
+  std::unique_lock lock(lookup->mutex);
+  if (!lookup->done.wait(lock, stop, [&] { return lookup->error.has_value(); }))
+    return fail(ErrorKind::cancelled, "cancelled");
+  if (*lookup->error != 0) return no_address(name, *lookup->error);
+  return std::move(lookup->list);
+}
+
+Result<Fd> connect_one(const addrinfo& entry, const std::string& name, const std::stop_token& stop) {
   Fd socket(::socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail_errno(errno, "connect to {}", name);
   if (connect(socket.get(), entry.ai_addr, entry.ai_addrlen) != 0) {
     if (errno != EINPROGRESS) return fail_errno(errno, "connect to {}", name);
+    const HangUp hang_up(stop, socket.get());
     if (!TRY(wait_for(socket.get(), POLLOUT, deadline_in(kConnectTimeout))))
       return fail_errno(ETIMEDOUT, "connect to {}", name);
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
@@ -108,19 +160,13 @@ Result<Fd> connect_unix(const std::string& path) {
   return socket;
 }
 
-Result<Fd> connect_tcp(const std::string& host, std::uint16_t port) {
-  const std::string name = fmt::format("{}:{}", host, port), service = std::to_string(port);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  int error = getaddrinfo(host.c_str(), service.c_str(), &hints, &found);
-  if (error != 0) return fail(ErrorKind::unavailable, "connect to {}: {}", name, gai_strerror(error));
-  std::unique_ptr<addrinfo, AddressListCloser> list(found);
+Result<Fd> connect_tcp(const std::string& host, std::uint16_t port, const std::stop_token& stop) {
+  const std::string name = fmt::format("{}:{}", host, port);
+  const AddressList list = TRY(look_up(host, std::to_string(port), name, stop));
   Result<Fd> connected = fail(ErrorKind::unavailable, "connect to {}: the name has no address", name);
-  for (const addrinfo* entry = found; entry; entry = entry->ai_next) {
-    connected = connect_one(*entry, name);
-    if (connected) break;
+  for (const addrinfo* entry = list.get(); entry; entry = entry->ai_next) {
+    connected = connect_one(*entry, name, stop);
+    if (connected || stop.stop_requested()) break;
   }
   return connected;
 }

@@ -118,6 +118,8 @@ Result<void> Stream::write_file(int file, std::uint64_t offset, std::uint64_t le
   return {};
 }
 
+void HangUp::Shutdown::operator()() const noexcept { ::shutdown(socket, SHUT_RDWR); }
+
 Result<bool> wait_for(int descriptor, short events, const Deadline& deadline) {
   pollfd polled{descriptor, events, 0};
   for (;;) {

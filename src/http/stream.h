@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,20 @@ using Deadline = std::optional<std::chrono::steady_clock::time_point>;  // none:
 inline Deadline deadline_in(std::chrono::milliseconds duration) {
   return std::chrono::steady_clock::now() + duration;
 }
+
+// From its construction to its end a stop hangs up on the socket, which ends every system call that waits for
+// it. A socket that is neither connected nor about to be does not notice.
+class HangUp {
+ public:
+  HangUp(const std::stop_token& stop, int socket) : callback_(stop, Shutdown{socket}) {}
+
+ private:
+  struct Shutdown {
+    int socket;
+    void operator()() const noexcept;
+  };
+  const std::stop_callback<Shutdown> callback_;
+};
 
 // False when the deadline passed first.
 Result<bool> wait_for(int descriptor, short events, const Deadline& deadline);

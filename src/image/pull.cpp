@@ -113,7 +113,7 @@ class Puller {
   Result<std::unique_ptr<registry::Session>> open_session(const registry::Endpoint& endpoint) const {
     return registry::Session::open(endpoint, request_.access.settings,
                                    endpoint.mirror ? registry::Credentials{} : request_.access.credentials,
-                                   "pull");
+                                   "pull", stop_.get_token());
   }
 
   Result<Resolved> resolve(const registry::Endpoint& endpoint) {

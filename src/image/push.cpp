@@ -238,7 +238,7 @@ Result<Pushed> ImageStore::push(const PushRequest& request) {
   std::vector<registry::Endpoint> endpoints =
       TRY(registry::endpoints_of(request.name, request.access.settings));
   std::unique_ptr<registry::Session> session = TRY(registry::Session::open(
-      endpoints.back(), request.access.settings, request.access.credentials, "pull,push"));
+      endpoints.back(), request.access.settings, request.access.credentials, "pull,push", request.stop));
   std::stop_source stop;
   std::stop_callback relay(request.stop, [&] { stop.request_stop(); });
   Pusher pusher(*core_, *blobs, request, leased->image, *session, stop);

@@ -174,7 +174,9 @@ Result<void> serve(const CommandLine& line) {
   std::vector<http::Listener> listeners = TRY(listen(options, std::move(inherited)));
   for (const http::Listener& listener : listeners) log_info("berthd", "listening on {}", listener.name);
   http::Server server;
-  TRY(server.start(std::move(listeners), api::make_handler(*engine)));
+  // What takes longer than that, a pull or a log that is followed, is cut off: service managers wait too.
+  TRY(server.start(std::move(listeners), api::make_handler(*engine),
+                   {.stop_grace = std::chrono::seconds(3)}));
   TRY(write_pid_file(options.pid_file));
   malloc_trim(0);
 

@@ -9,12 +9,13 @@ namespace berth::registry {
 namespace {
 
 Result<std::unique_ptr<Session>> open(const oci::Reference& name, const Settings& settings,
-                                      const Credentials& credentials) {
+                                      const Credentials& credentials, const std::stop_token& stop) {
   const std::vector<Endpoint> endpoints = TRY(endpoints_of(name, settings));
-  return Session::open(endpoints.back(), settings, credentials, "pull");
+  return Session::open(endpoints.back(), settings, credentials, "pull", stop);
 }
 
-Result<std::vector<oci::Platform>> platforms_of(Session& session, std::string_view bytes) {
+Result<std::vector<oci::Platform>> platforms_of(Session& session, std::string_view bytes,
+                                                const std::stop_token& stop) {
   std::variant<oci::Manifest, oci::Index> parsed = TRY(oci::parse_manifest_or_index(bytes));
   std::vector<oci::Platform> platforms;
   if (auto* index = std::get_if<oci::Index>(&parsed)) {
@@ -24,7 +25,7 @@ Result<std::vector<oci::Platform>> platforms_of(Session& session, std::string_vi
   }
   const oci::Descriptor& config = std::get<oci::Manifest>(parsed).config;
   if (!oci::is_config(config.media_type)) return platforms;
-  const std::string text = TRY(session.document(config));
+  const std::string text = TRY(session.document(config, stop));
   const json::value document = TRY(parse_json(text, "the image's config"));
   ObjectReader in(document, "the image's config");
   oci::Platform platform;
@@ -39,22 +40,23 @@ Result<std::vector<oci::Platform>> platforms_of(Session& session, std::string_vi
 }  // namespace
 
 Result<std::vector<std::string>> list_tags(const oci::Reference& name, const Settings& settings,
-                                           const Credentials& credentials) {
-  std::unique_ptr<Session> session = TRY(open(name, settings, credentials));
-  return session->tags();
+                                           const Credentials& credentials, const std::stop_token& stop) {
+  std::unique_ptr<Session> session = TRY(open(name, settings, credentials, stop));
+  return session->tags(stop);
 }
 
 Result<Description> describe(const oci::Reference& name, const Settings& settings,
-                             const Credentials& credentials) {
-  std::unique_ptr<Session> session = TRY(open(name, settings, credentials));
+                             const Credentials& credentials, const std::stop_token& stop) {
+  std::unique_ptr<Session> session = TRY(open(name, settings, credentials, stop));
   const std::string wanted =
       name.digest() ? name.digest()->text() : name.tag().value_or(std::string(oci::kDefaultTag));
-  FetchedDocument document = TRY(session->manifest(wanted));
-  std::vector<oci::Platform> platforms = TRY(platforms_of(*session, document.bytes));
+  FetchedDocument document = TRY(session->manifest(wanted, stop));
+  std::vector<oci::Platform> platforms = TRY(platforms_of(*session, document.bytes, stop));
   return Description{std::move(document), std::move(platforms)};
 }
 
-Result<void> log_in(const std::string& server, const Settings& settings, const Credentials& credentials) {
+Result<void> log_in(const std::string& server, const Settings& settings, const Credentials& credentials,
+                    const std::stop_token& stop) {
   std::string host = server;
   if (const std::size_t mark = host.find("://"); mark != std::string::npos) host.erase(0, mark + 3);
   host = host.substr(0, host.find('/'));
@@ -67,7 +69,7 @@ Result<void> log_in(const std::string& server, const Settings& settings, const C
   std::vector<Endpoint> endpoints = TRY(endpoints_of(*name, settings));
   endpoints.back().repository.clear();
   Transport transport(endpoints.back(), settings, credentials, "pull");
-  TRY(transport.log_in());
+  TRY(transport.log_in(stop));
   return {};
 }
 

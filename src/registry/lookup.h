@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions to a registry that concern no image here.
+// Questions to a registry that concern no image here. A stop ends them at once.
 #pragma once
 #include <string>
 #include <vector>
@@ -16,7 +16,7 @@ namespace berth::registry {
 
 // Every tag of the repository, sorted. The registry itself is asked, mirrors are not.
 Result<std::vector<std::string>> list_tags(const oci::Reference& name, const Settings& settings,
-                                           const Credentials& credentials);
+                                           const Credentials& credentials, const std::stop_token& stop = {});
 
 // What a name with a tag or a digest stands for.
 struct Description {
@@ -24,9 +24,10 @@ struct Description {
   std::vector<oci::Platform> platforms;
 };
 Result<Description> describe(const oci::Reference& name, const Settings& settings,
-                             const Credentials& credentials);
+                             const Credentials& credentials, const std::stop_token& stop = {});
 
 // Whether the credentials are right for the server: a host, or Docker Hub's "https://index.docker.io/v1/".
-Result<void> log_in(const std::string& server, const Settings& settings, const Credentials& credentials);
+Result<void> log_in(const std::string& server, const Settings& settings, const Credentials& credentials,
+                    const std::stop_token& stop = {});
 
 }  // namespace berth::registry

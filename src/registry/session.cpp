@@ -157,13 +157,14 @@ Error refusal(Answer& answer, std::string_view what) {
 }
 
 Result<std::unique_ptr<Session>> Session::open(const Endpoint& endpoint, const Settings& settings,
-                                               const Credentials& credentials, const std::string& actions) {
+                                               const Credentials& credentials, const std::string& actions,
+                                               const std::stop_token& stop) {
   std::unique_ptr<Session> session(new Session(endpoint, settings, credentials, actions));
   Patience patience(settings.attempts);
   for (;;) {
-    Result<void> connected = session->transport_.connect();
+    Result<void> connected = session->transport_.connect(stop);
     if (connected) return session;
-    if (!passes(connected.error()) || !patience.pause({}))
+    if (!passes(connected.error()) || !patience.pause(stop))
       return std::unexpected(std::move(connected).error());
   }
 }
@@ -202,12 +203,12 @@ Result<FetchedDocument> Session::manifest(const std::string& reference, const st
   return FetchedDocument{std::move(bytes), std::move(type), std::move(digest)};
 }
 
-Result<std::vector<std::string>> Session::tags() {
+Result<std::vector<std::string>> Session::tags(const std::stop_token& stop) {
   std::vector<std::string> tags;
   std::string where = target("tags", "list?n=1000");
   const std::string what = fmt::format("tags of {}/{}", endpoint().host, endpoint().repository);
   for (std::size_t pages = 0; pages < kTagPages; ++pages) {
-    Answer answer = TRY(get("GET", where, {}));
+    Answer answer = TRY(get("GET", where, {}, stop));
     if (answer.status() != 200) return std::unexpected(refusal(answer, what));
     std::optional<std::string> next = next_page(answer);
     const std::string body = TRY_AS(what, answer.read_whole(kTagsPageLimit));
@@ -277,7 +278,7 @@ Result<std::uint64_t> Session::blob_part(const oci::Descriptor& descriptor, std:
   std::uint64_t added = 0, window = 0;
   auto window_end = std::chrono::steady_clock::now() + kWindow;
   while (offset + added < size) {
-    Result<std::size_t> got = answer.read(buffer, stop);
+    Result<std::size_t> got = answer.read(buffer);
     if (got && *got == 0) got = fail(ErrorKind::unavailable, "the download ended too early");
     if (!got) {
       if (added > 0) interruption.error = std::move(got).error();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operations of the distribution specification (1.1) on one repository of one registry, each with its
 // retries: what failed in passing (a cut connection, 429, 5xx) is tried again with growing pauses, what is
-// refused is an error at once. Used by several threads at once.
+// refused is an error at once. A stop ends whatever is under way at once. Used by several threads at once.
 //
 //   auto session = TRY(Session::open(endpoint, settings, credentials, "pull"));
 //   FetchedDocument manifest = TRY(session->manifest("latest"));
@@ -48,14 +48,15 @@ class Session {
  public:
   // Connects. `actions` is "pull" or "pull,push".
   static Result<std::unique_ptr<Session>> open(const Endpoint& endpoint, const Settings& settings,
-                                               const Credentials& credentials, const std::string& actions);
+                                               const Credentials& credentials, const std::string& actions,
+                                               const std::stop_token& stop = {});
   const Endpoint& endpoint() const { return transport_.endpoint(); }
 
   // A manifest or an index of at most oci::kDocumentLimit bytes, by tag or digest; of a digest the bytes are
   // verified.
   Result<FetchedDocument> manifest(const std::string& reference, const std::stop_token& stop = {});
   // All tags, sorted; pages are followed.
-  Result<std::vector<std::string>> tags();
+  Result<std::vector<std::string>> tags(const std::stop_token& stop = {});
 
   // A small blob, verified.
   Result<std::string> document(const oci::Descriptor& descriptor, const std::stop_token& stop = {});

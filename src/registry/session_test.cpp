@@ -175,6 +175,62 @@ TEST(Session, AStopIsNoticedWhileNothingComes) {
   EXPECT_EQ(got.error().kind, ErrorKind::cancelled);
 }
 
+// A registry that answers /v2/, if at all, and then never to the end.
+TEST(Session, AStopEndsWhateverIsAsked) {
+  std::string silent_at;
+  FakeRegistry registry([&](http::Exchange& exchange) {
+    if (exchange.request().path == "/v2/" && silent_at != "/v2/")
+      return (void)exchange.respond(200, {}, "{}");
+    if (silent_at == "body") {
+      (void)exchange.begin(200, {{"Content-Length", "100"}});
+      (void)exchange.write(" ");
+    }
+    while (!exchange.hung_up()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  });
+  registry.guards_ping = true;
+  Settings settings = quick();
+  settings.patience = std::chrono::minutes(10);  // it is not this that ends it
+  const oci::Descriptor descriptor = descriptor_of(std::string(100, 'x'));
+  const oci::Reference name = *oci::Reference::parse(registry.host + "/t/bb:1");
+  using Question = std::function<Result<void>(const std::stop_token&)>;
+  const auto open_first = [&](auto ask) -> Question {
+    return [&, ask](const std::stop_token& stop) -> Result<void> {
+      auto session = TRY(Session::open(registry.endpoint(), settings, {}, "pull", stop));
+      TRY(ask(*session, stop));
+      return {};
+    };
+  };
+  const std::vector<Question> questions = {
+      open_first([](Session& session, const std::stop_token& stop) { return session.manifest("1", stop); }),
+      open_first([](Session& session, const std::stop_token& stop) { return session.tags(stop); }),
+      open_first(
+          [&](Session& session, const std::stop_token& stop) { return session.document(descriptor, stop); }),
+      [&](const std::stop_token& stop) -> Result<void> {
+        TRY(list_tags(name, settings, {}, stop));
+        return {};
+      },
+      [&](const std::stop_token& stop) -> Result<void> {
+        TRY(describe(name, settings, {}, stop));
+        return {};
+      },
+  };
+  for (const char* where : {"/v2/", "head", "body"}) {
+    silent_at = where;
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      std::stop_source stop;
+      std::jthread stopper([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        stop.request_stop();
+      });
+      const auto begin = std::chrono::steady_clock::now();
+      const Result<void> answered = questions[i](stop.get_token());
+      ASSERT_FALSE(answered);
+      EXPECT_EQ(answered.error().kind, ErrorKind::cancelled) << where << i << answered.error().message;
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10)) << where << i;
+    }
+  }
+}
+
 TEST(Session, BurstsOfServerErrorsAreOutlasted) {
   const std::string manifest = R"({"schemaVersion":2})";
   int requests = 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registry/transport.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -20,7 +18,6 @@ constexpr std::size_t kIdleClients = 8;  // an origin
 constexpr std::size_t kTokenAnswerLimit = 1u << 20;
 constexpr std::size_t kRefusalLimit = 64u << 10;
 constexpr std::size_t kUrlLimit = 16u << 10;
-constexpr std::chrono::milliseconds kSlice(200);  // between two looks at whether to stop
 
 struct Url {
   std::string origin;  // "https://host:port", lower case, the port always there
@@ -86,8 +83,8 @@ struct Transport::State {
 
 // A client on loan from the transport's state, which outlives it: answers do not outlive their transport.
 struct Answer::Lent {
-  Lent(Transport::State& from, std::string of, std::chrono::milliseconds how_long)
-      : state(&from), origin(std::move(of)), patience(how_long) {}
+  Lent(Transport::State& from, std::string of, std::chrono::milliseconds how_long, std::stop_token until)
+      : state(&from), origin(std::move(of)), patience(how_long), stop(std::move(until)) {}
   Lent(const Lent&) = delete;
   Lent& operator=(const Lent&) = delete;
 
@@ -95,6 +92,7 @@ struct Answer::Lent {
   std::string origin;
   std::optional<http::Client> client;
   std::chrono::milliseconds patience;
+  std::stop_token stop;
 
   ~Lent() {
     if (!client) return;
@@ -116,16 +114,11 @@ Answer& Answer::operator=(Answer&& other) noexcept {
 }
 Answer::~Answer() = default;
 
-Result<std::size_t> Answer::read(std::span<char> buffer, const std::stop_token& stop) {
-  const auto end = std::chrono::steady_clock::now() + lent_->patience;
-  while (!response_.buffered()) {
-    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
-    pollfd polled{response_.descriptor(), POLLIN, 0};
-    if (poll(&polled, 1, static_cast<int>(kSlice.count())) > 0) break;
-    if (std::chrono::steady_clock::now() > end)
-      return fail(ErrorKind::timeout, "nothing came for {} s", lent_->patience.count() / 1000);
-  }
-  return response_.read(buffer, lent_->patience);
+Result<std::size_t> Answer::read(std::span<char> buffer) {
+  Result<std::size_t> got = response_.read(buffer, lent_->patience, lent_->stop);
+  if (!got && got.error().kind == ErrorKind::timeout)
+    return fail(ErrorKind::timeout, "nothing came for {} s", lent_->patience.count() / 1000);
+  return got;
 }
 
 Result<std::string> Answer::read_whole(std::size_t limit) {
@@ -133,7 +126,7 @@ Result<std::string> Answer::read_whole(std::size_t limit) {
   char buffer[16384];
   const auto end = std::chrono::steady_clock::now() + 4 * lent_->patience;
   for (;;) {
-    const std::size_t got = TRY(read(buffer, {}));
+    const std::size_t got = TRY(read(buffer));
     if (got == 0) return text;
     text.append(buffer, got);
     if (text.size() > limit)
@@ -152,17 +145,18 @@ Transport::Transport(Endpoint endpoint, const Settings& settings, Credentials cr
       state_(std::make_unique<State>()) {}
 Transport::~Transport() = default;
 
-Result<void> Transport::connect() {
+Result<void> Transport::connect(const std::stop_token& stop) {
   std::vector<std::string> schemes = {endpoint_.scheme};
   if (endpoint_.scheme.empty()) schemes = {"https", "http"};
   std::optional<Error> failure;
   for (const std::string& scheme : schemes) {
     const std::string base = fmt::format("{}://{}{}", scheme, endpoint_.host, endpoint_.base_path);
     state_->base = TRY(parse_url(base));
-    Request ping{.method = "GET", .target = base + "/v2/"};
+    Request ping{.method = "GET", .target = base + "/v2/", .stop = stop};
     Result<Answer> answer = send_to(ping.target, ping);
     if (!answer) {
       failure = std::move(answer).error();
+      if (stop.stop_requested()) break;
       if (scheme == "https" && !endpoint_.insecure && speaks_plainly(*failure))
         failure->message += fmt::format(
             "; it seems to speak plain HTTP: to allow that, name {} in \"insecure-registries\" of "
@@ -188,10 +182,10 @@ Result<void> Transport::connect() {
   return std::unexpected(*std::move(failure));
 }
 
-Result<void> Transport::log_in() {
-  TRY(connect());
+Result<void> Transport::log_in(const std::stop_token& stop) {
+  TRY(connect(stop));
   if (!state_->challenge) return {};
-  Result<Answer> answer = send({.method = "GET", .target = "/v2/"});
+  Result<Answer> answer = send({.method = "GET", .target = "/v2/", .stop = stop});
   if (!answer) return std::unexpected(std::move(answer).error());
   if (answer->status() == 200) return {};
   return fail(ErrorKind::unauthenticated, "Get \"{}\": unauthorized: incorrect username or password",
@@ -238,7 +232,7 @@ Result<void> Transport::learn(const http::Headers& headers) {
   return {};
 }
 
-Result<std::string> Transport::authorization() {
+Result<std::string> Transport::authorization(const std::stop_token& stop) {
   std::optional<Challenge> challenge;
   {
     std::lock_guard lock(state_->mutex);
@@ -250,14 +244,14 @@ Result<std::string> Transport::authorization() {
   if (!challenge) return std::string();
   if (challenge->scheme == "basic")
     return credentials_.username.empty() ? std::string() : basic_authorization(credentials_);
-  Token token = TRY(fetch_token(*challenge));
+  Token token = TRY(fetch_token(*challenge, stop));
   std::string value = "Bearer " + token.text;
   std::lock_guard lock(state_->mutex);
   state_->token = std::move(token);
   return value;
 }
 
-Result<Token> Transport::fetch_token(const Challenge& challenge) {
+Result<Token> Transport::fetch_token(const Challenge& challenge, const std::stop_token& stop) {
   auto parameter = [&](const char* name) {
     auto found = challenge.parameters.find(name);
     return found == challenge.parameters.end() ? std::string() : found->second;
@@ -276,7 +270,7 @@ Result<Token> Transport::fetch_token(const Challenge& challenge) {
   }
   http::Query query;
   if (!parameter("service").empty()) query.add("service", parameter("service"));
-  Request request{.method = "GET", .follow_redirects = false};
+  Request request{.method = "GET", .follow_redirects = false, .stop = stop};
   std::string form;
   if (!credentials_.identity_token.empty()) {
     query.add("grant_type", "refresh_token");
@@ -312,7 +306,7 @@ Result<Token> Transport::fetch_token(const Challenge& challenge) {
 
 Result<Answer> Transport::send_to(const std::string& text, Request& request) {
   const Url url = TRY(parse_url(text));
-  auto lent = std::make_unique<Answer::Lent>(*state_, url.origin, settings_.patience);
+  auto lent = std::make_unique<Answer::Lent>(*state_, url.origin, settings_.patience, request.stop);
   {
     std::lock_guard lock(state_->mutex);
     std::vector<http::Client>& idle = state_->idle[url.origin];
@@ -351,7 +345,7 @@ Result<Answer> Transport::send(Request request) {
     request.headers = plain;
     const bool own = parsed.origin == state_->base->origin;
     if (own)
-      if (std::string value = TRY(authorization()); !value.empty())
+      if (std::string value = TRY(authorization(request.stop)); !value.empty())
         request.headers.set("Authorization", value);
     Answer answer = TRY(send_to(url, request));
     if (answer.status() == 401 && own && !asked && can_resend(request.body) &&

@@ -27,7 +27,7 @@ struct Request {
   http::RequestBody body =
       {};  // a source is sent once: an answer that asks for more authentication is returned
   bool follow_redirects = true;
-  std::stop_token stop = {};  // hangs up at once
+  std::stop_token stop = {};  // hangs up at once, also while the answer's body is read
 };
 
 // An answer, and the connection that it comes through, which goes back when the answer is let go of.
@@ -39,8 +39,8 @@ class Answer {
 
   int status() const { return response_.status; }
   const http::Headers& headers() const { return response_.headers; }
-  // 0 is the end. Notices a stop within a fraction of a second.
-  Result<std::size_t> read(std::span<char> buffer, const std::stop_token& stop);
+  // 0 is the end.
+  Result<std::size_t> read(std::span<char> buffer);
   Result<std::string> read_whole(std::size_t limit);
   const std::string& url() const { return url_; }        // that answered, after redirects
   const std::string& advice() const { return advice_; }  // what to do about this status; empty as a rule
@@ -67,11 +67,9 @@ class Transport {
 
   // Finds out the scheme and what authentication is asked for (GET /v2/). Errors: unavailable when nobody
   // answers, unsupported when it is no registry.
-  Result<void> connect();
-  // GET /v2/ with the credentials: whether they are right. Returns the identity token where the server gives
-  // one.
+  Result<void> connect(const std::stop_token& stop = {});
   // Connects, and asks with the credentials: whether they are right. A registry that asks for none takes any.
-  Result<void> log_in();
+  Result<void> log_in(const std::stop_token& stop = {});
 
   // One attempt, with redirects followed and authentication done. Any other status is an Answer.
   Result<Answer> send(Request request);
@@ -84,8 +82,8 @@ class Transport {
   friend class Answer;
   struct State;
   Result<Answer> send_to(const std::string& url, Request& request);
-  Result<std::string> authorization();
-  Result<Token> fetch_token(const Challenge& challenge);
+  Result<std::string> authorization(const std::stop_token& stop);
+  Result<Token> fetch_token(const Challenge& challenge, const std::stop_token& stop);
   Result<void> learn(const http::Headers& headers);
   std::string how_to_log_in() const;
 
