@@ -11,14 +11,13 @@
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "oci/tag_list.h"
 
 namespace berth::registry {
 namespace {
 
 constexpr std::size_t kErrorLimit = 64u << 10;
 constexpr std::size_t kErrorShown = 300;
-constexpr std::size_t kTagsPageLimit = 8u << 20;
-constexpr std::size_t kTagPages = 1000, kTags = 100'000;
 constexpr std::size_t kBuffer = 256u << 10;
 constexpr int kAllAttempts = 100;  // of one blob, also if each brings a little
 constexpr int kStalledUploads =
@@ -86,17 +85,6 @@ http::Headers accept_manifests() {
 std::string media_type_of(const Answer& answer) {
   const std::string_view field = answer.headers().get("Content-Type").value_or("");
   return std::string(trim(field.substr(0, field.find(';'))));
-}
-
-// Where the rest of a list is: Link: </v2/...?last=x>; rel="next".
-std::optional<std::string> next_page(const Answer& answer) {
-  std::optional<std::string_view> link = answer.headers().get("Link");
-  if (!link) return std::nullopt;
-  const std::size_t open = link->find('<'), close = link->find('>');
-  if (open == std::string_view::npos || close == std::string_view::npos || close < open ||
-      link->find("next", close) == std::string_view::npos)
-    return std::nullopt;
-  return std::string(link->substr(open + 1, close - open - 1));
 }
 
 // Printable and short: a registry's words end in messages and logs.
@@ -204,34 +192,22 @@ Result<FetchedDocument> Session::manifest(const std::string& reference, const st
 }
 
 Result<std::vector<std::string>> Session::tags(const std::stop_token& stop) {
-  std::vector<std::string> tags;
   std::string where = target("tags", "list?n=1000");
   const std::string what = fmt::format("tags of {}/{}", endpoint().host, endpoint().repository);
-  for (std::size_t pages = 0; pages < kTagPages; ++pages) {
+  oci::TagList list(what);
+  for (;;) {
     Answer answer = TRY(get("GET", where, {}, stop));
     if (answer.status() != 200) return std::unexpected(refusal(answer, what));
-    std::optional<std::string> next = next_page(answer);
-    const std::string body = TRY_AS(what, answer.read_whole(kTagsPageLimit));
-    const json::value document = TRY(parse_json(body, what));
-    ObjectReader in(document, what);
-    std::vector<std::string> page;
-    in.read("tags", page);
-    TRY(in.finish());
-    std::ranges::move(page, std::back_inserter(tags));
-    if (tags.size() > kTags) return fail(ErrorKind::invalid, "{}: more than {} of them", what, kTags);
-    if (!next || page.empty()) {
-      std::ranges::sort(tags);
-      tags.erase(std::ranges::unique(tags).begin(), tags.end());
-      return tags;
-    }
-    if (*next == where) break;
+    const std::string body = TRY_AS(what, answer.read_whole(oci::TagList::kPageBytes));
+    std::optional<std::string> next = TRY(list.add(body, answer.headers().get("Link").value_or("")));
+    if (!next) return std::move(list).sorted();
+    if (*next == where) return fail(ErrorKind::invalid, "{}: the registry's list does not end", what);
     where = *std::move(next);
     // Relative to the list's own address.
     if (where.starts_with('?')) where = target("tags", "list" + where);
     if (!where.starts_with('/') && !transport_.is_own(where))
       return fail(ErrorKind::denied, "{}: the registry's list goes on at another server: not followed", what);
   }
-  return fail(ErrorKind::invalid, "{}: the registry's list does not end", what);
 }
 
 Result<std::string> Session::document(const oci::Descriptor& descriptor, const std::stop_token& stop) {
