@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What concerns registries: pull, push, login, and looking at what a registry has.
-#include "api/client_watch.h"
 #include "api/respond.h"
 #include "api/routes.h"
+#include "http/client_watch.h"
 #include "image/transfer.h"
 #include "oci/platform.h"
 #include "oci/reference.h"
@@ -65,7 +65,7 @@ Result<image::TransferAccess> access_of(Call& call) {
 
 Result<void> pull_one(Call& call, ProgressStream& stream, const oci::Reference& name,
                       const std::optional<oci::Platform>& platform, const image::TransferAccess& access) {
-  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   image::PullRequest request{.name = name, .platform = platform, .access = access, .stop = client.gone()};
   request.on_status = [&](const image::TransferStatus& status) { return stream.say(status); };
   image::Pulled pulled = TRY(call.engine.images().pull(request));
@@ -76,7 +76,7 @@ Result<void> pull_one(Call& call, ProgressStream& stream, const oci::Reference& 
 
 Result<std::vector<std::string>> list_tags(Call& call, const oci::Reference& repository,
                                            const image::TransferAccess& access) {
-  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   return registry::list_tags(repository, access.settings, access.credentials, client.gone());
 }
 
@@ -95,7 +95,7 @@ Result<void> pull_everything(Call& call, ProgressStream& stream, const oci::Refe
 
 Result<void> push_one(Call& call, ProgressStream& stream, const oci::Reference& name,
                       const image::TransferAccess& access) {
-  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   image::PushRequest request{.name = name, .access = access, .stop = client.gone()};
   request.on_status = [&](const image::TransferStatus& status) { return stream.say(status); };
   image::Pushed pushed = TRY(call.engine.images().push(request));
@@ -134,7 +134,7 @@ Result<void> authenticate(Call& call) {
   in.read("identitytoken", credentials.identity_token);
   in.read("serveraddress", credentials.server);
   TRY(in.finish());
-  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   TRY(registry::log_in(credentials.server, call.engine.settings().registries, credentials, client.gone()));
   return send_json(call, 200, json::object{{"Status", "Login Succeeded"}, {"IdentityToken", ""}});
 }
@@ -148,7 +148,7 @@ json::object platform_document(const oci::Platform& platform) {
 Result<registry::Description> describe(Call& call) {
   oci::Reference name = TRY(oci::Reference::parse_with_default_tag(call.path.at("name")));
   const image::TransferAccess access = TRY(access_of(call));
-  const ClientWatch client = TRY(ClientWatch::begin(call.exchange));
+  const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   Result<registry::Description> found =
       registry::describe(name, access.settings, access.credentials, client.gone());
   if (!found) return std::unexpected(without_login_prompt(std::move(found).error(), name));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stops what is done for a client that has gone, also while there is nothing to tell it: a registry that
-// neither reads nor answers would hold a push until its time has run out.
+// Stops what is done for a client that has gone, also while there is nothing to tell it: another server that
+// is asked on its behalf, and neither reads nor answers, would hold the request until its time has run out.
 #pragma once
 #include <stop_token>
 #include <thread>
@@ -8,13 +8,13 @@
 #include "base/fd.h"
 #include "http/server.h"
 
-namespace berth::api {
+namespace berth::http {
 
 // From construction to destruction, which must come before the exchange is answered by hijack() and before it
 // goes. Costs a thread, so it is for work that can take long.
 class ClientWatch {
  public:
-  static Result<ClientWatch> begin(const http::Exchange& exchange);
+  static Result<ClientWatch> begin(const Exchange& exchange);
   ClientWatch(ClientWatch&&) = default;
   ClientWatch& operator=(ClientWatch&&) = delete;
   ~ClientWatch();
@@ -28,4 +28,4 @@ class ClientWatch {
   std::jthread thread_;
 };
 
-}  // namespace berth::api
+}  // namespace berth::http

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/client_watch.h"
+#include "http/client_watch.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>
 
-namespace berth::api {
+namespace berth::http {
 namespace {
 
 void watch(int connection, int end, std::stop_source gone) {
@@ -18,7 +18,7 @@ void watch(int connection, int end, std::stop_source gone) {
 
 }  // namespace
 
-Result<ClientWatch> ClientWatch::begin(const http::Exchange& exchange) {
+Result<ClientWatch> ClientWatch::begin(const Exchange& exchange) {
   Fd end(eventfd(0, EFD_CLOEXEC));
   if (!end) return fail_errno(errno, "make an event descriptor");
   return ClientWatch(std::move(end), exchange.connection_descriptor());
@@ -31,4 +31,4 @@ ClientWatch::~ClientWatch() {
   if (end_) eventfd_write(end_.get(), 1);
 }
 
-}  // namespace berth::api
+}  // namespace berth::http
