@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/log.h"
+#include "http/client_watch.h"
 #include "registryd/service.h"
 
 namespace berth::registryd {
@@ -36,16 +37,20 @@ ApiResult<Blob> open_whole(Service& service, const Digest& digest, std::int64_t 
   return opened;
 }
 
-http::Headers headers_of(const Digest& digest) {
+// Bytes on their way from an upstream may turn out to be others: nobody is to keep those.
+enum class Bytes { verified, to_be_verified };
+
+http::Headers headers_of(const Digest& digest, Bytes bytes) {
   return {{"Content-Type", std::string(kOctets)},
           {"Docker-Content-Digest", digest.text()},
           {"Accept-Ranges", "bytes"},
-          {"Cache-Control", "max-age=31536000"},
+          {"Cache-Control", bytes == Bytes::verified ? "max-age=31536000" : "no-store"},
           {"ETag", "\"" + digest.text() + "\""}};
 }
 
-void begin(Call& call, const Digest& digest, std::uint64_t size, const std::optional<ByteRange>& range) {
-  http::Headers headers = headers_of(digest);
+void begin(Call& call, const Digest& digest, Bytes bytes, std::uint64_t size,
+           const std::optional<ByteRange>& range) {
+  http::Headers headers = headers_of(digest, bytes);
   headers.add("Content-Length", std::to_string(range ? range->length : size));
   if (range)
     headers.add("Content-Range",
@@ -56,7 +61,7 @@ void begin(Call& call, const Digest& digest, std::uint64_t size, const std::opti
 void send(Call& call, const Blob& blob, const Digest& digest, const std::optional<ByteRange>& range) {
   const auto size = static_cast<std::uint64_t>(blob.size);
   const ByteRange part = range.value_or(ByteRange{0, size});
-  begin(call, digest, size, range);
+  begin(call, digest, Bytes::verified, size, range);
   if (!call.exchange.write_file(blob.file.get(), part.begin, part.length)) return;
   (void)call.exchange.finish();
   if (!call.is("HEAD")) call.service.metrics.sent(part.length);
@@ -75,8 +80,12 @@ bool read_range(Call& call, std::int64_t size, std::optional<ByteRange>& range) 
   return true;
 }
 
+bool has_it_already(const Call& call, const Digest& digest) {
+  return call.request().headers.get_or("If-None-Match", "") == "\"" + digest.text() + "\"";
+}
+
 bool answered_unchanged(Call& call, const Digest& digest) {
-  if (call.request().headers.get_or("If-None-Match", "") != "\"" + digest.text() + "\"") return false;
+  if (!has_it_already(call, digest)) return false;
   call.respond(304, {{"Docker-Content-Digest", digest.text()}, {"ETag", "\"" + digest.text() + "\""}});
   return true;
 }
@@ -105,17 +114,21 @@ bool wait_until(Call& call, const Fetch& fetch, Fetch::Progress& seen, const Eno
   return true;
 }
 
-// From `at` to `end`, or to the blob's own; returns what was sent, nothing when the answer breaks off.
+// From `at` to `end`, or to the blob's own; returns what was sent, nothing when the answer breaks off. The
+// last byte, which makes the answer whole, waits until the blob is known to be right.
 std::optional<std::uint64_t> pass_on(Call& call, const Fetch& fetch, Fetch::Progress seen, std::int64_t at,
                                      std::int64_t end) {
   const std::int64_t from = at;
   Buffer buffer(kReadSize);
+  const auto sendable = [&](const Fetch::Progress& now) {
+    return std::min(now.ended ? end : end - 1, now.ready);
+  };
   while (at < end) {
-    if (!wait_until(call, fetch, seen, [&](const Fetch::Progress& now) { return now.ready > at; }))
+    if (!wait_until(call, fetch, seen, [&](const Fetch::Progress& now) { return sendable(now) > at; }))
       return std::nullopt;
     if (seen.failure) return std::nullopt;
     if (at >= seen.ready) break;  // the end of one whose size was not told
-    const auto wanted = std::min(static_cast<std::int64_t>(buffer.size()), std::min(end, seen.ready) - at);
+    const auto wanted = std::min(static_cast<std::int64_t>(buffer.size()), sendable(seen) - at);
     Result<std::size_t> got = fetch.read(at, {buffer.data(), static_cast<std::size_t>(wanted)});
     if (!got || !call.exchange.write({buffer.data(), *got})) return std::nullopt;
     at += static_cast<std::int64_t>(*got);
@@ -124,26 +137,43 @@ std::optional<std::uint64_t> pass_on(Call& call, const Fetch& fetch, Fetch::Prog
   return static_cast<std::uint64_t>(at - from);
 }
 
+// For who wants to know whether there is such a blob, or has it: that needs none of its bytes.
+ApiResult<void> describe_unfetched(Call& call, const Digest& digest) {
+  Service& service = call.service;
+  std::optional<std::uint64_t> size;
+  const std::shared_ptr<const Fetch> fetch = service.fetches->find(call.route.repository, digest);
+  if (const std::optional<std::int64_t> told = fetch ? fetch->progress().size : std::nullopt) {
+    size = static_cast<std::uint64_t>(*told);
+  } else {
+    const http::ClientWatch client = API_TRY(http::ClientWatch::begin(call.exchange));
+    Result<std::optional<std::uint64_t>> asked =
+        service.upstream->blob_size(call.route.repository, digest, client.gone());
+    if (!asked && asked.error().kind == ErrorKind::not_found) return unknown_blob(digest);
+    size = API_TRY(std::move(asked));
+  }
+  if (answered_unchanged(call, digest)) return {};
+  if (size)
+    begin(call, digest, Bytes::to_be_verified, *size, std::nullopt);
+  else
+    call.begin(200, headers_of(digest, Bytes::to_be_verified));
+  (void)call.exchange.finish();
+  return {};
+}
+
 ApiResult<void> get_fetched(Call& call, const Digest& digest, const Fetch& fetch) {
   Fetch::Progress seen = fetch.progress();
-  // The size has to be known for the answer to HEAD: some upstreams do not say it.
-  const bool whole = call.is("HEAD");
-  if (!wait_until(call, fetch, seen,
-                  [&](const Fetch::Progress& now) { return now.begun && (now.size || !whole); }))
+  // There is no byte to hold back of one that is said to have none.
+  if (!wait_until(call, fetch, seen, [](const Fetch::Progress& now) { return now.begun && now.size != 0; }))
     return refuse(Code::unavailable, "the client did not wait", digest.text());
   if (seen.failure && seen.failure->kind == ErrorKind::not_found) return unknown_blob(digest);
   if (seen.failure) return std::unexpected(internal_error(*seen.failure));
-  if (answered_unchanged(call, digest)) return {};
+  const Bytes bytes = seen.ended ? Bytes::verified : Bytes::to_be_verified;
   std::optional<ByteRange> range;
   if (seen.size && !read_range(call, *seen.size, range)) return {};
   if (seen.size)
-    begin(call, digest, static_cast<std::uint64_t>(*seen.size), range);
+    begin(call, digest, bytes, static_cast<std::uint64_t>(*seen.size), range);
   else
-    call.begin(200, headers_of(digest));
-  if (call.is("HEAD")) {
-    (void)call.exchange.finish();
-    return {};
-  }
+    call.begin(200, headers_of(digest, bytes));
   const auto at = range ? static_cast<std::int64_t>(range->begin) : 0;
   const auto end = range       ? at + static_cast<std::int64_t>(range->length)
                    : seen.size ? *seen.size
@@ -161,6 +191,7 @@ ApiResult<void> get_blob(Call& call, const Digest& digest) {
     std::optional<std::int64_t> linked = API_TRY(service.catalog->linked_size(call.route.repository, digest));
     if (linked) return get_stored(call, digest, *linked);
     if (!service.fetches) return unknown_blob(digest);
+    if (call.is("HEAD") || has_it_already(call, digest)) return describe_unfetched(call, digest);
     Result<std::shared_ptr<const Fetch>> fetch = service.fetches->join(call.route.repository, digest);
     if (!fetch && fetch.error().kind == ErrorKind::exhausted)
       return refuse(Code::too_many_requests, fetch.error().message + "; try again in a moment",

@@ -11,6 +11,8 @@
 namespace berth::registryd {
 namespace {
 
+constexpr std::string_view kKeyPrefix = "proxy-";  // no upload of a client begins so
+
 // What a fetch that was cut off has left is not gone on with: its owner is gone, and its bytes were not
 // synced.
 Result<std::unique_ptr<Upload>> begin_anew(Storage& storage, const std::string& key) {
@@ -52,7 +54,7 @@ Result<std::size_t> Fetch::read(std::int64_t offset, std::span<char> buffer) con
 }
 
 Result<void> Fetch::get(Storage& storage, Catalog& catalog, Upstream& upstream, const std::stop_token& stop) {
-  const std::string key = fmt::format("proxy-{}-{}", digest.hex(), sha256_of(repository).short_hex());
+  const std::string key = fmt::format("{}{}-{}", kKeyPrefix, digest.hex(), sha256_of(repository).short_hex());
   std::unique_ptr<Upload> upload = TRY(begin_anew(storage, key));
   file_ = TRY(upload->open_for_reading());
   const Upstream::Receiver receiver{.begin =
@@ -97,12 +99,24 @@ void Fetch::run(Storage& storage, Catalog& catalog, Upstream& upstream, const st
   changed_.notify_all();
 }
 
-Result<std::shared_ptr<const Fetch>> Fetches::join(const std::string& repository, const Digest& digest) {
-  for (Running& ended : take_ended()) ended.thread.join();
-  std::lock_guard lock(mutex_);
+Result<std::size_t> Fetches::sweep(Storage& storage) { return storage.abandon_uploads(kKeyPrefix); }
+
+std::shared_ptr<const Fetch> Fetches::find_locked(const std::string& repository, const Digest& digest) const {
   for (const Running& each : running_)
     if (each.fetch->digest == digest && each.fetch->repository == repository && !each.fetch->progress().ended)
       return each.fetch;
+  return nullptr;
+}
+
+std::shared_ptr<const Fetch> Fetches::find(const std::string& repository, const Digest& digest) {
+  std::lock_guard lock(mutex_);
+  return find_locked(repository, digest);
+}
+
+Result<std::shared_ptr<const Fetch>> Fetches::join(const std::string& repository, const Digest& digest) {
+  for (Running& ended : take_ended()) ended.thread.join();
+  std::lock_guard lock(mutex_);
+  if (std::shared_ptr<const Fetch> found = find_locked(repository, digest)) return found;
   // One that ended after the caller looked into the catalog has written there before it ended.
   if (TRY(catalog_.linked_size(repository, digest))) return nullptr;
   if (stop_.stop_requested()) return fail(ErrorKind::unavailable, "the registry is stopping");

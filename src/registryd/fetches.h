@@ -3,9 +3,9 @@
 // from the file that grows; whoever asks for the same one meanwhile reads along.
 //
 // A fetch has a thread of its own, and goes on when everybody who asked has left: what came is of use to the
-// next one, who else would start over. It ends with the blob, with an upstream that fails or is silent, or
-// with the registry. Only a blob whose digest turned out right is kept; until then its last byte is not for
-// readers, so that a wrong one is cut off for them and never looks whole.
+// next one, who else would start over. It ends with the blob, with an upstream that fails, is silent or
+// drips, or with the registry. Only a blob whose digest turned out right is kept; until then nobody may be
+// given all that he asked for, so that a wrong one is cut off and never looks whole.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -33,7 +33,7 @@ class Fetch {
     bool begun = false;                     // the upstream has the blob
     bool ended = false;                     // and it is in the catalog, unless there is a failure
     std::optional<std::int64_t> size = {};  // bytes, where it is known by now
-    std::int64_t ready = 0;                 // bytes that may be read
+    std::int64_t ready = 0;                 // bytes that may be read; before the end, one fewer than came
     std::optional<Error> failure = {};
   };
   Fetch(std::string of, Digest wanted) : repository(std::move(of)), digest(std::move(wanted)) {}
@@ -64,9 +64,13 @@ class Fetches {
   static constexpr std::size_t kMost = 64;  // at a time
   Fetches(Storage& storage, Catalog& catalog, Upstream& upstream)
       : storage_(storage), catalog_(catalog), upstream_(upstream) {}
+  // What the fetches of a process that was killed have left: nothing goes on with it.
+  static Result<std::size_t> sweep(Storage& storage);
   ~Fetches() { stop(); }
 
-  // The fetch of this blob that is under way, or a new one. Null: it has come meanwhile, see the catalog.
+  // The fetch of this blob that is under way, or null.
+  std::shared_ptr<const Fetch> find(const std::string& repository, const Digest& digest);
+  // The same, or a new one. Null: it has come meanwhile, see the catalog.
   // ErrorKind::exhausted: there are too many.
   Result<std::shared_ptr<const Fetch>> join(const std::string& repository, const Digest& digest);
   void stop();  // ends all of them, and waits for that
@@ -77,6 +81,7 @@ class Fetches {
     std::thread thread;
   };
   std::list<Running> take_ended();
+  std::shared_ptr<const Fetch> find_locked(const std::string& repository, const Digest& digest) const;
 
   Storage& storage_;
   Catalog& catalog_;

@@ -54,6 +54,18 @@ class FileStorage final : public Storage {
   }
   Result<std::size_t> sweep_uploads(std::chrono::seconds age) override { return store_->sweep_ingests(age); }
 
+  Result<std::size_t> abandon_uploads(std::string_view prefix) override {
+    std::size_t abandoned = 0;
+    const std::vector<content::IngestInfo> ingests = TRY(store_->ingests());
+    for (const content::IngestInfo& info : ingests) {
+      if (info.open || !info.key.starts_with(prefix)) continue;
+      content::Ingest ingest = TRY(store_->resume_ingest(info.key));
+      TRY(ingest.abandon());
+      ++abandoned;
+    }
+    return abandoned;
+  }
+
   Result<std::vector<Entry>> list() override {
     const std::vector<content::BlobInfo> blobs = TRY(store_->list());
     std::vector<Entry> entries;

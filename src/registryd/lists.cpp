@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "http/client_watch.h"
 #include "registryd/service.h"
 
 namespace berth::registryd {
@@ -47,7 +48,11 @@ void cut_page(std::vector<std::string>& names, std::size_t count, std::string_vi
 ApiResult<std::optional<std::vector<std::string>>> upstream_tags(Call& call, std::string_view last,
                                                                  std::size_t most) {
   if (!call.service.upstream) return std::nullopt;
-  Result<std::vector<std::string>> tags = call.service.upstream->tags(call.route.repository);
+  if (call.service.upstream->is_away() &&
+      API_TRY(call.service.catalog->repository_exists(call.route.repository)))
+    return std::nullopt;
+  const http::ClientWatch client = API_TRY(http::ClientWatch::begin(call.exchange));
+  Result<std::vector<std::string>> tags = call.service.upstream->tags(call.route.repository, client.gone());
   if (!tags && tags.error().kind == ErrorKind::not_found)
     return refuse(Code::name_unknown, "there is no such repository", call.route.repository);
   if (!tags) {

@@ -3,6 +3,7 @@
 // tags". Their bytes are kept and given back as they came.
 #include "base/log.h"
 #include "base/text.h"
+#include "http/client_watch.h"
 #include "oci/reference.h"
 #include "registryd/service.h"
 
@@ -50,10 +51,13 @@ ApiResult<void> store(Service& service, const std::string& repository, const std
 
 // Asks the upstream of a pull-through cache, which knows best what a tag means now. When it cannot be reached
 // what is here has to do.
-ApiResult<void> refresh(Service& service, const std::string& repository, std::string_view reference,
-                        const std::optional<Digest>& digest) {
+ApiResult<void> refresh(Service& service, const http::Exchange& exchange, const std::string& repository,
+                        std::string_view reference, const std::optional<Digest>& digest) {
   if (digest && API_TRY(service.catalog->manifest(repository, *digest))) return {};
-  Result<UpstreamManifest> fetched = service.upstream->manifest(repository, reference);
+  if (!digest && service.upstream->is_away() && API_TRY(service.catalog->tag(repository, reference)))
+    return {};
+  const http::ClientWatch client = API_TRY(http::ClientWatch::begin(exchange));
+  Result<UpstreamManifest> fetched = service.upstream->manifest(repository, reference, client.gone());
   if (!fetched && fetched.error().kind == ErrorKind::not_found) return unknown_manifest(reference);
   if (!fetched) {
     log_warning("registry", "{}", fetched.error().message);
@@ -75,7 +79,7 @@ bool etag_matches(const Call& call, std::string_view digest) {
 
 ApiResult<void> get_manifest(Call& call) {
   const CachedManifestPointer manifest =
-      API_TRY(load_manifest(call.service, call.route.repository, call.route.reference));
+      API_TRY(load_manifest(call.service, call.exchange, call.route.repository, call.route.reference));
   http::Headers headers{{"Content-Type", manifest->media_type},
                         {"Docker-Content-Digest", manifest->digest},
                         {"ETag", "\"" + manifest->digest + "\""}};
@@ -151,8 +155,8 @@ ApiResult<void> delete_manifest(Call& call) {
 
 }  // namespace
 
-ApiResult<CachedManifestPointer> load_manifest(Service& service, std::string_view repository,
-                                               std::string_view reference) {
+ApiResult<CachedManifestPointer> load_manifest(Service& service, const http::Exchange& exchange,
+                                               std::string_view repository, std::string_view reference) {
   if (!service.upstream || reference.find(':') != std::string_view::npos) {
     CachedManifestPointer cached = service.cache.find(repository, reference);
     service.metrics.cache_asked(cached != nullptr);
@@ -160,7 +164,7 @@ ApiResult<CachedManifestPointer> load_manifest(Service& service, std::string_vie
   }
   std::optional<Digest> digest = API_TRY(digest_of(reference));
   if (!digest && !oci::valid_tag(reference)) return unknown_manifest(reference);
-  if (service.upstream) API_TRY(refresh(service, std::string(repository), reference, digest));
+  if (service.upstream) API_TRY(refresh(service, exchange, std::string(repository), reference, digest));
   const std::uint64_t ticket = service.cache.start();
   if (!digest) digest = API_TRY(service.catalog->tag(repository, reference));
   if (!digest) return unknown_manifest(reference);

@@ -120,7 +120,9 @@ Summary summary_of(const CachedManifest& manifest) {
   return {"index", "", std::move(platforms)};
 }
 
-ApiResult<std::string> tag_list(Service& service, const std::string& repository, const http::Query& query) {
+ApiResult<std::string> tag_list(Service& service, const http::Exchange& exchange,
+                                const std::string& repository) {
+  const http::Query& query = exchange.request().query;
   if (!API_TRY(service.catalog->repository_exists(repository)))
     return refuse(Code::name_unknown, "there is no such repository");
   std::vector<TagRow> rows =
@@ -133,7 +135,7 @@ ApiResult<std::string> tag_list(Service& service, const std::string& repository,
       escape(repository));
   for (const TagRow& row : rows) {
     Summary summary;
-    if (auto manifest = load_manifest(service, repository, row.digest.text()))
+    if (auto manifest = load_manifest(service, exchange, repository, row.digest.text()))
       summary = summary_of(**manifest);
     body += fmt::format("<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
                         link_to(repository, row.name, row.name), short_digest(row.digest), summary.kind,
@@ -178,9 +180,9 @@ ApiResult<std::string> referrer_table(Service& service, const std::string& repos
   return body + "</table>\n";
 }
 
-ApiResult<std::string> manifest_page(Service& service, const std::string& repository,
-                                     std::string_view reference) {
-  const CachedManifestPointer manifest = API_TRY(load_manifest(service, repository, reference));
+ApiResult<std::string> manifest_page(Service& service, const http::Exchange& exchange,
+                                     const std::string& repository, std::string_view reference) {
+  const CachedManifestPointer manifest = API_TRY(load_manifest(service, exchange, repository, reference));
   std::string body =
       fmt::format("<h2><a href=\"/ui/{0}\">{0}</a> {1}</h2>\n<p><code>{2}</code><br>{3}, {4}</p>\n",
                   repository, escape(reference), manifest->digest, escape(manifest->media_type),
@@ -196,12 +198,14 @@ ApiResult<std::string> manifest_page(Service& service, const std::string& reposi
   return body;
 }
 
-ApiResult<std::string> page_body(Service& service, std::string_view path, const http::Query& query) {
+ApiResult<std::string> page_body(Service& service, const http::Exchange& exchange) {
+  const std::string& path = exchange.request().path;
+  const http::Query& query = exchange.request().query;
   if (path == "/") return repository_list(service, query);
-  const std::string repository(path.substr(4));
+  const std::string repository = path.substr(4);
   if (!valid_repository(repository)) return refuse(Code::not_found, "there is no such page");
-  if (auto reference = query.get("ref")) return manifest_page(service, repository, *reference);
-  return tag_list(service, repository, query);
+  if (auto reference = query.get("ref")) return manifest_page(service, exchange, repository, *reference);
+  return tag_list(service, exchange, repository);
 }
 
 void serve_html(Service& service, http::Exchange& exchange) {
@@ -212,7 +216,7 @@ void serve_html(Service& service, http::Exchange& exchange) {
     (void)exchange.respond(401, {{"WWW-Authenticate", identity.error().challenge}}, "");
     return;
   }
-  ApiResult<std::string> body = page_body(service, request.path, request.query);
+  ApiResult<std::string> body = page_body(service, exchange);
   if (body) return send_page(exchange, 200, "Berth registry", *body);
   send_page(exchange, status_of(body.error().code), "Berth registry",
             "<p>" + escape(body.error().message) + "</p>\n");

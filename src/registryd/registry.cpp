@@ -126,6 +126,8 @@ Result<std::unique_ptr<Registry>> Registry::open(Settings settings, std::chrono:
                 "served; copy it over with a client",
                 root);
   service.storage = TRY(open_file_storage(root + "/blobs", patience));
+  if (Result<std::size_t> swept = Fetches::sweep(*service.storage); !swept)
+    log_warning("registry", "sweep what was being fetched: {}", swept.error().message);
   service.catalog = TRY(Catalog::open(root, *service.storage));
   service.catalog->on_change([&service](std::string_view repository) { service.cache.drop(repository); });
   if (service.upstream)

@@ -90,9 +90,10 @@ ApiResult<void> serve_blob(Call& call);
 ApiResult<void> serve_uploads(Call& call);
 ApiResult<void> serve_upload(Call& call);
 
-// The manifest that a tag or a digest names, from the cache or from below.
-ApiResult<CachedManifestPointer> load_manifest(Service& service, std::string_view repository,
-                                               std::string_view reference);
+// The manifest that a tag or a digest names, from the cache or from below; an upstream is asked as long as
+// the client of `exchange` waits.
+ApiResult<CachedManifestPointer> load_manifest(Service& service, const http::Exchange& exchange,
+                                               std::string_view repository, std::string_view reference);
 
 // Paths outside /v2/: "/", "/ui/...", "/metrics", "/healthz". False when the path is none of them.
 bool serve_page(Service& service, http::Exchange& exchange);

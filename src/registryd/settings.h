@@ -24,9 +24,20 @@ struct TokenSettings {
   std::string certificates;  // PEM file of those whose keys sign tokens ("rootcertbundle")
 };
 
+// What a pull-through cache puts up with from its upstream.
+struct UpstreamPatience {
+  std::chrono::milliseconds silence{30'000};         // before an answer, and within one
+  std::chrono::milliseconds document{120'000};       // for a manifest, or a whole list of tags
+  std::chrono::milliseconds window{30'000};          // within which a blob brings kLeastSpeed
+  std::chrono::milliseconds slow{2'000};             // a failure that took longer is not waited for again...
+  std::chrono::milliseconds away{15'000};            // ...for so long, where there is something here
+  static constexpr std::uint64_t kLeastSpeed = 100;  // bytes a second
+};
+
 struct ProxySettings {
   std::string remote_url;  // "https://registry-1.docker.io"
-  std::string username, password;
+  std::string username = {}, password = {};
+  UpstreamPatience patience = {};
 };
 
 struct NotificationEndpoint {

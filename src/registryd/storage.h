@@ -56,6 +56,8 @@ class Storage {
   virtual Result<std::unique_ptr<Upload>> begin_upload(const std::string& key) = 0;
   virtual Result<std::unique_ptr<Upload>> resume_upload(const std::string& key) = 0;  // ErrorKind::not_found
   virtual Result<std::size_t> sweep_uploads(std::chrono::seconds age) = 0;            // how many it removed
+  // Those whose keys begin so, and which nobody holds.
+  virtual Result<std::size_t> abandon_uploads(std::string_view prefix) = 0;
 
   struct Entry {
     Digest digest;

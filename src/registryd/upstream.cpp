@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "registryd/upstream.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <mutex>
 #include <unordered_map>
@@ -13,6 +11,7 @@
 #include "base/text.h"
 #include "http/client.h"
 #include "oci/manifest.h"
+#include "oci/tag_list.h"
 
 namespace berth::registryd {
 namespace {
@@ -22,11 +21,9 @@ constexpr std::size_t kTokenAnswerLimit = 1u << 20;
 constexpr std::size_t kTokens = 1000;
 constexpr auto kTokenTime =
     std::chrono::seconds(50);  // the least that the token specification promises is 60
-constexpr auto kHeadTimeout = std::chrono::seconds(30);
-constexpr std::chrono::milliseconds kSilence(60'000);
-constexpr std::chrono::milliseconds kSlice(200);  // between two looks at whether to stop
-constexpr std::size_t kTagsAnswerLimit = 8u << 20;
-constexpr std::size_t kTagPages = 1000, kTags = 100'000;
+using Time = std::chrono::steady_clock::time_point;
+Time now() { return std::chrono::steady_clock::now(); }
+
 constexpr std::size_t kReadSize = 128u << 10;
 constexpr std::string_view kAccept =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -68,41 +65,17 @@ std::unordered_map<std::string, std::string> parse_challenge(std::string_view te
 struct Answer {
   std::unique_ptr<http::Client> client;
   http::Response response;
+  int hops = 0;  // redirections on the way
 };
 
-// The next part of the body, unless the upstream falls silent.
-Result<std::size_t> read(Answer& answer, std::span<char> buffer, const std::stop_token& stop = {}) {
-  const auto end = std::chrono::steady_clock::now() + kSilence;
-  while (!answer.response.buffered()) {
-    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the registry is stopping");
-    pollfd polled{answer.response.descriptor(), POLLIN, 0};
-    if (polled.fd < 0 || poll(&polled, 1, static_cast<int>(kSlice.count())) > 0) break;
-    if (std::chrono::steady_clock::now() > end)
-      return fail(ErrorKind::timeout, "nothing came for {} s", kSilence.count() / 1000);
-  }
-  return answer.response.read(buffer, kSilence);
-}
-
-Result<std::string> read_whole(Answer& answer, std::size_t limit) {
-  std::string text;
-  char buffer[16384];
-  for (;;) {
-    const std::size_t got = TRY(read(answer, buffer));
-    if (got == 0) return text;
-    if (text.size() + got > limit) return fail(ErrorKind::invalid, "an answer of more than {} bytes", limit);
-    text.append(buffer, got);
-  }
-}
-
-// Where the rest of a list is: Link: </v2/...?last=x>; rel="next".
-std::optional<std::string> next_page(const Answer& answer) {
-  const std::string_view link = answer.response.headers.get_or("Link", "");
-  const std::size_t open = link.find('<'), close = link.find('>');
-  if (open == std::string_view::npos || close == std::string_view::npos || close < open ||
-      link.find("next", close) == std::string_view::npos)
-    return std::nullopt;
-  return std::string(link.substr(open + 1, close - open - 1));
-}
+// What is asked, and who waits for it.
+struct Question {
+  std::string_view method;
+  std::string_view repository;
+  std::string path;
+  std::string_view accept;
+  const std::stop_token& stop;
+};
 
 class HttpUpstream final : public Upstream {
  public:
@@ -110,59 +83,121 @@ class HttpUpstream final : public Upstream {
     while (base_.target.ends_with('/')) base_.target.pop_back();
   }
 
-  Result<UpstreamManifest> manifest(std::string_view repository, std::string_view reference) override {
-    Answer answer = TRY(get(repository, fmt::format("/v2/{}/manifests/{}", repository, reference), kAccept));
-    std::string type(answer.response.headers.get_or("Content-Type", ""));
-    type = type.substr(0, type.find(';'));
-    std::string bytes = TRY_AS("read from " + settings_.remote_url, read_whole(answer, oci::kDocumentLimit));
-    return UpstreamManifest{std::move(bytes), std::move(type)};
+  Result<UpstreamManifest> manifest(std::string_view repository, std::string_view reference,
+                                    const std::stop_token& stop) override {
+    return watched(stop, [&] { return get_manifest(repository, reference, stop); });
   }
 
-  Result<std::vector<std::string>> tags(std::string_view repository) override {
-    const std::string what = fmt::format("the tags of {} at {}", repository, settings_.remote_url);
-    const std::string list = fmt::format("/v2/{}/tags/list", repository);
-    std::string path = list + "?n=1000";
-    std::vector<std::string> tags;
-    for (std::size_t pages = 0; pages < kTagPages; ++pages) {
-      Answer answer = TRY(get(repository, path, "application/json"));
-      const std::optional<std::string> next = next_page(answer);
-      const std::string text = TRY_AS(what, read_whole(answer, kTagsAnswerLimit));
-      const json::value document = TRY(parse_json(text, what));
-      ObjectReader in(document, what);
-      std::vector<std::string> page;
-      in.read("tags", page);
-      TRY(in.finish());
-      const bool ends = !next || page.empty();
-      std::ranges::move(page, std::back_inserter(tags));
-      if (tags.size() > kTags) return fail(ErrorKind::invalid, "{}: more than {} of them", what, kTags);
-      if (ends) {
-        std::ranges::sort(tags);
-        tags.erase(std::ranges::unique(tags).begin(), tags.end());
-        return tags;
-      }
-      path = TRY_AS(what, path_of_page(*next, list));
-    }
-    return fail(ErrorKind::invalid, "{}: the list does not end", what);
+  Result<std::vector<std::string>> tags(std::string_view repository, const std::stop_token& stop) override {
+    return watched(stop, [&] { return get_tags(repository, stop); });
+  }
+
+  bool is_away() const override {
+    std::lock_guard guard(mutex_);
+    return now() < away_until_;
+  }
+
+  Result<std::optional<std::uint64_t>> blob_size(std::string_view repository, const Digest& digest,
+                                                 const std::stop_token& stop) override {
+    Answer answer = TRY(get({"HEAD", repository, blob_path(repository, digest), "*/*", stop}));
+    // An object store where the upstream keeps the blob may have let in a GET alone.
+    if (answer.response.status != 200) return std::nullopt;
+    return parse_integer<std::uint64_t>(answer.response.headers.get_or("Content-Length", ""));
   }
 
   Result<void> blob(std::string_view repository, const Digest& digest, const Receiver& receiver,
                     const std::stop_token& stop) override {
-    Answer answer = TRY(get(repository, fmt::format("/v2/{}/blobs/{}", repository, digest.text()), "*/*"));
+    Answer answer = TRY(get({"GET", repository, blob_path(repository, digest), "*/*", stop}));
     receiver.begin(parse_integer<std::uint64_t>(answer.response.headers.get_or("Content-Length", "")));
     Buffer buffer(kReadSize);
-    for (;;) {
-      const std::size_t got = TRY_AS("read from " + settings_.remote_url, read(answer, buffer, stop));
+    const auto window = settings_.patience.window;
+    const std::uint64_t least =
+        UpstreamPatience::kLeastSpeed * static_cast<std::uint64_t>(window.count()) / 1000;
+    std::uint64_t in_window = 0;
+    for (Time window_end = now() + window;;) {
+      const std::size_t got = TRY_AS("read from " + settings_.remote_url,
+                                     answer.response.read(buffer, settings_.patience.silence, stop));
       if (got == 0) return {};
       TRY(receiver.write({buffer.data(), got}));
+      in_window += got;
+      if (now() < window_end) continue;
+      if (in_window < least)
+        return fail(ErrorKind::timeout, "{} sends fewer than {} bytes a second: given up",
+                    settings_.remote_url, UpstreamPatience::kLeastSpeed);
+      in_window = 0;
+      window_end = now() + window;
     }
   }
 
  private:
-  static Result<Answer> ask(const Url& url, http::Headers headers) {
+  // Remembers how it went: who comes next need not wait for what is not there.
+  template <class Work>
+  std::invoke_result_t<Work> watched(const std::stop_token& stop, const Work& work) {
+    const Time begun = now();
+    std::invoke_result_t<Work> got = work();
+    if (stop.stop_requested()) return got;
+    const bool answered = got || got.error().kind == ErrorKind::not_found;
+    std::lock_guard guard(mutex_);
+    if (answered)
+      away_until_ = {};
+    else if (now() - begun > settings_.patience.slow)
+      away_until_ = now() + settings_.patience.away;
+    return got;
+  }
+
+  Result<UpstreamManifest> get_manifest(std::string_view repository, std::string_view reference,
+                                        const std::stop_token& stop) {
+    const Time end = now() + settings_.patience.document;
+    const std::string path = fmt::format("/v2/{}/manifests/{}", repository, reference);
+    Answer answer = TRY(get({"GET", repository, path, kAccept, stop}));
+    std::string type(answer.response.headers.get_or("Content-Type", ""));
+    type = type.substr(0, type.find(';'));
+    std::string bytes =
+        TRY_AS("read from " + settings_.remote_url, read_whole(answer, oci::kDocumentLimit, end, stop));
+    return UpstreamManifest{std::move(bytes), std::move(type)};
+  }
+
+  Result<std::vector<std::string>> get_tags(std::string_view repository, const std::stop_token& stop) {
+    const Time end = now() + settings_.patience.document;
+    const std::string what = fmt::format("the tags of {} at {}", repository, settings_.remote_url);
+    const std::string first = fmt::format("/v2/{}/tags/list", repository);
+    std::string path = first + "?n=1000";
+    oci::TagList list(what);
+    for (;;) {
+      Answer answer = TRY(get({"GET", repository, path, "application/json", stop}));
+      const std::string text = TRY_AS(what, read_whole(answer, oci::TagList::kPageBytes, end, stop));
+      std::optional<std::string> next = TRY(list.add(text, answer.response.headers.get_or("Link", "")));
+      if (!next) return std::move(list).sorted();
+      path = TRY_AS(what, path_of_page(*next, first));
+    }
+  }
+
+  Result<std::string> read_whole(Answer& answer, std::size_t limit, Time end,
+                                 const std::stop_token& stop) const {
+    std::string text;
+    char buffer[16384];
+    for (;;) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - now());
+      if (left.count() <= 0) return fail(ErrorKind::timeout, "it comes too slowly");
+      const std::size_t got =
+          TRY(answer.response.read(buffer, std::min(left, settings_.patience.silence), stop));
+      if (got == 0) return text;
+      if (text.size() + got > limit)
+        return fail(ErrorKind::invalid, "an answer of more than {} bytes", limit);
+      text.append(buffer, got);
+    }
+  }
+
+  static std::string blob_path(std::string_view repository, const Digest& digest) {
+    return fmt::format("/v2/{}/blobs/{}", repository, digest.text());
+  }
+
+  Result<Answer> ask(std::string_view method, const Url& url, http::Headers headers,
+                     const std::stop_token& stop) const {
     http::Endpoint endpoint = TRY(http::Endpoint::parse(url.origin));
     auto client = std::make_unique<http::Client>(std::move(endpoint));
-    client->set_head_timeout(kHeadTimeout);
-    http::Response response = TRY(client->request("GET", url.target, std::move(headers)));
+    client->set_head_timeout(settings_.patience.silence);
+    http::Response response = TRY(client->request(method, url.target, std::move(headers), {}, stop));
     return Answer{std::move(client), std::move(response)};
   }
 
@@ -187,30 +222,33 @@ class HttpUpstream final : public Upstream {
                                       : "Basic " + to_base64(settings_.username + ":" + settings_.password);
   }
 
-  // With what it takes to be let in, and after redirections; any other status than 200 is an error.
-  Result<Answer> get(std::string_view repository, const std::string& path, std::string_view accept) {
-    std::string authorization = remembered(repository);
+  // With what it takes to be let in, and after redirections; any other status than 200 is an error, but for
+  // that of a HEAD that was led elsewhere.
+  Result<Answer> get(const Question& question) {
+    const std::string& path = question.path;
+    std::string authorization = remembered(question.repository);
     for (int attempt = 0; attempt < 2; ++attempt) {
-      Answer answer = TRY(follow({base_.origin, base_.target + path}, accept, authorization));
+      Answer answer = TRY(follow({base_.origin, base_.target + path}, question, authorization));
       const int status = answer.response.status;
-      if (status == 200) return answer;
+      if (status == 200 || (question.method == "HEAD" && answer.hops > 0 && status != 404)) return answer;
       if (status == 404) return fail(ErrorKind::not_found, "{} has no {}", settings_.remote_url, path);
       if (status != 401)
         return fail(ErrorKind::unavailable, "{} answered {} for {}", settings_.remote_url, status, path);
       const std::string challenge(answer.response.headers.get_or("WWW-Authenticate", ""));
-      authorization = TRY(authorize(repository, challenge));
+      authorization = TRY(authorize(question.repository, challenge, question.stop));
     }
     return fail(ErrorKind::unavailable, "{} refuses {}: check proxy.username and proxy.password",
                 settings_.remote_url, path);
   }
 
   // What lets us in is for this origin alone: a redirection elsewhere goes without it.
-  static Result<Answer> follow(Url url, std::string_view accept, const std::string& authorization) {
+  Result<Answer> follow(Url url, const Question& question, const std::string& authorization) const {
     const std::string origin = url.origin;
     for (int hop = 0; hop <= kRedirects; ++hop) {
-      http::Headers headers{{"Accept", std::string(accept)}};
+      http::Headers headers{{"Accept", std::string(question.accept)}};
       if (!authorization.empty() && url.origin == origin) headers.add("Authorization", authorization);
-      Answer answer = TRY(ask(url, std::move(headers)));
+      Answer answer = TRY(ask(question.method, url, std::move(headers), question.stop));
+      answer.hops = hop;
       const int status = answer.response.status;
       if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return answer;
       const std::string location(answer.response.headers.get_or("Location", ""));
@@ -226,7 +264,8 @@ class HttpUpstream final : public Upstream {
     return fail(ErrorKind::unavailable, "{} redirects in circles", origin);
   }
 
-  Result<std::string> authorize(std::string_view repository, std::string_view challenge) {
+  Result<std::string> authorize(std::string_view repository, std::string_view challenge,
+                                const std::stop_token& stop) {
     if (http::equal_ignoring_case(challenge.substr(0, 6), "basic ")) return basic();
     if (!http::equal_ignoring_case(challenge.substr(0, 7), "bearer "))
       return fail(ErrorKind::unavailable, "{} asks for an unknown authentication", settings_.remote_url);
@@ -241,11 +280,12 @@ class HttpUpstream final : public Upstream {
     realm.target += (realm.target.find('?') == std::string::npos ? "?" : "&") + query.text();
     http::Headers headers;
     if (std::string credentials = basic(); !credentials.empty()) headers.add("Authorization", credentials);
-    Answer answer = TRY(ask(realm, std::move(headers)));
+    const Time end = now() + settings_.patience.document;
+    Answer answer = TRY(ask("GET", realm, std::move(headers), stop));
     if (answer.response.status != 200)
       return fail(ErrorKind::unavailable, "{} answered {} when asked for a token", realm.origin,
                   answer.response.status);
-    const std::string text = TRY(read_whole(answer, kTokenAnswerLimit));
+    const std::string text = TRY(read_whole(answer, kTokenAnswerLimit, end, stop));
     json::value document = TRY(parse_json(text, "the token service's answer"));
     ObjectReader in(document, "the token service's answer");
     std::string token, access_token;
@@ -269,8 +309,9 @@ class HttpUpstream final : public Upstream {
 
   const ProxySettings settings_;
   Url base_;
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::pair<std::string, std::chrono::steady_clock::time_point>> tokens_;
+  mutable std::mutex mutex_;  // guards what follows
+  Time away_until_;
+  std::unordered_map<std::string, std::pair<std::string, Time>> tokens_;
 };
 
 }  // namespace

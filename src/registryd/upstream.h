@@ -21,13 +21,20 @@ struct UpstreamManifest {
   std::string media_type;
 };
 
-// Thread-safe. ErrorKind::not_found: the upstream has no such thing; unavailable, timeout: ask again later.
+// Thread-safe. ErrorKind::not_found: the upstream has no such thing; unavailable, timeout: ask again later. A
+// stop ends what is asked at once.
 class Upstream {
  public:
   virtual ~Upstream() = default;
-  virtual Result<UpstreamManifest> manifest(std::string_view repository, std::string_view reference) = 0;
+  virtual Result<UpstreamManifest> manifest(std::string_view repository, std::string_view reference,
+                                            const std::stop_token& stop) = 0;
   // Every tag, sorted.
-  virtual Result<std::vector<std::string>> tags(std::string_view repository) = 0;
+  virtual Result<std::vector<std::string>> tags(std::string_view repository, const std::stop_token& stop) = 0;
+  // It kept the one before waiting in vain a moment ago: what is here has to do, if anything is.
+  virtual bool is_away() const = 0;
+  // Whether there is a blob, without getting it: its size, where the upstream says it.
+  virtual Result<std::optional<std::uint64_t>> blob_size(std::string_view repository, const Digest& digest,
+                                                         const std::stop_token& stop) = 0;
   // Who gets a blob part by part, and verifies it.
   struct Receiver {
     std::function<void(std::optional<std::uint64_t>)> begin;  // its size, where the upstream says it
