@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The registry from the outside: the distribution specification by raw HTTP, other clients (skopeo, podman, buildah), passwords, TLS,
 # kill -9 in the middle of pushes, a lost database, and garbage collection while it serves. Needs no engine.
+#
+#   ROUNDS=20 tests/registry_e2e.sh    kills that often during deletions and garbage collection
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
+rounds=${ROUNDS:-10}
 [ -x "$BERTH_BIN/berth-registry" ] || { echo "FAIL: there is no berth-registry in $BERTH_BIN"; exit 1; }
 
 # --- registries: each has a name, and all of it below $work/<name> ---
@@ -837,6 +840,116 @@ garbage_while_serving() { # pushes and collections at once: nothing that was ack
   [ "$(wc -l <"$work/tagged")" -gt 10 ] || { echo "too little was pushed"; return 1; }
   all_there "$(at gc)" "$work/tagged"
 }
+# Pushes images and deletes some of them again, by tag and by digest, until the registry is gone. What is begun and
+# what is acknowledged is noted; layers are shared by three images each.
+delete_until_killed() { # address round log
+  python3 - "$@" <<'PY'
+import hashlib, http.client, json, random, sys, threading
+address, number, log = sys.argv[1:]
+kind = "application/vnd.oci.image.manifest.v1+json"
+def digest(data): return "sha256:" + hashlib.sha256(data).hexdigest()
+def worker(name):
+    connection = http.client.HTTPConnection(address, timeout=20)
+    def ask(method, path, body=b"", headers={}):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse(); answer.read()
+        return answer.status
+    def note(*words):
+        with lock: log_file.write(" ".join(words) + "\n"); log_file.flush()
+    repository = f"del/r{number}w{name}"
+    try:
+        for i in range(100000):
+            layer, config = f"{number}.{name}.{i // 3}".encode() * 300, json.dumps({"i": i, "n": number, "w": name}).encode()
+            for blob in layer, config:
+                assert ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest(blob)}", blob) == 201
+            manifest = json.dumps({"schemaVersion": 2, "mediaType": kind,
+                "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
+                "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": len(layer)}]}).encode()
+            note("putting", repository, f"t{i}", digest(manifest), digest(config), digest(layer))
+            status = ask("PUT", f"/v2/{repository}/manifests/t{i}", manifest, {"Content-Type": kind})
+            assert status == 201, f"PUT of an image whose blobs were just acknowledged: {status}"
+            note("put", repository, f"t{i}")
+            if random.random() < 0.3: continue
+            note("deleting", repository, f"t{i}")
+            status = ask("DELETE", f"/v2/{repository}/manifests/" + (f"t{i}" if random.random() < 0.5 else digest(manifest)))
+            assert status == 202, f"DELETE: {status}"
+            note("deleted", repository, f"t{i}")
+    except (OSError, http.client.HTTPException): pass
+    except AssertionError as failure: print(failure, file=sys.stderr); failed.append(failure)
+lock, log_file, failed = threading.Lock(), open(log, "a"), []
+threads = [threading.Thread(target=worker, args=(name,)) for name in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(1 if failed else 0)
+PY
+}
+# What was put is there and whole, unless its deletion had begun; what was deleted is not. With a directory, after a
+# collection: its blobs are those that are needed, and no others.
+kept_and_gone() { # address log [directory of blobs]
+  python3 - "$@" <<'PY'
+import hashlib, http.client, os, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=20)
+def get(path):
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+state, parts = {}, {}
+for line in open(sys.argv[2]):
+    what, repository, tag, *digests = line.split()
+    state[repository, tag] = what
+    if digests: parts[repository, tag] = digests
+kept, gone, needed = 0, 0, set()
+for (repository, tag), what in state.items():
+    manifest, config, layer = parts[repository, tag]
+    status, body = get(f"/v2/{repository}/manifests/{tag}")
+    wanted = {"put": [200], "deleted": [404]}.get(what, [200, 404])
+    assert status in wanted, (repository, tag, what, status)
+    if status == 404: gone += 1; continue
+    kept += 1
+    needed |= {manifest, config, layer}
+    assert "sha256:" + hashlib.sha256(body).hexdigest() == manifest, (repository, tag)
+    for blob in config, layer:
+        status, body = get(f"/v2/{repository}/blobs/{blob}")
+        assert status == 200 and "sha256:" + hashlib.sha256(body).hexdigest() == blob, (repository, tag, blob, status)
+print(kept, "images are there,", gone, "are gone")
+if len(sys.argv) > 3:
+    there = {"sha256:" + name for name in os.listdir(sys.argv[3])}
+    assert there == needed, (len(there - needed), "blobs too many", len(needed - there), "too few")
+    assert kept >= 3 and gone >= 3, "too little was done"
+PY
+}
+deletes_round() { [ "$(grep -c "^deleted del/r$1w" "$work/deletions")" -ge 3 ]; }
+collect_until_killed() {
+  while [ ! -e "$work/del/over" ]; do
+    berth-registry garbage-collect "$work/del/config.yml" -q >/dev/null 2>&1 || return 0
+  done
+}
+killed_in_deletions() {
+  config del
+  : >"$work/deletions"
+  local round client collector
+  for round in $(seq "$rounds"); do
+    rm -f "$work/del/over"
+    registry_start del
+    kept_and_gone "$(at del)" "$work/deletions" >/dev/null
+    delete_until_killed "$(at del)" "$round" "$work/deletions" &
+    client=$!
+    collect_until_killed &
+    collector=$!
+    eventually 30 deletes_round "$round"
+    sleep "0.$((RANDOM % 8))$((RANDOM % 10))"
+    touch "$work/del/over"
+    registry_end del KILL
+    wait $client
+    wait $collector
+  done
+  registry_start del
+  kept_and_gone "$(at del)" "$work/deletions"
+  berth-registry garbage-collect "$work/del/config.yml" --grace 0s --delete-untagged
+  kept_and_gone "$(at del)" "$work/deletions" "$work/del/data/blobs/sha256"
+  registry_end del
+  if grep -E 'damaged|makes no sense|made again|ERROR|not in the storage' "$work/del/log"; then return 1; fi
+}
 one_owner() {
   refused 1 'in use by another process' berth-registry serve "$work/gc/config.yml"
 }
@@ -907,6 +1020,7 @@ registry_start gc
 case_of "an upload goes on after kill -9" resumed
 case_of "garbage collection" garbage
 case_of "garbage collection during pushes" garbage_while_serving
+case_of "kill -9 during deletions and garbage collection, $rounds times" killed_in_deletions
 case_of "one process owns a directory" one_owner
 case_of "SIGTERM drains" drains
 case_of "the main registry ends cleanly" registry_end main
