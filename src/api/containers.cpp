@@ -60,8 +60,6 @@ Result<void> inspect(Call& call) {
 bool matches_one(const std::string& filter, const std::string& value, const Container& container) {
   const engine::ContainerRecord& record = container.record;
   if (filter == "id") return record.id.starts_with(value);
-  if (filter == "name")  // clients write it with the slash and without
-    return name_matches(record.name, value) || name_matches("/" + record.name, value);
   if (filter == "label") return labels_match(record.config.labels, {value});
   if (filter == "status") return status_word(container) == value;
   if (filter == "exited")
@@ -103,6 +101,7 @@ bool matches(const Filters& filters, const Container& container) {
 // Filters that name other things become plain sets first.
 struct ListQuery {
   Filters filters;
+  NameFilter names;
   bool all = false;
   std::size_t limit = 0;
   std::optional<Timestamp> before, since;
@@ -116,6 +115,7 @@ Result<ListQuery> read_list_query(Call& call) {
   TRY(check_filter_names(query.filters,
                          {"id", "name", "label", "status", "exited", "ancestor", "before", "since", "volume",
                           "network", "publish", "expose", "health", "is-task", "isolation"}));
+  query.names = TRY(NameFilter::take_out_of(query.filters));
   query.all = call.flag("all") || query.filters.contains("status") || query.filters.contains("exited");
   if (std::string_view text = call.parameter("limit"); !text.empty()) {
     auto limit = parse_integer<int>(text);
@@ -158,10 +158,14 @@ Result<void> list(Call& call) {
   ListQuery query = TRY(read_list_query(call));
   json::array result;
   for (const ContainerPointer& container : call.engine.containers().all()) {
+    std::string name;
     {
       std::lock_guard lock(container->mutex);
       if (!wanted(query, *container)) continue;
+      name = container->record.name;
     }
+    // Clients write it with the slash and without.
+    if (!query.names.matches(name) && !query.names.matches("/" + name)) continue;
     std::optional<Sizes> sizes;
     if (call.flag("size")) sizes = measure(call.engine, container);
     result.push_back(container_summary(call.engine, container, sizes));

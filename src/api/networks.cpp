@@ -23,7 +23,6 @@ bool matches(const Filters& filters, const NetworkState& network) {
   auto labels = filters.find("label");
   return any("driver", [&](const std::string& value) { return record.driver == value; }) &&
          any("id", [&](const std::string& value) { return record.id.starts_with(value); }) &&
-         any("name", [&](const std::string& value) { return name_matches(record.name, value); }) &&
          any("scope", [](const std::string& value) { return value == "local"; }) &&
          any("type",
              [&](const std::string& value) { return (value == "builtin") == network.predefined(); }) &&
@@ -37,9 +36,11 @@ bool matches(const Filters& filters, const NetworkState& network) {
 Result<void> list(Call& call) {
   Filters filters = TRY(read_filters(call));
   TRY(check_filter_names(filters, {"driver", "id", "name", "scope", "type", "dangling", "label"}));
+  const NameFilter names = TRY(NameFilter::take_out_of(filters));
   json::array networks;
   for (const NetworkState& network : call.engine.networks().all())
-    if (matches(filters, network)) networks.push_back(network_summary(network));
+    if (matches(filters, network) && names.matches(network.record.name))
+      networks.push_back(network_summary(network));
   return send_json(call, 200, networks);
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <regex>
 
 #include "base/text.h"
 
@@ -14,7 +13,7 @@ namespace berth::api {
 namespace {
 
 constexpr std::size_t kMaximumJsonBody = 16u << 20;
-constexpr std::size_t kMaximumNamePattern = 255;
+constexpr std::size_t kMostStepsOfNames = 4000;  // a name takes a millisecond or two then
 constexpr std::size_t kStreamBuffer = 64 * 1024;
 
 }  // namespace
@@ -115,17 +114,32 @@ bool labels_match(const std::map<std::string, std::string>& labels, const std::v
   });
 }
 
-bool name_matches(std::string_view name, const std::string& wanted) {
-  if (name == wanted) return true;
-  // The library's recursion is as deep as the expression has states, and braces multiply them. Its other way
-  // of matching, which steps back, takes for ever with some expressions: hence "polynomial".
-  if (wanted.size() > kMaximumNamePattern || wanted.find('{') != std::string::npos) return false;
-  try {
-    const std::regex expression(wanted, std::regex::ECMAScript | std::regex_constants::__polynomial);
-    return std::regex_search(name.begin(), name.end(), expression);
-  } catch (const std::regex_error&) {
-    return false;
+Result<NameFilter> NameFilter::take_out_of(Filters& filters) {
+  NameFilter filter;
+  std::size_t size = 0;
+  for (const std::string& wanted : filters["name"]) {
+    filter.names_.push_back(wanted);
+    if (wanted.find_first_of("\\.[](){}*+?^$|") == std::string::npos) {
+      filter.parts_.push_back(wanted);
+      continue;
+    }
+    Result<RegularExpression> expression = RegularExpression::compile(wanted);
+    if (expression) size += expression->size();
+    if (size > kMostStepsOfNames || (!expression && expression.error().kind == ErrorKind::exhausted))
+      return fail(ErrorKind::invalid,
+                  "invalid filter 'name': the expressions are too large, ask for fewer names at a time");
+    if (expression) filter.expressions_.push_back(std::move(*expression));
   }
+  filters.erase("name");
+  return filter;
+}
+
+bool NameFilter::matches(std::string_view name) const {
+  auto is_found = [&](const RegularExpression& expression) { return expression.found_in(name); };
+  auto is_part = [&](const std::string& part) { return name.find(part) != std::string_view::npos; };
+  return names_.empty() || std::find(names_.begin(), names_.end(), name) != names_.end() ||
+         std::any_of(parts_.begin(), parts_.end(), is_part) ||
+         std::any_of(expressions_.begin(), expressions_.end(), is_found);
 }
 
 void append_frame(std::string& out, int stream, std::string_view data) {

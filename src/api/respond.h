@@ -10,6 +10,7 @@
 #include "api/router.h"
 #include "archive/stream.h"
 #include "base/json.h"
+#include "base/regular_expression.h"
 
 namespace berth::api {
 
@@ -29,9 +30,20 @@ Result<Filters> parse_filters(std::string_view text);  // "" is none
 Result<void> check_filter_names(const Filters& filters, std::initializer_list<std::string_view> known);
 // Whether the labels have all of "name" and "name=value".
 bool labels_match(const std::map<std::string, std::string>& labels, const std::vector<std::string>& wanted);
-// The filter "name": a regular expression that is looked for in the name, as with Docker: "web", "^web$",
-// "^(web|db)-[0-9]+$". One that is none, is longer than any name, or counts with braces, finds nothing.
-bool name_matches(std::string_view name, const std::string& wanted);
+
+// The filter "name": regular expressions (base/regular_expression.h) one of which is found in the name, as
+// with Docker: "web", "^web$", "^(web|db)-[0-9]+$". What is none finds just that name. Read once a request;
+// not to be asked with a lock held, as clients decide how much it has to look for.
+class NameFilter {
+ public:
+  static Result<NameFilter> take_out_of(Filters& filters);  // invalid: too much to look for
+  bool matches(std::string_view name) const;                // everything, when nothing is asked for
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<std::string> parts_;  // of names_, those that are as plain as most are
+  std::vector<RegularExpression> expressions_;
+};
 
 // Docker's frame of the multiplexed stream: 1 is stdout, 2 stderr.
 void append_frame(std::string& out, int stream, std::string_view data);

@@ -22,7 +22,6 @@ bool matches(const Filters& filters, const VolumeState& volume) {
   return any("dangling",
              [&](const std::string& value) { return is_true(value) == volume.containers.empty(); }) &&
          any("driver", [](const std::string& value) { return value == "local"; }) &&
-         any("name", [&](const std::string& value) { return name_matches(volume.record.name, value); }) &&
          (labels == filters.end() || labels_match(volume.record.labels, labels->second));
 }
 
@@ -39,9 +38,11 @@ Result<void> list(Call& call) {
   Filters filters = TRY(read_filters(call));
   TRY(check_filter_names(filters, {"dangling", "driver", "label", "name"}));
   TRY(check_boolean(filters, "dangling"));
+  const NameFilter names = TRY(NameFilter::take_out_of(filters));
   json::array volumes;
   for (const VolumeState& volume : call.engine.volumes().all())
-    if (matches(filters, volume)) volumes.push_back(volume_document(volume));
+    if (matches(filters, volume) && names.matches(volume.record.name))
+      volumes.push_back(volume_document(volume));
   return send_json(call, 200, json::object{{"Volumes", std::move(volumes)}, {"Warnings", nullptr}});
 }
 
