@@ -161,12 +161,4 @@ Result<void> unmount_volume(const std::string& directory) {
   return {};
 }
 
-Result<bool> is_mounted(const std::string& directory) {
-  struct statx status {};
-  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
-  if (statx(AT_FDCWD, directory.c_str(), flags, 0, &status) != 0)
-    return fail_errno(errno, "stat {}", directory);
-  return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-}
-
 }  // namespace berth::engine

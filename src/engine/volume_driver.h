@@ -38,8 +38,4 @@ Result<void> mount_volume(const VolumeOptions& options, const std::string& direc
 // Off the directory at once, in use or not; what uses it still has it until it lets go.
 Result<void> unmount_volume(const std::string& directory);
 
-// Whether something is mounted on the directory. Nothing is asked of the file system there, which may be that
-// of a server that no longer answers.
-Result<bool> is_mounted(const std::string& directory);
-
 }  // namespace berth::engine

@@ -81,17 +81,17 @@ class VolumeMounts : public testing::Test {
 };
 
 TEST_F(VolumeMounts, MemoryHasTheSizeThatWasAskedFor) {
-  EXPECT_FALSE(is_mounted(place_).value());
+  EXPECT_FALSE(sys::is_mount_point(place_).value());
   Result<void> mounted =
       mount_volume({{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "size=2m,mode=700,noexec"}}, place_);
   ASSERT_TRUE(mounted) << mounted.error().message;
-  EXPECT_TRUE(is_mounted(place_).value());
+  EXPECT_TRUE(sys::is_mount_point(place_).value());
   struct statfs status;
   ASSERT_EQ(statfs(place_.c_str(), &status), 0);
   EXPECT_EQ(status.f_blocks * static_cast<std::uint64_t>(status.f_bsize), 2u << 20);
   EXPECT_NE(status.f_flags & ST_NOEXEC, 0);
   ASSERT_TRUE(unmount_volume(place_));
-  EXPECT_FALSE(is_mounted(place_).value());
+  EXPECT_FALSE(sys::is_mount_point(place_).value());
 }
 
 TEST_F(VolumeMounts, ADirectoryOfTheHostIsSeenAndCanBeReadOnly) {
@@ -122,10 +122,11 @@ TEST_F(VolumeMounts, TheHostsMountsBelowADeviceOutliveTheVolume) {
     for (const char* how : {"rbind", "bind", "rbind,rshared"}) {
       ASSERT_TRUE(mount_volume({{"type", "none"}, {"device", source}, {"o", how}}, place_));
       ASSERT_EQ(mount("host", (source + "/late").c_str(), "tmpfs", 0, nullptr), 0);
-      EXPECT_TRUE(is_mounted(place_ + "/late").value()) << how << ": what the host mounts later is seen";
+      EXPECT_TRUE(sys::is_mount_point(place_ + "/late").value())
+          << how << ": what the host mounts later is seen";
       ASSERT_TRUE(unmount_volume(place_));
-      EXPECT_TRUE(is_mounted(source + "/early").value()) << how;
-      EXPECT_TRUE(is_mounted(source + "/late").value()) << how;
+      EXPECT_TRUE(sys::is_mount_point(source + "/early").value()) << how;
+      EXPECT_TRUE(sys::is_mount_point(source + "/late").value()) << how;
       (void)umount2((source + "/late").c_str(), MNT_DETACH);
     }
   });
@@ -135,7 +136,7 @@ TEST_F(VolumeMounts, AServerThatDoesNotAnswerIsNotAskedWhetherItIsMounted) {
   std::unique_ptr<DeadServer> server = DeadServer::mounted_on(place_);
   if (!server) GTEST_SKIP() << "no /dev/fuse";
   std::future<bool> answer =
-      std::async(std::launch::async, [&] { return is_mounted(place_).value_or(false); });
+      std::async(std::launch::async, [&] { return sys::is_mount_point(place_).value_or(false); });
   if (answer.wait_for(kServersPatience) != std::future_status::ready) {
     server->hang_up();
     FAIL() << "it waits for the server";
@@ -152,7 +153,7 @@ TEST_F(VolumeMounts, WhatCannotBeMountedIsSaidAndLeavesNothing) {
   EXPECT_THAT(words({{"type", "tmpfs"}, {"device", "x"}, {"o", "shape=round"}}), HasSubstr("shape"));
   EXPECT_THAT(words({{"type", "none"}, {"device", "/no/such/place"}, {"o", "bind"}}),
               HasSubstr("/no/such/place"));
-  EXPECT_FALSE(is_mounted(place_).value());
+  EXPECT_FALSE(sys::is_mount_point(place_).value());
 }
 
 TEST_F(VolumeMounts, ALinkInTheDirectorysPlaceIsNotFollowed) {
@@ -160,7 +161,7 @@ TEST_F(VolumeMounts, ALinkInTheDirectorysPlaceIsNotFollowed) {
   ASSERT_EQ(mkdir(other.c_str(), 0755), 0);
   ASSERT_EQ(symlink(other.c_str(), link.c_str()), 0);
   EXPECT_FALSE(mount_volume({{"type", "tmpfs"}, {"device", "tmpfs"}}, link));
-  EXPECT_FALSE(is_mounted(other).value());
+  EXPECT_FALSE(sys::is_mount_point(other).value());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "engine/delete_tree.h"
 #include "engine/validation.h"
+#include "sys/mounts.h"
 
 namespace berth::engine {
 
@@ -64,7 +65,7 @@ Result<void> Volumes::make_directories_of(const std::string& name) const {
   const VolumePlace place = place_of(name);
   TRY(make_directories(place.directory, 0701));
   // What is mounted there may be a server's that does not answer, and is a directory.
-  if (is_mounted(place.data()).value_or(false)) return {};
+  if (sys::is_mount_point(place.data()).value_or(false)) return {};
   return make_directories(place.data(), 0755);
 }
 
@@ -150,7 +151,7 @@ Result<void> Volumes::put_aside(const std::string& name) {
 // delete.
 Result<void> Volumes::take_away(const std::string& name) {
   const std::string data = place_of(name).data();
-  if (is_mounted(data).value_or(false)) TRY(unmount_volume(data));
+  if (sys::is_mount_point(data).value_or(false)) TRY(unmount_volume(data));
   return put_aside(name);
 }
 
@@ -210,7 +211,8 @@ std::vector<VolumeDeletion> Volumes::prune(const std::function<bool(const Volume
 }
 
 std::optional<std::uint64_t> Volumes::size_of(const VolumeState& volume) const {
-  if (!volume.record.options.empty() || is_mounted(volume.mountpoint).value_or(true)) return std::nullopt;
+  if (!volume.record.options.empty() || sys::is_mount_point(volume.mountpoint).value_or(true))
+    return std::nullopt;
   Result<std::uint64_t> size = size_on_disk(volume.mountpoint);
   if (!size) return std::nullopt;
   return *size;

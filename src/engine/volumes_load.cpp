@@ -9,6 +9,7 @@
 #include "engine/delete_tree.h"
 #include "engine/validation.h"
 #include "engine/volumes.h"
+#include "sys/mounts.h"
 
 namespace berth::engine {
 namespace {
@@ -146,7 +147,7 @@ void Volumes::drop_what_was_cut_short() {
       continue;
     }
     const std::string data = place_of(name).data();
-    const bool empty = !is_mounted(data).value_or(true) && is_empty_directory(data).value_or(false);
+    const bool empty = !sys::is_mount_point(data).value_or(true) && is_empty_directory(data).value_or(false);
     if (record.goes_with_it || empty) dropped.push_back(volume);
   }
   for (const Pointer& volume : dropped) warn(volume->record.name, remove_held(volume));

@@ -14,6 +14,7 @@
 #include "engine/dead_server.h"
 #include "engine/records.h"
 #include "engine/validation.h"
+#include "sys/mounts.h"
 
 namespace berth::engine {
 namespace {
@@ -86,7 +87,7 @@ class VolumesTest : public testing::Test {
     ASSERT_TRUE(transaction.run_script(sql));
     ASSERT_TRUE(transaction.commit());
   }
-  bool mounted(const std::string& name) { return is_mounted(place(name) + "/_data").value_or(false); }
+  bool mounted(const std::string& name) { return sys::is_mount_point(place(name) + "/_data").value_or(false); }
   bool soon(const std::function<bool()>& holds) {
     for (int attempt = 0; attempt < 500 && !holds(); ++attempt)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));

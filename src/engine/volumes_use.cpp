@@ -10,6 +10,7 @@
 #include "engine/records.h"
 #include "engine/validation.h"
 #include "engine/volumes.h"
+#include "sys/mounts.h"
 #include "sys/rooted_path.h"
 
 namespace berth::engine {
@@ -172,7 +173,7 @@ Result<void> Volumes::use_one(Volume& volume, const MountPoint& mount, const Con
   std::lock_guard operation(volume.operation);
   const std::string data = place_of(mount.name).data();
   // Asked first: what is mounted may be a server's that does not answer.
-  if (!is_mounted(data).value_or(false)) {
+  if (!sys::is_mount_point(data).value_or(false)) {
     TRY(make_directories_of(mount.name));
     if (!volume.record.options.empty())
       TRY_AS("failed to mount local volume " + mount.name, mount_volume(volume.record.options, data));
@@ -189,7 +190,7 @@ Result<void> Volumes::fill_or_settle(Volume& volume, const MountPoint& mount,
                                      const ContainerRecord& container,
                                      const std::function<Result<Fd>()>& open_root) {
   const VolumePlace place = place_of(mount.name);
-  const bool is_here = volume.record.options.empty() && !TRY(is_mounted(place.data()));
+  const bool is_here = volume.record.options.empty() && !TRY(sys::is_mount_point(place.data()));
   HalfFilled half_filled = is_here ? HalfFilled::removed : HalfFilled::kept;
   {
     std::lock_guard lock(mutex_);
@@ -240,7 +241,7 @@ void Volumes::unmount_if_unused(const Pointer& volume) {
     if (!volume->using_it.empty()) return;
   }
   const std::string data = place_of(volume->record.name).data();
-  Result<bool> mounted = is_mounted(data);
+  Result<bool> mounted = sys::is_mount_point(data);
   if (!mounted || !*mounted) return;
   if (Result<void> unmounted = unmount_volume(data); !unmounted)
     log_warning("engine", "volume {}: {}", volume->record.name, unmounted.error().message);

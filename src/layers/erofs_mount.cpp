@@ -11,6 +11,7 @@
 
 #include "archive/tar.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "layers/layer_driver.h"
 #include "layers/layer_mounts.h"
 #include "layers/overlay.h"
@@ -19,6 +20,8 @@
 
 namespace berth::layers {
 namespace {
+
+constexpr std::string_view kProbe = "probe-erofs";
 
 std::string path_of(int descriptor) { return fmt::format("/proc/self/fd/{}", descriptor); }
 
@@ -110,7 +113,7 @@ Result<Fd> mount_erofs(int image, std::span<const int> devices) {
 
 Result<void> probe_erofs(const std::string& directory) {
   Result<void> works = [&]() -> Result<void> {
-    TemporaryDirectory temporary = TRY(TemporaryDirectory::create("probe-erofs", directory));
+    TemporaryDirectory temporary = TRY(TemporaryDirectory::create(kProbe, directory));
     return probe_in(temporary.path());
   }();
   if (works) return {};
@@ -118,6 +121,17 @@ Result<void> probe_erofs(const std::string& directory) {
   return fail(full ? ErrorKind::exhausted : ErrorKind::unsupported,
               "this machine cannot run containers from EROFS images in {}: {}", directory,
               works.error().message);
+}
+
+void sweep_probes(const std::string& directory) {
+  const Result<std::vector<std::string>> names = list_directory(directory);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (!name.starts_with(std::string(kProbe) + ".")) continue;
+    LayerMounts(directory + "/" + name).detach_all();
+    if (Result<void> gone = remove_tree(directory + "/" + name); !gone)
+      log_warning("layers", "what a probe left behind stays: {}", gone.error().message);
+  }
 }
 
 }  // namespace berth::layers

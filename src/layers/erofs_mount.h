@@ -22,5 +22,7 @@ Result<Fd> mount_erofs_from(ErofsBacking backing, int image, std::span<const int
 // top and reads a file through both. The error says why not: unsupported, or exhausted when there was no room
 // to try.
 Result<void> probe_erofs(const std::string& directory);
+// Removes what probes there have left that did not come to their end.
+void sweep_probes(const std::string& directory);
 
 }  // namespace berth::layers

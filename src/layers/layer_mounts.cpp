@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "layers/overlay.h"
+#include "sys/mounts.h"
 
 namespace berth::layers {
 namespace {
@@ -19,11 +20,7 @@ namespace {
 constexpr const char* kPlaces = "/.mounts";
 constexpr std::size_t kDescriptorsKept = 512;
 
-bool is_mount(const std::string& path) {
-  struct statx status {};
-  return statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &status) == 0 &&
-         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-}
+bool is_mount(const std::string& path) { return sys::is_mount_point(path).value_or(false); }
 
 std::string name_of(const Fd& mount) { return fmt::format("/proc/self/fd/{}", mount.get()); }
 
@@ -50,7 +47,7 @@ Result<LowerDirectory> LayerMounts::get(const LayerDriver& driver, int layer, co
 }
 
 Result<LowerDirectory> LayerMounts::keep(const Digest& diff_id, Fd mount) {
-  if (!place_) place_ = place_for(mount.get());
+  if (!place_) place_ = TRY(place_for(mount.get()));
   if (place_ == MountPlace::attached) return attach_to(path_of(diff_id), std::move(mount));
   auto kept = std::make_shared<const Fd>(std::move(mount));
   // Whoever uses one has it for themselves too: forgetting costs pages that are not shared, no more.
@@ -59,10 +56,14 @@ Result<LowerDirectory> LayerMounts::keep(const Digest& diff_id, Fd mount) {
   return LowerDirectory{name_of(*kept), std::move(kept)};
 }
 
-// An overlay of the mount and an empty directory tells.
-MountPlace LayerMounts::place_for(int mount) const {
+// An overlay of the mount and an empty directory tells. Only what the kernel itself refuses it for: lack of
+// memory or of descriptors says nothing about the kernel, and what is found out here holds for good.
+Result<MountPlace> LayerMounts::place_for(int mount) const {
   const std::string lower[] = {fmt::format("/proc/self/fd/{}", mount), directory_ + kEmptyDirectory};
-  return mount_directories(lower, OverlaySpec{}) ? MountPlace::nowhere : MountPlace::attached;
+  Result<Fd> overlay = mount_directories(lower, OverlaySpec{});
+  if (overlay) return MountPlace::nowhere;
+  if (overlay.error().code == EINVAL) return MountPlace::attached;
+  return std::unexpected(std::move(overlay).error().within("try an overlay on top of a layer"));
 }
 
 Result<LowerDirectory> LayerMounts::attach_to(const std::string& place, Fd mount) const {
@@ -83,6 +84,16 @@ void LayerMounts::detach_all() {
   if (!places) return;
   for (const std::string& name : *places) take_off(directory_ + kPlaces + "/" + name);
   (void)rmdir((directory_ + kPlaces).c_str());
+}
+
+void LayerMounts::detach_all_but(const std::function<bool(const Digest&)>& wanted) {
+  std::lock_guard lock(mutex_);
+  const Result<std::vector<std::string>> places = list_directory(directory_ + kPlaces);
+  if (!places) return;
+  for (const std::string& name : *places) {
+    Result<Digest> diff_id = Digest::parse("sha256:" + name);
+    if (!diff_id || !wanted(*diff_id)) take_off(directory_ + kPlaces + "/" + name);
+  }
 }
 
 std::string LayerMounts::path_of(const Digest& diff_id) const {

@@ -9,6 +9,7 @@
 //
 // Safe to use from several threads.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,9 +35,11 @@ class LayerMounts {
   void forget(const Digest& diff_id);
   // Takes every attached mount off its place. Keepers can't start containers again that they run then.
   void detach_all();
+  // Those of layers that are not there any more, which a kill in the middle of a removal leaves.
+  void detach_all_but(const std::function<bool(const Digest&)>& wanted);
 
  private:
-  MountPlace place_for(int mount) const;
+  Result<MountPlace> place_for(int mount) const;
   Result<LowerDirectory> keep(const Digest& diff_id, Fd mount);
   Result<LowerDirectory> attach_to(const std::string& place, Fd mount) const;
   std::string path_of(const Digest& diff_id) const;

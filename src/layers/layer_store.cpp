@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "layers/changes.h"
+#include "layers/erofs_mount.h"
 #include "layers/layer_driver.h"
 #include "layers/layer_mounts.h"
 #include "sys/remove_deep_tree.h"
@@ -171,6 +172,12 @@ Result<LayerStore> LayerStore::open(const std::string& directory, Driver driver,
   TRY(make_directories(directory + kEmptyDirectory, 0755));
   state->staging = TRY(open_at(state->directory.get(), kStaging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   TRY(state->sweep());
+  // One whose record cannot be read is left alone: its image may be running.
+  state->mounts->detach_all_but([&](const Digest& diff_id) {
+    Result<Fd> layer = state->open_layer(diff_id);
+    return layer || layer.error().kind != ErrorKind::not_found;
+  });
+  sweep_probes(directory);
   return LayerStore(std::move(state));
 }
 

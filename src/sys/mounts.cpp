@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -265,6 +266,13 @@ Result<Fd> clone_mount(const std::string& path, bool recursive) {
   if (mount == -ENOENT) return fail(ErrorKind::not_found, "stat {}: no such file or directory", path);
   if (mount < 0) return fail_errno(-mount, "cannot bind {}", path);
   return Fd(mount);
+}
+
+Result<bool> is_mount_point(const std::string& path) {
+  struct statx status {};
+  constexpr int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+  if (statx(AT_FDCWD, path.c_str(), flags, 0, &status) != 0) return fail_errno(errno, "stat {}", path);
+  return (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 Result<void> set_mount_attributes(int mount, std::uint64_t set, std::uint64_t clear,

@@ -58,6 +58,10 @@ Result<Fd> mount_overlay_before_6_5(const std::vector<std::string>& lower, const
 // A copy of the mount at `path` of the host, attached nowhere: what a bind mount is made of.
 Result<Fd> clone_mount(const std::string& path, bool recursive);
 
+// Whether something is mounted on what lies at `path`, which is no link that is followed. Nothing is asked of
+// the file system there, which may be that of a server that no longer answers.
+Result<bool> is_mount_point(const std::string& path);
+
 // Whether a mount that is attached nowhere can be changed: mount_setattr(2), since Linux 5.12. Without it
 // raw_set_attributes remounts by name, which works on attached mounts alone, needs /proc to be the kernel's,
 // and for attributes reaches one mount, not those below it.
