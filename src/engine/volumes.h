@@ -120,8 +120,10 @@ class Volumes {
   Result<void> remove_held(const Pointer& volume);
   Result<void> put_aside(const std::string& name);
   std::string users_text(const std::set<std::string>& containers) const;
-  Result<void> use_one(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+  Result<void> use_one(const MountPoint& mount, const ContainerRecord& container,
                        const std::function<Result<Fd>()>& open_root);
+  Result<void> use_held(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+                        const std::function<Result<Fd>()>& open_root);
   Result<void> fill_or_settle(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
                               const std::function<Result<Fd>()>& open_root);
   void set_owner(Volume& volume, const std::string& made_for, bool goes_with_it);
@@ -138,6 +140,7 @@ class Volumes {
   void finish_removals(Found& found);
   Result<void> finish_removal(const VolumeRecord& record);
   void sweep_aside();
+  Result<void> take_off_what_lies_on(const std::string& name);
   void adopt_directories(const Found& found);
   void refer_to_recorded(const Found& found);
   void adopt(VolumeRecord record, const Found& found);

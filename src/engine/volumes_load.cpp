@@ -103,6 +103,17 @@ void Volumes::adopt(VolumeRecord record, const Found& found) {
   volumes_[name] = volume;
 }
 
+// A volume without a record is its directory: what was mounted there by options that nobody knows any more
+// would stay for ever.
+Result<void> Volumes::take_off_what_lies_on(const std::string& name) {
+  const std::string data = place_of(name).data();
+  while (sys::is_mount_point(data).value_or(false)) {
+    log_warning("engine", "volume {} had no record, and something is mounted on it: it is taken off", name);
+    TRY(unmount_volume(data));
+  }
+  return {};
+}
+
 void Volumes::adopt_directories(const Found& found) {
   Result<std::vector<std::string>> names = list_directory(settings_.volumes_directory());
   if (!names) return log_error("engine", "volumes: {}", names.error().message);
@@ -113,6 +124,7 @@ void Volumes::adopt_directories(const Found& found) {
     VolumeRecord record;
     record.name = name;
     record.created = Timestamp{status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+    if (found.may_write(name)) warn(name, take_off_what_lies_on(name));
     if (is_made_up_volume_name(name)) record.labels[kAnonymousLabel] = "";
     adopt(std::move(record), found);
   }

@@ -143,18 +143,7 @@ Result<void> Volumes::use(const ContainerRecord& container, const std::function<
                           Told told) {
   for (const MountPoint& mount : container.mounts) {
     if (!is_volume(mount)) continue;
-    Pointer volume = find_pointer(mount.name);
-    Result<void> used;
-    if (!volume) {
-      used = fail(ErrorKind::not_found, "volume {} does not exist any more", mount.name);
-    } else {
-      {
-        std::lock_guard lock(mutex_);
-        volume->using_it.insert(container.id);
-      }
-      used = use_one(*volume, mount, container, open_root);
-    }
-    if (!used) {
+    if (Result<void> used = use_one(mount, container, open_root); !used) {
       release(container, told);
       return used;
     }
@@ -168,9 +157,28 @@ Result<void> Volumes::use(const ContainerRecord& container, const std::function<
   return {};
 }
 
-Result<void> Volumes::use_one(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+Result<void> Volumes::use_one(const MountPoint& mount, const ContainerRecord& container,
                               const std::function<Result<Fd>()>& open_root) {
-  std::lock_guard operation(volume.operation);
+  for (;;) {
+    Pointer volume;
+    {
+      std::lock_guard lock(mutex_);
+      auto found = volumes_.find(mount.name);
+      if (found == volumes_.end())
+        return fail(ErrorKind::not_found, "volume {} does not exist any more", mount.name);
+      volume = found->second;
+      volume->using_it.insert(container.id);
+    }
+    std::lock_guard operation(volume->operation);
+    // One that was removed meanwhile would be made anew as a directory that no volume has. From here on it
+    // stays: a removal waits for `operation`.
+    if (find_pointer(mount.name) == volume) return use_held(*volume, mount, container, open_root);
+  }
+}
+
+// With `operation` held.
+Result<void> Volumes::use_held(Volume& volume, const MountPoint& mount, const ContainerRecord& container,
+                               const std::function<Result<Fd>()>& open_root) {
   const std::string data = place_of(mount.name).data();
   // Asked first: what is mounted may be a server's that does not answer.
   if (!sys::is_mount_point(data).value_or(false)) {
