@@ -116,6 +116,8 @@ volumes_from() {
   create --name source -v shared:/shared -v "$work/image:/image:ro" --tmpfs /memory box true
   run --rm --volumes-from source box sh -c 'echo vf >/shared/f; test -d /image/bin'
   is vf "$(run --rm --volumes-from source:ro box cat /shared/f)"
+  is vf "$(run --rm --volumes-from source:ro,z box cat /shared/f)"
+  exits 1 run --rm --volumes-from source:z,ro box touch /shared/g
   exits 1 run --rm --volumes-from source:ro box touch /shared/g
   refused 125 'no such container' run --rm --volumes-from nobody box true
   refused 125 'invalid mode' run --rm --volumes-from source:loud box true

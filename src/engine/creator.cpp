@@ -84,12 +84,11 @@ Result<std::vector<MountPoint>> Creator::mounts_of_others(const HostConfig& host
   std::vector<MountPoint> mounts;
   for (const std::string& from : host.volumes_from) {
     auto [name, mode] = split_once(from, ':');
-    if (!mode.empty() && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z")
-      return fail(ErrorKind::invalid, "invalid mode for volumes-from: {}", mode);
+    const bool read_only = TRY(lends_read_only(mode));
     ContainerPointer other = TRY(registry_.find(name));
     std::lock_guard lock(other->mutex);
     for (MountPoint mount : other->record.mounts) {
-      mount.read_only = mount.read_only || mode == "ro";
+      mount.read_only = mount.read_only || read_only;
       mount.copy_up = false;
       mount.lent = true;
       mounts.push_back(std::move(mount));

@@ -396,6 +396,15 @@ Result<void> validate(const Settings& settings, const oci::ContainerConfig& conf
   return {};
 }
 
+Result<bool> lends_read_only(std::string_view mode) {
+  MountPoint point{.type = "volume", .copy_up = true};
+  if (mode.empty()) return false;
+  // What is in a volume already is not copied into it once more.
+  if (!read_bind_mode(mode, point) || !point.copy_up)
+    return fail(ErrorKind::invalid, "invalid mode for volumes-from: {}", mode);
+  return point.read_only;
+}
+
 Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host,
                                              std::vector<MountPoint> lent) {
   std::vector<MountPoint> points;

@@ -20,6 +20,9 @@ Result<void> validate_limits(const ResourceLimits& limits, unsigned processors);
 Result<std::vector<MountPoint>> parse_mounts(const oci::ContainerConfig& config, const HostConfig& host,
                                              std::vector<MountPoint> lent = {});
 
+// What stands behind the name in --volumes-from: "ro,z", "".
+Result<bool> lends_read_only(std::string_view mode);
+
 // Lexically clean, absolute; "" when it is not absolute.
 std::string clean_absolute(std::string_view path);
 

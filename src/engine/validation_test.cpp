@@ -492,5 +492,14 @@ TEST(Modes, PropagationOfTheRootFollowsFromTheMounts) {
   EXPECT_EQ(with({"rslave", "shared"}), "rshared");
 }
 
+TEST(VolumesFrom, TakesAListOfModes) {
+  for (const char* mode : {"ro", "ro,z", "z,ro", "ro,Z", "ro,cached"})
+    EXPECT_TRUE(lends_read_only(mode).value()) << mode;
+  for (const char* mode : {"", "rw", "rw,z", "z", "Z,rw"})
+    EXPECT_FALSE(lends_read_only(mode).value()) << mode;
+  for (const char* mode : {"ro,rw", "z,Z", "nocopy", "ro,nocopy", "rslave", "loud", "ro,", ","})
+    EXPECT_EQ(lends_read_only(mode).error().message, std::string("invalid mode for volumes-from: ") + mode);
+}
+
 }  // namespace
 }  // namespace berth::engine
