@@ -231,6 +231,96 @@ copied() { # cp sees what a container mounts, also when it does not run
   b volume rm data behind memory
 }
 
+copied_etc() { # the files over /etc are the last run's
+  create --name etc --hostname shown box cat /etc/hosts
+  is "" "$(b cp etc:/etc/hosts - | tar -xO)" "before the first start"
+  b start -a etc >"$work/hosts"
+  is "$(cat "$work/hosts")" "$(b cp etc:/etc/hosts - | tar -xO)"
+  is shown "$(b cp etc:/etc/hostname - | tar -xO)"
+  b cp etc:/etc/resolv.conf - >/dev/null
+  b rm etc
+}
+
+short_lived() { # --rm: copied from and to before the start, and restarted with what it wrote
+  local id
+  echo copied >"$work/copied"
+  create --rm --name brief box sh -c 'cat /root/copied; echo written >>/root/written; sleep 1000'
+  b cp brief:/etc/passwd - >/dev/null
+  b cp "$work/copied" brief:/root/
+  b cp "$work/copied" brief:/root/again
+  is copied "$(b cp brief:/root/copied - | tar -xO)"
+  b start brief
+  eventually 10 b exec brief test -f /root/written
+  b restart -t 0 brief
+  b restart -t 0 brief
+  eventually 10 eval "[ \"\$(b exec brief wc -l </dev/null -- /root/written)\" = '3 /root/written' ]"
+  is "copied copied copied" "$(b logs brief | xargs)"
+  b stop -t 0 brief
+  eventually 10 eval "! b inspect brief >/dev/null 2>&1"
+  id=$(run -d --rm box sleep 1000)
+  b exec "$id" sh -c 'echo kept >/root/f'
+  b restart -t 0 "$id"
+  is kept "$(b exec "$id" cat /root/f)"
+  b rm -f "$id"
+}
+
+copied_at_the_start() { # nobody but the container has its directories mounted when it runs
+  local round pids pid
+  echo new >"$work/new"
+  tar -C "$work" -c new >"$work/new.tar"
+  for round in {1..8}; do
+    create --name racing -v raced:/d box sleep 1000
+    pids=()
+    for _ in 1 2 3; do
+      { for _ in {1..6}; do http HEAD '/containers/racing/archive?path=/etc/passwd' -I >/dev/null; done; } &
+      pids+=($!)
+      { for _ in {1..3}; do http PUT '/containers/racing/archive?path=/root' --data-binary "@$work/new.tar" >/dev/null; done; } &
+      pids+=($!)
+    done
+    sleep "0.0$((RANDOM % 6))"
+    b start racing
+    for pid in "${pids[@]}"; do wait "$pid"; done
+    b exec racing sh -ec 'chmod 600 /etc/passwd; rm /etc/group; mkdir /etc/made; echo x >/etc/made/f; mv /etc/made /etc/moved' ||
+      { echo "broken in round $round"; return 1; }
+    b rm -f racing
+  done
+  b volume rm raced
+}
+
+copied_slowly() { # a start waits for who writes, and a removal does not
+  local begin copy start
+  echo new >"$work/new"
+  create --name slow box cat /root/new
+  tar -C "$work" -c new >"$work/new.tar"
+  { head -c 700 "$work/new.tar"; sleep 3; tail -c +701 "$work/new.tar"; } |
+    curl -s -o /dev/null -w '%{http_code}' -T - --unix-socket "${BERTH_HOST#unix://}" \
+      'http://engine/containers/slow/archive?path=/root' >"$work/status" &
+  copy=$!
+  sleep 1
+  is new "$(b start -a slow)" "what a start sees of a slow copy"
+  wait $copy
+  is 200 "$(cat "$work/status")"
+  mkfifo "$work/stalled"
+  curl -s -o "$work/answer" -T - --unix-socket "${BERTH_HOST#unix://}" 'http://engine/containers/slow/archive?path=/root' \
+    <"$work/stalled" &
+  copy=$!
+  exec 9>"$work/stalled"
+  head -c 700 "$work/new.tar" >&9
+  sleep 1
+  refused 1 'while files are copied into it' b start slow
+  is exited "$(b inspect -f '{{.State.Status}}' slow)"
+  begin=$SECONDS
+  b start slow >/dev/null 2>&1 &
+  start=$!
+  b rm -f slow
+  fails wait $start
+  at_most $((5 * slowness)) $((SECONDS - begin)) "seconds of a removal, and of a start that waits"
+  tail -c +701 "$work/new.tar" >&9
+  exec 9>&-
+  wait $copy
+  contains "$(cat "$work/answer")" 'is being removed'
+}
+
 subpath() {
   run --rm -v parts:/d box sh -c 'mkdir -p /d/s/t; echo sub >/d/s/t/f; echo alone >/d/file; ln -s s /d/inside'
   is sub "$(run --rm --mount type=volume,src=parts,dst=/x,volume-subpath=s/t box cat /x/f)"
@@ -455,6 +545,10 @@ case_of "options are mounted once, and unmounted after the last user" options
 case_of "a restart keeps what it has taken" restarted
 case_of "rm without -v keeps anonymous volumes" kept
 case_of "cp sees mounts of what does not run" copied
+case_of "cp of what a container has over /etc" copied_etc
+case_of "--rm: cp before the start, and restarts" short_lived
+case_of "cp while a container starts" copied_at_the_start
+case_of "a slow cp, a start and a removal" copied_slowly
 case_of "a part of a volume" subpath
 case_of "events, and system df" told
 case_of "system prune --volumes" system_prune
@@ -469,5 +563,9 @@ for round in $(seq "${ROUNDS:-5}"); do
   case_of "kill -9 at a random moment, round $round" killed_at_random "$round"
 done
 case_of "a full disk while a volume is filled" full_disk
-engine_use main
+engine_end main
+engine_start main --storage-driver overlay || exit 1
+tar -C "$work/image" -c ./bin ./root ./etc ./tmp ./proc ./sys ./dev ./var ./home | b import -c 'CMD ["sh"]' - box >/dev/null # other layers: these are directories
+case_of "--rm: cp before the start, and restarts, with layers as directories" short_lived
+case_of "cp while a container starts, with layers as directories" copied_at_the_start
 finish

@@ -40,21 +40,40 @@ std::string encode_stat(const layers::PathStat& stat) {
                                                 {"linkTarget", stat.link_target}}));
 }
 
-Result<Fd> open_files(Call& call, const ContainerPointer& container) {
-  return engine::open_container_files(call.engine.settings(), call.engine.roots(), call.engine.volumes(),
-                                      container);
+Result<engine::FilesPointer> open_files(Call& call, const ContainerPointer& container,
+                                        engine::FilesFor purpose) {
+  return engine::open_container_files(call.engine.settings(), call.engine.roots(), call.engine.containers(),
+                                      call.engine.volumes(), container, purpose);
 }
+
+// Ends when the container is removed, which waits for nobody who copies into it.
+class WhileThere final : public archive::Source {
+ public:
+  WhileThere(archive::Source& inner, const engine::Container& container)
+      : inner_(inner), container_(container) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    const std::size_t size = TRY(inner_.read(buffer));
+    std::lock_guard lock(container_.mutex);
+    if (container_.removing)
+      return fail(ErrorKind::conflict, "container {} is being removed", container_.record.id);
+    return size;
+  }
+
+ private:
+  archive::Source& inner_;
+  const engine::Container& container_;
+};
 
 Result<void> get_archive(Call& call) {
   ContainerPointer container = TRY(call.container());
   std::string path = TRY(path_parameter(call));
-  Fd root = TRY(open_files(call, container));
-  layers::PathStat stat = TRY(in_container(layers::stat_path(root.get(), path), path, container));
+  engine::FilesPointer root = TRY(open_files(call, container, engine::FilesFor::reading));
+  layers::PathStat stat = TRY(in_container(layers::stat_path(root->get(), path), path, container));
   http::Headers headers{{"Content-Type", "application/x-tar"},
                         {"X-Docker-Container-Path-Stat", encode_stat(stat)}};
   if (call.request().method == "HEAD") return call.exchange.respond(200, std::move(headers), "");
   BodySink sink(call.exchange, std::move(headers));
-  TRY(layers::archive_path(root.get(), path, sink));
+  TRY(layers::archive_path(root->get(), path, sink));
   return sink.finish();
 }
 
@@ -71,8 +90,8 @@ bool read_only_at(const engine::Container& container, const std::string& path) {
 Result<void> put_archive(Call& call) {
   ContainerPointer container = TRY(call.container());
   std::string path = TRY(path_parameter(call));
-  Fd root = TRY(open_files(call, container));
-  Result<std::string> resolved = in_container(sys::resolve_in_root(root.get(), path), path, container);
+  engine::FilesPointer root = TRY(open_files(call, container, engine::FilesFor::writing));
+  Result<std::string> resolved = in_container(sys::resolve_in_root(root->get(), path), path, container);
   const std::string real = TRY(std::move(resolved));
   layers::ExtractOptions options;
   options.no_overwrite_dir_non_dir = call.flag("noOverwriteDirNonDir");
@@ -82,13 +101,15 @@ Result<void> put_archive(Call& call) {
       return fail(ErrorKind::denied, "container rootfs is marked read-only");
     if (call.flag("copyUIDGID")) {
       engine::ResolvedUser user = TRY(
-          engine::resolve_user(engine::read_account_files(root.get()), container->record.config.user, {}));
+          engine::resolve_user(engine::read_account_files(root->get()), container->record.config.user, {}));
       options.chown_to = archive::Owner{user.user.uid, user.user.gid};
     }
   }
   BodySource body(call.exchange);
-  std::unique_ptr<archive::Source> tar = TRY(archive::decompress(body));
-  TRY(in_container(layers::extract_to(root.get(), path, *tar, options), path, container));
+  WhileThere source(body, *container);
+  std::unique_ptr<archive::Source> tar = TRY(archive::decompress(source));
+  TRY(in_container(layers::extract_to(root->get(), path, *tar, options), path, container));
+  root.reset();  // who hears of the end may start the container
   return call.exchange.respond(200, {}, "");
 }
 

@@ -28,6 +28,22 @@ void Container::report_exit(bool gone) {
   });
 }
 
+Result<std::unique_lock<std::mutex>> Container::lock_for_start(std::chrono::milliseconds patience) {
+  const auto limit = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    std::unique_lock start(operation);
+    std::unique_lock lock(mutex);
+    if (!being_written || removed) return start;
+    start.unlock();
+    if (!changed.wait_until(lock, limit, [&] { return !being_written || removed; }))
+      return fail(
+          ErrorKind::conflict,
+          "container {} cannot be started while files are copied into it: wait until that is done, or "
+          "end it",
+          record.name);
+  }
+}
+
 Result<std::shared_ptr<ExitWaiter>> Container::wait_for(WaitCondition condition) {
   Fd signal(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!signal) return fail_errno(errno, "create an event descriptor");

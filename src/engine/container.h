@@ -141,13 +141,21 @@ class Container {
   std::vector<WaitingClient> waiting_clients;
   std::vector<std::shared_ptr<ExitWaiter>> waiters;
   std::condition_variable changed;  // state has changed
-  image::Lease lease;               // keeps its layers
+  // The files of one that does not run, for those who write to them (container_files.h). It is not started
+  // meanwhile: both would have the same directories mounted.
+  std::weak_ptr<const Fd> written;
+  bool being_written = false;  // until that is unmounted
+  image::Lease lease;          // keeps its layers
 
   // With `mutex` held.
   bool running() const { return state.phase == keeper::Phase::running; }
   bool alive() const { return running() || state.phase == keeper::Phase::restarting; }
   bool ever_started() const { return record.started_once; }
   void report_exit(bool gone);  // to those waiters whose condition is met
+
+  // `operation`, when nobody writes to the container's files: for what may start it. Who writes is waited for
+  // without it, so that a removal goes ahead; for too long is a conflict.
+  Result<std::unique_lock<std::mutex>> lock_for_start(std::chrono::milliseconds patience);
 
   // Registers a client; one whose condition is met already has its report at once.
   Result<std::shared_ptr<ExitWaiter>> wait_for(WaitCondition condition);

@@ -116,10 +116,11 @@ Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std
   if (!link) return fail(ErrorKind::unavailable, "the container's keeper has ended");
   // As the container itself when nobody else is named; files are the running container's, which may have
   // changed them.
-  Fd root = TRY(roots_.open(container));
+  std::optional<Fd> root = TRY(roots_.open_running(container));
+  if (!root) return fail(ErrorKind::conflict, "container {} is not running", record.id);
   ResolvedUser user =
-      TRY(resolve_user(read_account_files(root.get()), config.user.empty() ? record.config.user : config.user,
-                       record.host_config.group_add));
+      TRY(resolve_user(read_account_files(root->get()),
+                       config.user.empty() ? record.config.user : config.user, record.host_config.group_add));
   ExecOptions options = config.options;
   options.link_environment = launcher_.link_environment(record);
   keeper::Exec message;

@@ -117,6 +117,7 @@ Result<void> Launcher::launch(const ContainerPointer& container) {
   TRY(registry_.save(container, Durability::visible));
   TRY(write_network_files(record, facts));
   TRY(write_bundle(record, spec, lower));
+  TRY(roots_.allow_another_mount(record));
   TRY(start_keeper(container, sandbox ? sandbox->descriptor() : -1, lower));
   undo.disarm();
   unuse.disarm();

@@ -24,6 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kDefaultStopTimeout = 10;  // seconds
+constexpr auto kCopyPatience = 10s;  // for a client that copies into a container that is to start
 constexpr auto kKillPatience = 30s;  // for a process that SIGKILL does not end at once: it is in the kernel
 
 Result<sys::Cgroup> cgroup_of(const Settings& settings, const ContainerRecord& record) {
@@ -77,7 +78,7 @@ void Lifecycle::publish(const Container& container, std::string action,
 }
 
 Result<void> Lifecycle::start(const ContainerPointer& container) {
-  std::lock_guard operation(container->operation);
+  const std::unique_lock operation = TRY(container->lock_for_start(kCopyPatience));
   return start_locked(container);
 }
 
@@ -112,7 +113,8 @@ void Lifecycle::fail_start(const ContainerPointer& container, const Error& error
     container->state.error = error.message;
     container->keeper.reset();
     clients = std::exchange(container->waiting_clients, {});  // their sockets close
-    auto_remove = container->record.host_config.auto_remove;
+    // One that has run keeps what it wrote: whatever is in the way of this start may go away.
+    auto_remove = container->record.host_config.auto_remove && !container->record.started_once;
     container->report_exit(false);
     container->changed.notify_all();
   }
@@ -180,7 +182,7 @@ Result<void> Lifecycle::stop_locked(const ContainerPointer& container, const Sto
 }
 
 Result<void> Lifecycle::restart(const ContainerPointer& container, const StopOptions& options) {
-  std::lock_guard operation(container->operation);
+  const std::unique_lock operation = TRY(container->lock_for_start(kCopyPatience));
   {
     std::lock_guard lock(container->mutex);
     container->restarting_by_hand = true;
@@ -456,6 +458,7 @@ Result<void> Lifecycle::remove_locked(const ContainerPointer& container, bool fo
     lease = std::move(container->lease);
     container->removed = true;
     container->report_exit(true);
+    container->changed.notify_all();
   }
   publish(*container, "destroy");
   return {};

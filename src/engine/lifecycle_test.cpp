@@ -168,5 +168,20 @@ TEST(ContainersEnd, OneThatRemovesItselfIsGoneAfterwards) {
   });
 }
 
+TEST(FailedStarts, OfOneThatRemovesItselfLeaveItOnceItHasRun) {
+  on_a_machine([](Machine& machine) {
+    for (const bool has_run : {true, false}) {
+      ContainerPointer container = machine.running("web", true);
+      container->state.phase = keeper::Phase::exited;
+      container->record.started_once = has_run;
+      ASSERT_FALSE(machine.lifecycle.start(container));  // it has no image
+      EXPECT_EQ(machine.registry.find_by_id(container->record.id) != nullptr, has_run);
+      if (has_run) {
+        ASSERT_TRUE(machine.lifecycle.remove(container, false, false));
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace berth::engine

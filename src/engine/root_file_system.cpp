@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 #include "base/file.h"
 #include "keeper/protocol.h"
@@ -14,6 +15,7 @@ namespace berth::engine {
 namespace {
 
 constexpr std::size_t kRememberedImages = 64;
+constexpr auto kWordOfTheEnd = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -57,7 +59,6 @@ layers::OverlaySpec RootFileSystems::overlay_of(const ContainerRecord& record) c
   layers::OverlaySpec spec;
   spec.lower.assign(record.diff_ids.rbegin(), record.diff_ids.rend());
   spec.upper = layers::Upper{upper_path(record), work_path(record)};
-  spec.volatile_upper = record.host_config.auto_remove;
   return spec;
 }
 
@@ -69,21 +70,47 @@ Result<void> RootFileSystems::prepare(const ContainerRecord& record) const {
   return {};
 }
 
-Result<Fd> RootFileSystems::open(const ContainerPointer& container) const {
-  pid_t pid = 0;
-  {
-    std::lock_guard lock(container->mutex);
-    if (container->running()) pid = container->state.pid;
+Result<std::optional<Fd>> RootFileSystems::open_running(const ContainerPointer& container) const {
+  const auto limit = std::chrono::steady_clock::now() + kWordOfTheEnd;
+  std::unique_lock lock(container->mutex);
+  while (container->running()) {
+    const pid_t pid = container->state.pid;
+    lock.unlock();
+    // What is mounted in it is seen too. The link is the kernel's: it leads to the root of that process
+    // whatever the container does.
+    Result<Fd> root = open_file(fmt::format("/proc/{}/root", pid), O_PATH | O_DIRECTORY);
+    if (root) return std::optional<Fd>(std::move(*root));
+    // It has just ended, and its keeper's word of that is on the way.
+    lock.lock();
+    if (!container->changed.wait_until(lock, limit,
+                                       [&] { return !container->running() || container->state.pid != pid; }))
+      return std::unexpected(std::move(root).error());
   }
-  // The running container's own view, so that what is mounted in it is seen too. The link is the kernel's: it
-  // leads to the root of that process whatever the container does.
-  if (pid > 0)
-    if (Result<Fd> root = open_file(fmt::format("/proc/{}/root", pid), O_PATH | O_DIRECTORY)) return root;
-  return open_stopped(container->record);
+  return std::optional<Fd>();
 }
 
-Result<Fd> RootFileSystems::open_stopped(const ContainerRecord& record) const {
-  return layers::mount_detached(layers_, overlay_of(record));
+Result<void> RootFileSystems::allow_another_mount(const ContainerRecord& record) const {
+  if (!record.host_config.auto_remove) return {};  // never mounted so
+  // Whoever copies out of a run that has ended may still hold the mount of it, and only reads. A crash of the
+  // machine is no matter: what was running is removed after it.
+  return layers::allow_another_mount({upper_path(record), work_path(record)});
+}
+
+Result<Fd> RootFileSystems::open_to_write(const ContainerRecord& record) const {
+  TRY(allow_another_mount(record));
+  layers::OverlaySpec spec = overlay_of(record);
+  spec.below = {settings_.mount_points_directory()};
+  return layers::mount_detached(layers_, spec);
+}
+
+Result<Fd> RootFileSystems::open_copy(const ContainerRecord& record, const std::string& scratch) const {
+  layers::OverlaySpec spec = overlay_of(record);
+  Fd upper = TRY(open_upper(record));
+  spec.extra_lower = {spec.upper->upper};
+  spec.below = {settings_.mount_points_directory()};
+  spec.upper = TRY(layers::prepare_upper(scratch, upper.get()));
+  spec.volatile_upper = true;
+  return layers::mount_detached(layers_, spec);
 }
 
 Result<Fd> RootFileSystems::open_read_only(const ContainerRecord& record) const {

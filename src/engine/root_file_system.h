@@ -3,6 +3,8 @@
 // overlay mount that is attached nowhere. The descriptor is the only thing that keeps such a mount; nothing
 // is left behind.
 #pragma once
+#include <optional>
+
 #include "base/error.h"
 #include "base/fd.h"
 #include "engine/container.h"
@@ -26,12 +28,20 @@ class RootFileSystems {
   // Makes a new container's upper and work directories.
   Result<void> prepare(const ContainerRecord& record) const;
 
-  // For reading and writing. Takes the container's mutex.
-  Result<Fd> open(const ContainerPointer& container) const;
-  // The same of one that does not run: without what it mounts (container_files.h).
-  Result<Fd> open_stopped(const ContainerRecord& record) const;
+  // A running container's own view, for reading and writing; nothing when it does not run, or no longer.
+  // Takes the container's mutex.
+  Result<std::optional<Fd>> open_running(const ContainerPointer& container) const;
+  // Of one that does not run, and does not begin to while this is open: without what it mounts
+  // (container_files.h). Nobody else may have it open. With `operation` held.
+  Result<Fd> open_to_write(const ContainerRecord& record) const;
+  // The same as it is now, whatever the container does: what is written goes to `scratch`, an empty directory
+  // of the caller's that stays until the mount is closed.
+  Result<Fd> open_copy(const ContainerRecord& record, const std::string& scratch) const;
   // Read-only and merged, also while the container runs: for export and lookups.
   Result<Fd> open_read_only(const ContainerRecord& record) const;
+  // Before every mount of the container's upper directory, as the one before may have been volatile. With
+  // `operation` held; it does not run.
+  Result<void> allow_another_mount(const ContainerRecord& record) const;
   // What the container has changed: its overlay's upper directory.
   Result<Fd> open_upper(const ContainerRecord& record) const;
 

@@ -184,6 +184,7 @@ Result<Fd> mount_detached(const LayerStore& store, const OverlaySpec& spec) {
     held.push_back(TRY(store.lower_directory(layer)));
     lower.push_back(held.back().path);
   }
+  lower.insert(lower.end(), spec.below.begin(), spec.below.end());
   // A layer by itself may have whiteouts, which only overlay hides.
   if (lower.size() == 1 && !spec.upper) lower.push_back(store.empty_path());
   return mount_directories(lower, spec);
@@ -192,6 +193,11 @@ Result<Fd> mount_detached(const LayerStore& store, const OverlaySpec& spec) {
 Result<void> attach(int mount, const std::string& directory) {
   if (move_mount(mount, "", AT_FDCWD, directory.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
     return fail_errno(errno, "attach a mount to {}", directory);
+  return {};
+}
+
+Result<void> allow_another_mount(const Upper& upper) {
+  TRY_AS("clear the mark of a volatile mount", remove_tree(upper.work + "/work/incompat"));
   return {};
 }
 

@@ -24,6 +24,7 @@ struct Upper {
 struct OverlaySpec {
   std::vector<Digest> lower;             // layers, top first; at least one, or one of extra_lower
   std::vector<std::string> extra_lower;  // directories above the layers, top first (generated files)
+  std::vector<std::string> below;        // directories below the layers, top first
   std::optional<Upper> upper;            // none: read-only
   bool read_only = false;
   bool volatile_upper = false;  // no sync at all: the upper is worthless after a crash of the machine
@@ -43,6 +44,10 @@ Result<void> attach(int mount, const std::string& directory);
 // Makes <directory>/upper and <directory>/work. The upper's root gets mode, owner, times and xattrs of `like`
 // (the root of the layers below): it is what the container sees as "/".
 Result<Upper> prepare_upper(const std::string& directory, int like);
+
+// A volatile mount leaves a mark beside its upper, and the kernel mounts that upper never again. This takes
+// the mark away: for whoever knows that the machine has not crashed since, or that nothing is lost by it.
+Result<void> allow_another_mount(const Upper& upper);
 
 // What the kernel cannot do by the new mount calls is done by the old one; exposed for tests.
 enum class MountCalls { newest, lowerdir_string, old };
