@@ -218,7 +218,7 @@ published_for_neighbours() {
 # Outside they are known by the host's address.
 outbound() {
   local server
-  on client $python "$work/server.py" outside 7 >/dev/null &
+  ip netns exec client $python "$work/server.py" outside 7 >/dev/null &
   server=$!
   # shellcheck disable=SC2064 # now
   trap "kill $server" EXIT
@@ -306,7 +306,7 @@ asked_client() { tracked ${wire[0]}.2 | grep -q '^[^=]* udp .*dport=77 ' || { ec
 no_router() {
   local server
   is "1 1" "$(cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding | xargs)"
-  on other $python "$work/server.py" beyond 7 >/dev/null &
+  ip netns exec other $python "$work/server.py" beyond 7 >/dev/null &
   server=$!
   # shellcheck disable=SC2064 # now
   trap "kill $server" EXIT
@@ -380,10 +380,33 @@ bound_elsewhere() {
   b network rm bound
 }
 
+# What the host itself forbids stays forbidden, and its user is told.
+host_forbids() {
+  local server bridge
+  ip netns exec client $python "$work/server.py" outside 7 >/dev/null &
+  server=$!
+  # shellcheck disable=SC2064 # now
+  trap "kill $server; nft delete table ip strict 2>/dev/null || true" EXIT
+  eventually 5 reaches ${wire[0]}.2 7
+  from_inside web bash -c "reaches ${wire[0]}.2 7"
+  nft -f - <<<"table ip strict { chain through { type filter hook forward priority 0; policy drop; }; }"
+  fails from_inside web bash -c "reaches ${wire[0]}.2 7"
+  contains "$(b info 2>&1)" "chain ip strict through drops forwarded packets"
+  bridge=$(cat "$work/main/bridge")
+  nft insert rule ip strict through iifname "$bridge" accept # as it says
+  nft insert rule ip strict through oifname "$bridge" accept
+  from_inside web bash -c "reaches ${wire[0]}.2 7"
+  kill -9 "$(engine_pid main)"
+  engine_start main
+  grep -q "chain ip strict through drops" "$work/main/engine.log"
+  nft delete table ip strict
+  lacks "$(b info 2>&1)" "ip strict"
+}
+
 tcp_ends() { # how the container goes...
   local talker
   server talk -p 5455:80
-  on client $python "$work/talker.py" ${wire[0]}.1 5455 >"$work/talk" &
+  ip netns exec client $python "$work/talker.py" ${wire[0]}.1 5455 >"$work/talk" &
   talker=$!
   # shellcheck disable=SC2064 # now
   trap "kill $talker 2>/dev/null || true" EXIT
@@ -425,6 +448,7 @@ case_of "a UDP client reaches a container that ended without an engine" udp_foll
 case_of "a UDP client reaches another container over IPv6 too" udp6_follows goes_for_good
 case_of "a host that forwards for containers is no router" no_router
 case_of "what the host asks others stays, whatever is published" others_answers_stay
+case_of "what the host's own rules forbid is told" host_forbids
 case_of "a bridge whose network cannot be read lets nothing pass" record_damaged
 case_of "no IPv6 passes a network that has none" no_ipv6_through
 case_of "a network's ports are published where it says" bound_elsewhere

@@ -118,6 +118,13 @@ json::object registry_document(const registry::Settings& settings) {
           {"Mirrors", to_json(settings.mirrors)}};
 }
 
+json::value warnings_document(const std::vector<std::string>& warnings) {
+  if (warnings.empty()) return nullptr;
+  json::array document;
+  for (const std::string& warning : warnings) document.emplace_back("WARNING: " + warning);
+  return document;
+}
+
 Result<void> info(Call& call) {
   engine::Engine& engine = call.engine;
   const Counts counts = count_containers(engine);
@@ -161,7 +168,7 @@ Result<void> info(Call& call) {
       {"SecurityOptions", json::array{"name=seccomp,profile=builtin", "name=cgroupns"}},
       {"LiveRestoreEnabled", true},
       {"Swarm", json::object{{"NodeID", ""}, {"LocalNodeState", "inactive"}, {"ControlAvailable", false}}},
-      {"Warnings", nullptr},
+      {"Warnings", warnings_document(engine.networks().warnings())},
       {"HttpProxy", without_password(engine.settings().registries.proxies.http)},
       {"HttpsProxy", without_password(engine.settings().registries.proxies.https)},
       {"NoProxy", engine.settings().registries.proxies.without},

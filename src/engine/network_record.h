@@ -28,7 +28,7 @@ struct NetworkRecord {
   std::optional<netlink::Ipv4Prefix> range;
   std::optional<network::Ipv6Subnet> ipv6;
   std::map<std::string, std::string> auxiliary, auxiliary6;  // name -> address that no container gets
-  bool subnet_chosen_by_user = false;            // only then containers can ask for an address
+  bool subnet_chosen_by_user = false;                        // only then containers can ask for an address
   bool subnet6_chosen_by_user = false;
   std::map<std::string, std::string> options;
   std::map<std::string, std::string> labels;

@@ -95,6 +95,8 @@ class Networks {
   // record has changed: it is to be saved.
   bool adopt(ContainerRecord& record, int process);
   void recovered();  // all have been adopted: the firewall is loaded
+  // What of the host's keeps containers from others, in sentences.
+  std::vector<std::string> warnings() const;
   // One that is to be started again after a boot: the addresses that it has chosen are not given to others
   // that start before it. Afterwards, however the start went, expect_no_more().
   void expect(const ContainerRecord& record);

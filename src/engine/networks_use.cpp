@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers' places on networks: planned at their creation, taken at their start, given back at their end.
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <functional>
-#include <set>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/links.h"
 #include "engine/modes.h"
 #include "engine/network_options.h"
+#include "engine/network_places.h"
 #include "engine/networks.h"
-#include "engine/port_mapping.h"
 
 namespace berth::engine {
 namespace {
@@ -25,16 +18,6 @@ using netlink::Ipv4Address;
 using netlink::Ipv6Address;
 
 constexpr std::size_t kMostAliases = names::kMostNames - 2;  // the name and the id are names as well
-
-// The process may have ended, and its number may be another's by now: never the host's own network.
-Result<Fd> open_network_of(int process) {
-  Fd ns = TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY));
-  struct stat found, own;
-  if (fstat(ns.get(), &found) != 0 || stat("/proc/self/ns/net", &own) != 0)
-    return fail_errno(errno, "inspect a container's network");
-  if (found.st_ino == own.st_ino) return fail(ErrorKind::conflict, "the container has just ended");
-  return ns;
-}
 
 Result<network::Sandbox> sandbox_of(int process) {
   return network::Sandbox::adopt(TRY(open_network_of(process)));
@@ -48,21 +31,6 @@ std::string interface_name(const std::string& prefix, const std::vector<Attachme
         }))
       return name;
   }
-}
-
-bool has_ipv6(const Attachment& one) { return one.endpoint && one.endpoint->ipv6; }
-
-std::vector<IpAddress> addresses_of(const network::Endpoint& endpoint) {
-  std::vector<IpAddress> addresses{endpoint.address};
-  if (endpoint.ipv6) addresses.emplace_back(endpoint.ipv6->address);
-  return addresses;
-}
-
-names::Endpoint endpoint_names(const ContainerRecord& record, const Attachment& attachment) {
-  names::Endpoint endpoint{record.id, names_on(record, attachment), {}};
-  for (const IpAddress& address : addresses_of(*attachment.endpoint))
-    endpoint.addresses.push_back(*names::Address::parse(address.text()));
-  return endpoint;
 }
 
 }  // namespace
@@ -252,13 +220,6 @@ bool Networks::leads_out6(const Attachment& attachment) const {
   return live && has_way_out((*live)->record) && (*live)->record.ipv6;
 }
 
-// Ports are published to where the host can send packets, and may.
-bool Networks::publishes(const Attachment& attachment) const {
-  std::lock_guard lock(mutex_);
-  Result<LivePointer> live = look_up(attachment.network);
-  return attachment.endpoint && live && (*live)->bridge && has_way_out((*live)->record);
-}
-
 names::View Networks::view_of(const ContainerRecord& record) const {
   names::View view;
   view.forward = false;
@@ -273,16 +234,6 @@ names::View Networks::view_of(const ContainerRecord& record) const {
         server && view.servers.size() < names::kMostServers)
       view.servers.push_back(*server);
   return view;
-}
-
-// Which way out: the highest priority among those that have one, then the first.
-static const Attachment* way_out(const std::vector<Attachment>& attachments,
-                                 const std::function<bool(const Attachment&)>& leads_out) {
-  const Attachment* best = nullptr;
-  for (const Attachment& one : attachments)
-    if (leads_out(one) && (!best || one.settings.gateway_priority > best->settings.gateway_priority))
-      best = &one;
-  return best;
 }
 
 Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
@@ -316,98 +267,6 @@ Result<network::Sandbox> Networks::attach(ContainerRecord& record) {
   return sandbox;
 }
 
-std::string Networks::host_gateway(const ContainerRecord& record) const {
-  if (!settings_.host_gateway.empty()) return settings_.host_gateway;
-  std::lock_guard lock(mutex_);
-  bool elsewhere = false;  // where the gateway is a stranger
-  for (const Attachment& one : record.attachments) {
-    Result<LivePointer> live = look_up(one.network);
-    if (one.endpoint && live && (*live)->bridge) return one.endpoint->gateway.text();
-    elsewhere = elsewhere || one.endpoint;
-  }
-  return elsewhere && default_->bridge ? default_->bridge->gateway().text() : "127.0.0.1";
-}
-
-// Where the container is reached in that family.
-const Attachment* Networks::reached_by(const std::vector<Attachment>& attachments, bool v6) const {
-  return way_out(attachments,
-                 [&](const Attachment& one) { return publishes(one) && (!v6 || has_ipv6(one)); });
-}
-
-Networks::Reached Networks::reached(const ContainerRecord& record) const {
-  Reached reached{reached_by(record.attachments, false), reached_by(record.attachments, true)};
-  if (!reached.ipv4) return reached;
-  std::lock_guard lock(mutex_);
-  if (Result<LivePointer> live = look_up(reached.ipv4->network))
-    reached.binding = host_binding((*live)->record);
-  return reached;
-}
-
-// The host's addresses where it shall be.
-static Result<std::vector<IpAddress>> published_at(const WantedPort& wanted,
-                                                   const Networks::Reached& reached) {
-  std::vector<IpAddress> addresses;
-  if (wanted.host_address)
-    addresses = {*wanted.host_address};
-  else if (reached.binding)
-    addresses = {*reached.binding};
-  else if (reached.ipv6)
-    addresses = {IpAddress(Ipv4Address{}), IpAddress(Ipv6Address{})};
-  else
-    addresses = {IpAddress(Ipv4Address{})};
-  if (addresses.back().is_v6 && !reached.ipv6)
-    return fail(
-        ErrorKind::invalid,
-        "cannot publish on the IPv6 address {}: the container has none itself; create its network with "
-        "--ipv6",
-        addresses.back().text());
-  return addresses;
-}
-
-// Where it had a port of the host before, as that one if nobody else has it.
-Result<void> Networks::claim_port(ContainerRecord& record, const WantedPort& wanted, const Reached& reached,
-                                  const std::vector<network::PublishedPort>& before) {
-  const std::vector<IpAddress> addresses = TRY(published_at(wanted, reached));
-  const std::string& protocol = wanted.container.protocol;
-  auto claim = [&]() -> Result<std::uint16_t> {
-    for (const network::PublishedPort& port : before)
-      if (port.protocol == protocol && port.container_port == wanted.container.port &&
-          (wanted.host.first == 0 ||
-           (wanted.host.first <= port.host_port && port.host_port <= wanted.host.last)))
-        if (Result<std::uint16_t> same =
-                ports_.claim(record.id, protocol, addresses, {port.host_port, port.host_port}))
-          return same;
-    return ports_.claim(record.id, protocol, addresses, wanted.host);
-  };
-  const std::uint16_t host_port = TRY(claim());
-  for (const IpAddress& address : addresses)
-    record.ports.push_back({protocol, address, host_port,
-                            address.is_v6 ? IpAddress(reached.ipv6->endpoint->ipv6->address)
-                                          : IpAddress(reached.ipv4->endpoint->address),
-                            wanted.container.port, 1});
-  return {};
-}
-
-Result<void> Networks::claim_ports(ContainerRecord& record,
-                                   const std::vector<network::PublishedPort>& before) {
-  const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
-  const Reached at = reached(record);
-  if (wanted.empty() || !at.ipv4) return {};
-  for (const WantedPort& port : wanted)
-    TRY_AS("driver failed programming external connectivity on endpoint " + record.name,
-           claim_port(record, port, at, before));
-  if (!firewall_) return fail(ErrorKind::unavailable, "ports cannot be published: there is no firewall");
-  return firewall_->publish(merge_ports(record.ports));
-}
-
-void Networks::release_ports(ContainerRecord& record) {
-  ports_.release(record.id);
-  if (firewall_)
-    if (Result<void> withdrawn = firewall_->withdraw(merge_ports(record.ports)); !withdrawn)
-      log_warning("network", "container {}: {}", record.id, withdrawn.error().message);
-  record.ports.clear();
-}
-
 void Networks::renamed(const ContainerRecord& record) {
   for (const Attachment& one : record.attachments) {
     {
@@ -424,117 +283,6 @@ void Networks::release(ContainerRecord& record) {
   names_.remove_sandbox(record.id);
   release_ports(record);
   for (Attachment& one : record.attachments) detach_one(record, one, false);
-}
-
-// A kill between a disconnect and its record: the interface is gone, and so is its place.
-bool Networks::drop_lost_places(ContainerRecord& record) const {
-  std::lock_guard lock(mutex_);
-  auto lost = [&](const Attachment& one) {
-    Result<LivePointer> live = look_up(one.network);
-    return one.endpoint && live && (*live)->bridge && !(*live)->bridge->found_interface(*one.endpoint);
-  };
-  auto first = std::stable_partition(record.attachments.begin(), record.attachments.end(), std::not_fn(lost));
-  if (first == record.attachments.end()) return false;
-  for (auto one = first; one != record.attachments.end(); ++one) {
-    log_warning("network", "container {} has no interface on {} any more: it counts as disconnected",
-                record.name, one->network_name);
-    const std::vector<IpAddress> gone = addresses_of(*one->endpoint);
-    std::erase_if(record.ports, [&](const network::PublishedPort& port) {
-      return std::find(gone.begin(), gone.end(), port.container_address) != gone.end();
-    });
-  }
-  record.attachments.erase(first, record.attachments.end());
-  return true;
-}
-
-bool Networks::adopt(ContainerRecord& record, int process) {
-  const bool changed = drop_lost_places(record);
-  for (Attachment& one : record.attachments) {
-    std::lock_guard lock(mutex_);
-    Result<LivePointer> live = look_up(one.network);
-    if (!live || !(*live)->has_places() || !one.endpoint) continue;
-    for (const IpAddress& address : addresses_of(*one.endpoint))
-      if (Result<void> reserved = (*live)->reserve(address, record.id); !reserved)
-        log_warning("network", "container {}: {}", record.id, reserved.error().message);
-    (*live)->users[record.id] = {record.id, record.name, *one.endpoint};
-    names_.set_endpoint((*live)->record.id, endpoint_names(record, one));
-  }
-  for (const network::PublishedPort& port : record.ports)
-    if (Result<void> had = ports_.reclaim(record.id, port.protocol, port.host_address, port.host_port); !had)
-      log_warning("network", "container {}: {}", record.id, had.error().message);
-  if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
-  if (!record.named_by_resolver) return changed;
-  if (Result<Fd> ns = open_network_of(process))
-    names_.adopt_sandbox(record.id, view_of(record), std::move(*ns));
-  else
-    log_warning("network", "container {}: {}", record.id, ns.error().message);
-  return changed;
-}
-
-// A kill between a connect and its record.
-void Networks::remove_unrecorded_interfaces() {
-  std::lock_guard lock(mutex_);
-  for (const auto& [id, live] : by_id_) {
-    if (!live->bridge) continue;
-    std::set<std::string> known;
-    for (const auto& [container, user] : live->users) known.insert(user.endpoint.host_interface_name);
-    live->bridge->remove_others_found(known);
-  }
-}
-
-// What the kernel tracks of a container whose end nobody saw. That is known when all have been adopted: its
-// record can have an address that another has had since.
-void Networks::clear_up(const Abandoned& one) {
-  if (!one.live->bridge) return;
-  const std::vector<IpAddress> addresses = addresses_of(one.endpoint);
-  const bool nobodys = std::all_of(addresses.begin(), addresses.end(), [&](const IpAddress& address) {
-    return one.live->reserve(address, one.container).has_value();
-  });
-  if (nobodys) (void)one.live->bridge->detach(one.endpoint, false);
-  one.live->forget(one.container);
-}
-
-void Networks::recovered() {
-  if (firewall_)
-    if (Result<void> loaded = firewall_->load(); !loaded)
-      log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
-  if (Result<void> forwards = forwarding_.turn_on(); !forwards)
-    log_warning("network", "containers reach only this host: {}", forwards.error().message);
-  remove_unrecorded_interfaces();
-  std::optional<std::vector<Abandoned>> abandoned;
-  {
-    std::lock_guard lock(mutex_);
-    abandoned.swap(abandoned_);
-  }
-  if (abandoned) std::for_each(abandoned->begin(), abandoned->end(), clear_up);
-  names_.reconcile();
-}
-
-Result<void> Networks::Live::reserve(const IpAddress& address, const std::string& container) {
-  if (macvlan) return macvlan->reserve(address, container);
-  return bridge ? bridge->reserve(address, container) : Result<void>();
-}
-
-void Networks::Live::forget(const std::string& container) {
-  if (macvlan) macvlan->forget(container);
-  if (bridge) bridge->forget(container);
-}
-
-void Networks::expect(const ContainerRecord& record) {
-  std::lock_guard lock(mutex_);
-  for (const Attachment& one : record.attachments) {
-    Result<LivePointer> live = look_up(one.network);
-    if (!live) continue;
-    for (const std::string& text : {one.settings.ipv4_address, one.settings.ipv6_address})
-      if (std::optional<IpAddress> address = IpAddress::parse(text))
-        (void)(*live)->reserve(*address, record.id);  // another's: that is told when this one starts
-  }
-}
-
-void Networks::expect_no_more(const std::string& container) {
-  std::lock_guard lock(mutex_);
-  for (const auto& [id, live] : by_id_)
-    if (!live->users.contains(container)) live->forget(container);
 }
 
 Result<void> Networks::connect(ContainerRecord& record, int process, const std::string& reference,
@@ -649,18 +397,6 @@ Result<void> Networks::disconnect(ContainerRecord& record, int process, const st
   }
   if (Result<void> settled = settle(*sandbox, record, before); !settled)
     log_warning("network", "container {}: {}", record.id, settled.error().message);
-  return {};
-}
-
-// Whether its ports can be published as they are wanted when that place is gone.
-Result<void> Networks::check_ports_without(const ContainerRecord& record, const Attachment& gone) const {
-  ContainerRecord left = record;
-  std::erase_if(left.attachments, [&](const Attachment& one) { return one.network == gone.network; });
-  const Reached at = reached(left);
-  if (!at.ipv4) return {};
-  const std::vector<WantedPort> wanted = TRY(wanted_ports(record.config, record.host_config));
-  for (const WantedPort& port : wanted)
-    TRY_AS("disconnect from the network " + gone.network_name, published_at(port, at));
   return {};
 }
 

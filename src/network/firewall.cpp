@@ -162,6 +162,12 @@ Result<void> load_firewall(const std::string& text) {
   return {};
 }
 
+Result<std::vector<std::string>> foreign_forward_drops() {
+  Result<Output> output = run_program({"nft", "list", "chains"}, "");
+  if (!output) return std::unexpected(std::move(output).error());
+  return find_forward_drops(output->standard_output);
+}
+
 Result<void> drop_firewall(const std::string& table) {
   std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\n", table);
   if (kernel_has_ipv6()) text += fmt::format("add table ip6 {0}\ndelete table ip6 {0}\n", table);

@@ -76,6 +76,12 @@ std::string firewall_ports_text(std::string_view verb, const std::string& table,
 Result<void> load_firewall(const std::string& text);  // ErrorKind::unsupported when there is no nft
 Result<void> drop_firewall(const std::string& table);
 
+// Chains of other tables that drop what is to be forwarded unless a rule of theirs accepts it, as "ip filter
+// FORWARD". They are obeyed: in nft a packet has to pass all.
+Result<std::vector<std::string>> foreign_forward_drops();
+// Of what `nft list chains` prints. Pure.
+std::vector<std::string> find_forward_drops(std::string_view listed);
+
 class Firewall {
  public:
   static Result<std::unique_ptr<Firewall>> open(const std::string& owner);

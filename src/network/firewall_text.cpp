@@ -207,4 +207,17 @@ std::string firewall_ports_text(std::string_view verb, const std::string& table,
   return text;
 }
 
+std::vector<std::string> find_forward_drops(std::string_view listed) {
+  std::vector<std::string> found;
+  std::string table, chain;
+  for (std::string_view line : split(listed, '\n')) {
+    line = trim(line);
+    if (line.starts_with("table ") && line.ends_with(" {")) table = line.substr(6, line.size() - 8);
+    if (line.starts_with("chain ") && line.ends_with(" {")) chain = line.substr(6, line.size() - 8);
+    if (line.find("hook forward ") != std::string_view::npos && line.ends_with("policy drop;"))
+      found.push_back(table + " " + chain);
+  }
+  return found;
+}
+
 }  // namespace berth::network

@@ -495,6 +495,15 @@ TEST(Firewall, MakesNoRouterOfAHostThatForwardsForContainersAlone) {
   EXPECT_THAT(text.substr(0, ipv4), Not(HasSubstr("oifkind")));
 }
 
+TEST(Firewall, FindsChainsThatDropWhatTheyDoNotAccept) {
+  EXPECT_THAT(
+      find_forward_drops("table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; "
+                         "policy drop;\n\t}\n\tchain FORWARD {\n\t\ttype filter hook forward priority "
+                         "filter; policy drop;\n\t}\n\tchain DOCKER {\n\t}\n}\ntable inet own {\n\tchain "
+                         "f {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n}\n"),
+      testing::ElementsAre("ip filter FORWARD"));
+}
+
 TEST(Firewall, ClosesBridgesWithoutIpv6ToIt) {
   const std::string text =
       firewall_text("berth", {{"plain", *Ipv4Prefix::parse("172.17.0.0/16")}}, {}, {.ipv6 = Ipv6Rules::all});
