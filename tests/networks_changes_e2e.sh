@@ -125,6 +125,25 @@ disconnect_refused() {
   b network rm six four
 }
 
+# A connect that fails leaves routes and ports as they were.
+connect_refused() {
+  b network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.2 here
+  b network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.1 there
+  b run -d --name first -p 127.0.0.1:28096:80 box sleep 1000
+  b run -d --name second --hostname second --network here -p 28096:80 box sh -c "$web"
+  eventually 5 fetched http://127.0.0.2:28096/ second
+  refused 1 '28096' b network connect --gw-priority 9 there second
+  is eth0 "$(route_of second)"
+  is 127.0.0.2:28096 "$(b port second 80)"
+  fetched http://127.0.0.2:28096/ second
+  is eth0 "$(b exec second ls /sys/class/net | grep eth)"
+  b rm -f first
+  b network connect --gw-priority 9 there second
+  fetched http://127.0.0.1:28096/ second
+  b rm -f second
+  b network rm here there
+}
+
 hosts_follow() {
   local first
   b network create more
@@ -190,6 +209,7 @@ case_of "a bridge of the host's own is used as it is" foreign_bridge
 case_of "default routes and ports follow the networks" ways
 case_of "the highest priority has the default route" priorities
 case_of "a disconnect that cannot be is refused whole" disconnect_refused
+case_of "a connect that cannot be changes nothing" connect_refused
 case_of "a container's own lines of its hosts file follow" hosts_follow
 case_of "a container without a network stays so" none_is_none
 case_of "a connect or disconnect that a kill cut short is finished" half_done

@@ -336,6 +336,9 @@ record_damaged() {
   eventually 10 nothing_passes "br-${id:0:12}"
   fails on client bash -c "reaches $address 80"
   fails from_inside lost bash -c "reaches ${wire[1]}.2 7"
+  engine_end main # with no container but this one
+  nothing_passes "br-${id:0:12}"
+  engine_start main
   rewrite_network "$id" "substr(record, 2)"
   b rm -f lost
   b network rm broken
@@ -449,7 +452,6 @@ case_of "a UDP client reaches another container over IPv6 too" udp6_follows goes
 case_of "a host that forwards for containers is no router" no_router
 case_of "what the host asks others stays, whatever is published" others_answers_stay
 case_of "what the host's own rules forbid is told" host_forbids
-case_of "a bridge whose network cannot be read lets nothing pass" record_damaged
 case_of "no IPv6 passes a network that has none" no_ipv6_through
 case_of "a network's ports are published where it says" bound_elsewhere
 case_of "a TCP connection to a killed container ends" tcp_ends is_killed
@@ -457,5 +459,6 @@ case_of "a TCP connection to a replaced container ends" tcp_ends is_replaced
 case_of "a TCP connection to a container that ended without an engine ends" tcp_ends is_not_seen_to_end
 case_of "a TCP connection to a container without its network ends" tcp_ends loses_its_network
 b rm -f web
+case_of "a bridge whose network cannot be read lets nothing pass" record_damaged
 case_of "the host forwards no more when the engine ends" forwarding_ends
 finish

@@ -131,7 +131,7 @@ std::unique_ptr<Networks> Networks::open(const Settings& settings, const std::st
 Networks::~Networks() {
   plain_sandboxes_.reset();
   bridged_sandboxes_.reset();
-  bool left = false;
+  bool left = fenced_;
   for (const auto& [id, live] : by_id_) {
     if (!live->bridge) continue;
     if (live->bridge->in_use()) {
@@ -149,13 +149,18 @@ Networks::~Networks() {
 }
 
 // Noted and told to the firewall now; turned on once the firewall is loaded.
-Result<void> Networks::forward(bool ipv6) {
-  if (!settings_.forward) return {};
-  TRY(forwarding_.want(false));
-  if (ipv6) TRY(forwarding_.want(true));
+void Networks::want_forwarding(bool ipv6) {
+  if (!settings_.forward) return;
+  Result<void> wanted = forwarding_.want(false);
+  if (wanted && ipv6) wanted = forwarding_.want(true);
+  if (!wanted) log_warning("network", "containers reach only this host: {}", wanted.error().message);
   if (firewall_ && !settings_.forward_for_all)
     firewall_->set_forwards_for_us(forwarding_.is_ours(false), forwarding_.is_ours(true));
-  return {};
+}
+
+void Networks::turn_forwarding_on() {
+  if (Result<void> on = forwarding_.turn_on(); !on)
+    log_warning("network", "containers reach only this host: {}", on.error().message);
 }
 
 void Networks::add_predefined() {
@@ -216,8 +221,7 @@ void Networks::open_default_bridge() {
                     {kBridgeNameOption, default_->bridge->name()},
                     {kMtuOption, std::to_string(settings_.mtu)}};
   names_.set_network(record.id, record.name);
-  if (Result<void> forwards = forward(record.ipv6.has_value()); !forwards)
-    log_warning("network", "containers reach only this host: {}", forwards.error().message);
+  want_forwarding(record.ipv6.has_value());
   if (firewall_)
     (void)firewall_->add_bridge({default_->bridge->name(), default_->bridge->subnet(), settings_.masquerade,
                                  false, !settings_.icc, subnet6_of(*default_->bridge)});
@@ -263,6 +267,7 @@ void Networks::fence_others() {
     });
     if (known) continue;
     log_error("network", "the bridge {} is no network's: nothing passes it", bridge);
+    fenced_ = true;
     (void)firewall_->add_bridge({.name = bridge, .subnet = {}, .masquerade = false, .internal = true});
   }
 }
@@ -329,8 +334,8 @@ Result<void> Networks::open_live(Live& live) {
 Result<void> Networks::open_bridge(Live& live) {
   const network::BridgeSettings settings = TRY(bridge_settings(live));
   const bool masquerade = TRY(boolean_option(live.record, kMasqueradeOption, true));
-  TRY(forward(settings.ipv6.has_value()));
   std::unique_ptr<network::BridgeNetwork> bridge = TRY(network::BridgeNetwork::open(settings));
+  want_forwarding(settings.ipv6.has_value());
   live.record.subnet = bridge->subnet();
   live.record.gateway = bridge->gateway();
   if (firewall_) {
@@ -385,12 +390,11 @@ Result<NetworkState> Networks::create(const NewNetwork& wanted) {
     TRY(check_new(record));
     if (TRY(wants_ipv6(wanted, record)) && !record.ipv6) TRY(choose_subnet6(record));
   }
-  Result<void> opened = open_live(*live);
-  if (opened) opened = forwarding_.turn_on();
-  if (!opened) {
+  if (Result<void> opened = open_live(*live); !opened) {
     (void)remove_live(live);
     return std::unexpected(std::move(opened).error());
   }
+  turn_forwarding_on();
   if (Result<void> stored = insert_network(database_, record); !stored) {
     (void)remove_live(live);
     return std::unexpected(std::move(stored).error());

@@ -155,7 +155,8 @@ class Networks {
   void clear_abandoned(const Stored& stored);
   void open_stored();
   void fence_others();
-  Result<void> forward(bool ipv6);
+  void want_forwarding(bool ipv6);
+  void turn_forwarding_on();
   std::vector<netlink::Ipv4Prefix> subnets_beside(const Live& live) const;
   const Live* overlapping(const NetworkRecord& record) const;  // with mutex_ held
   Result<void> check_new(const NetworkRecord& record) const;   // with mutex_ held
@@ -213,6 +214,7 @@ class Networks {
   mutable std::mutex mutex_;
   std::map<std::string, LivePointer> by_id_;
   LivePointer default_;
+  bool fenced_ = false;  // bridges of ours that are no network's are on the host
   std::optional<std::vector<Abandoned>> abandoned_{std::in_place};  // until recovered()
   std::unique_ptr<network::SandboxPool> plain_sandboxes_;
   std::unique_ptr<network::SandboxPool> bridged_sandboxes_;  // ready for the default bridge; null without one

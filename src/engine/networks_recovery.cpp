@@ -97,8 +97,7 @@ void Networks::recovered() {
   if (firewall_)
     if (Result<void> loaded = firewall_->load(); !loaded)
       log_warning("network", "containers reach only this host and each other: {}", loaded.error().message);
-  if (Result<void> forwards = forwarding_.turn_on(); !forwards)
-    log_warning("network", "containers reach only this host: {}", forwards.error().message);
+  turn_forwarding_on();
   for (const std::string& warning : warnings()) log_warning("network", "{}", warning);
   remove_unrecorded_interfaces();
   std::optional<std::vector<Abandoned>> abandoned;

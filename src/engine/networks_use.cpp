@@ -317,12 +317,18 @@ Result<void> Networks::connect(ContainerRecord& record, int process, const std::
   }
   network::Sandbox sandbox = TRY(sandbox_of(process));
   const Ways before = ways_of(record);
+  const std::vector<network::PublishedPort> ports = record.ports;
   TRY(attach_one(sandbox, record, attachment, {}));
   record.attachments.push_back(attachment);
   if (Result<void> settled = settle(sandbox, record, before); !settled) {
+    const Ways failed = ways_of(record);
+    release_ports(record);
+    remove_inside(record.attachments.back(), process);
     detach_one(record, record.attachments.back(), true);
     record.attachments.pop_back();
-    (void)settle(sandbox, record, ways_of(record));
+    record.ports = ports;
+    if (Result<void> restored = settle(sandbox, record, failed); !restored)
+      log_warning("network", "container {}: {}", record.id, restored.error().message);
     return settled;
   }
   names_.change_view(record.id, view_of(record));

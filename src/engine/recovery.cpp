@@ -55,13 +55,16 @@ struct Lifecycle::Rounds {
 };
 
 void Lifecycle::start_again(const std::vector<ContainerPointer>& containers) {
+  std::map<std::string, ContainerPointer> by_id;
   std::map<std::string, std::vector<std::string>> links;
-  for (const ContainerPointer& container : containers)
+  for (const ContainerPointer& container : containers) {
+    by_id[container->record.id] = container;
     links[container->record.id] = linked_ids(registry_, container->record);
+  }
   auto rounds = std::make_shared<Rounds>();
   for (const std::vector<std::string>& ids : start_rounds(links)) {
     std::vector<ContainerPointer>& round = rounds->containers.emplace_back();
-    for (const std::string& id : ids) round.push_back(registry_.find_by_id(id));
+    for (const std::string& id : ids) round.push_back(by_id.at(id));
   }
   start_round(rounds, 0);
 }

@@ -144,9 +144,14 @@ std::string forward_rules(const std::vector<FirewallBridge>& bridges, const Fami
 
 std::string table_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
                        const std::set<PublishedPort>& ports, const Family& family, const FirewallHost& host) {
+  std::string text = fmt::format("table {} {} {{\n", family.name, table);
+  const std::string forward =
+      forward_rules(bridges, family, family.is_v6 ? host.forwards_ipv6_for_us : host.forwards_for_us);
+  // Without a network that has it, nothing is to be translated: not every kernel could.
+  if (family.is_v6 && std::ranges::none_of(bridges, [](const auto& one) { return one.subnet6.has_value(); }))
+    return text + forward + "}\n";
   const Elements elements = elements_of(ports, family);
   const std::string address(family.address);
-  std::string text = fmt::format("table {} {} {{\n", family.name, table);
   text += map_text("single", "inet_proto . inet_service : " + address + " . inet_service", false,
                    elements.single);
   text +=
@@ -157,9 +162,7 @@ std::string table_text(const std::string& table, const std::vector<FirewallBridg
                    elements.range_at);
   text += published_rules(family, !family.is_v6 || host.ipv6 == Ipv6Rules::all);
   if (!family.is_v6) text += kGuard;
-  text += source_rules(bridges, family);
-  text += forward_rules(bridges, family, family.is_v6 ? host.forwards_ipv6_for_us : host.forwards_for_us);
-  return text + "}\n";
+  return text + source_rules(bridges, family) + forward + "}\n";
 }
 
 // Adding before deleting makes the deletion succeed whether the table was there or not.

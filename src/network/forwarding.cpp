@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/file.h"
 #include "base/text.h"
+#include "netlink/netlink.h"
 
 namespace berth::network {
 namespace {
@@ -19,6 +21,11 @@ std::string setting(bool is_v6) {
 }
 
 Result<bool> is_on(bool is_v6) { return trim(TRY(read_file(setting(is_v6)))) != "0"; }
+
+// Whoever makes such an interface counts on forwarding, and may have found it on.
+bool needs_forwarding(const netlink::Link& link) {
+  return link.kind == "bridge" || link.kind == "tun" || link.kind == "wireguard";
+}
 
 // A host that forwards no longer takes its own address from router advertisements, unless it is told to. Only
 // for interfaces that are there: those of the future may lead to guests.
@@ -65,6 +72,9 @@ Result<void> Forwarding::turn_on() {
 }
 
 Result<void> Forwarding::turn_off() {
+  netlink::Socket netlink = TRY(netlink::Socket::open());
+  const std::vector<netlink::Link> links = TRY(netlink.links());
+  if (std::any_of(links.begin(), links.end(), needs_forwarding)) return {};
   for (const bool is_v6 : {false, true}) {
     if (!families_[is_v6].ours) continue;
     TRY(write_existing(setting(is_v6), "0"));

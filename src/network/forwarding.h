@@ -4,7 +4,7 @@
 // router between its networks by it: the Firewall has to know (FirewallHost), before it is turned on.
 //
 // Lifecycle: want() for each family that a network needs -> the firewall is loaded -> turn_on(). turn_off()
-// when no network is left. Not thread safe.
+// when no network is left, and its bridge is gone. Not thread safe.
 #pragma once
 #include <array>
 #include <string>
@@ -22,7 +22,8 @@ class Forwarding {
   Result<void> want(bool is_v6);
   bool is_ours(bool is_v6) const noexcept { return families_[is_v6].ours; }  // it was off before
   Result<void> turn_on();                                                    // what is wanted
-  Result<void> turn_off();                                                   // what is ours
+  // What is ours, unless others have come to need it: a bridge or a tunnel is on the host. Then it stays ours.
+  Result<void> turn_off();
 
  private:
   struct Family {

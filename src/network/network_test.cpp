@@ -510,6 +510,7 @@ TEST(Firewall, ClosesBridgesWithoutIpv6ToIt) {
   const std::string ipv6 = text.substr(0, text.find("table ip berth {"));
   EXPECT_THAT(ipv6, HasSubstr("iifname \"plain\" oifname != \"plain\" drop"));
   EXPECT_THAT(ipv6, HasSubstr("iifname != \"plain\" oifname \"plain\" drop"));
+  EXPECT_THAT(ipv6, Not(HasSubstr("nat"))) << "a kernel need not be able to";
 }
 
 TEST(Forwarding, NotesWhatWasOffBefore) {
@@ -528,6 +529,15 @@ TEST(Forwarding, NotesWhatWasOffBefore) {
     Forwarding next(notes.path());  // after a kill; and perhaps nobody needs it any more
     EXPECT_TRUE(next.is_ours(false));
     EXPECT_FALSE(next.is_ours(true));
+    netlink::Socket netlink = must(netlink::Socket::open());
+    netlink::Batch bridge, no_bridge;
+    bridge.create_bridge("others", {});
+    must(netlink.execute(bridge));
+    must(next.turn_off());
+    EXPECT_EQ(now(), "1\n") << "somebody else's bridge needs it";
+    EXPECT_TRUE(Forwarding(notes.path()).is_ours(false));
+    no_bridge.delete_link("others");
+    must(netlink.execute(no_bridge));
     must(next.turn_off());
     EXPECT_EQ(now(), "0\n");
     must(write_existing(ipv4, "1"));
