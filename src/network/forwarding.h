@@ -22,7 +22,8 @@ class Forwarding {
   Result<void> want(bool is_v6);
   bool is_ours(bool is_v6) const noexcept { return families_[is_v6].ours; }  // it was off before
   Result<void> turn_on();                                                    // what is wanted
-  // What is ours, unless others have come to need it: a bridge or a tunnel is on the host. Then it stays ours.
+  // What is ours, unless others have come to need it: a bridge or a tunnel is on the host. Then it stays
+  // ours.
   Result<void> turn_off();
 
  private:
