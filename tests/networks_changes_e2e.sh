@@ -200,9 +200,38 @@ host_interface() { # container interface: its other end
   ip -o link | awk -F': ' -v index_="$index" '$1 == index_ {sub(/@.*/, "", $2); print $2}'
 }
 
+# The engine's own options.
+engine_options() {
+  local refusal
+  engine_start chosen --bip=10.94.7.1/24 --fixed-cidr=10.94.7.128/25 --ip=127.0.0.3 --ip-masq=false --host-gateway-ip=10.1.2.3
+  image_make
+  b run -d --name one --hostname one -p 28095:80 --add-host up:host-gateway box sh -c "$web"
+  is 10.94.7.128 "$(address_of one)"
+  is 127.0.0.3:28095 "$(b port one 80)"
+  eventually 5 fetched http://127.0.0.3:28095/ one
+  fails fetch http://127.0.0.1:28095/ 2>/dev/null
+  knows one "10.1.2.3[[:space:]]up"
+  lacks "$(nft list ruleset | grep masquerade)" "ip saddr 10.94.7.0/24 oifname != "
+  b rm -f one
+  # A default bridge that would have what a network has already.
+  b network create --subnet 10.95.8.0/24 taken
+  engine_end chosen
+  engine_start chosen --bip=10.95.8.1/24
+  refusal='overlaps with the network taken'
+  grep -q "$refusal" "$work/chosen/engine.log"
+  is 1 "$(ip -o -4 address | grep -c '10\.95\.8\.1/')" "bridges with one address"
+  b network rm taken
+  for option in --ip=here --fixed-cidr=x --host-gateway-ip=y; do
+    fails berthd $option --data-root "$work/none" 2>"$work/said"
+    grep -q "${option#*=}" "$work/said"
+  done
+  engine_use main
+}
+
 engine_start main || exit 1
 image_make
 case_of "options are obeyed or refused" options
+case_of "the engine's own options" engine_options
 case_of "requests for what there is not are refused" requests
 case_of "subnets that are no network's are refused" subnets
 case_of "a bridge of the host's own is used as it is" foreign_bridge

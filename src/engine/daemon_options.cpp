@@ -80,27 +80,12 @@ Result<void> set_shm_size(DaemonOptions& options, const Values& values) {
   return {};
 }
 
-Result<void> set_fixed_cidr(DaemonOptions& options, const Values& values) {
-  const std::string& text = values.back();
-  if (!netlink::Ipv4Prefix::parse(text))
-    return fail(ErrorKind::invalid, "invalid value for --fixed-cidr: {} is no IPv4 subnet", text);
-  options.settings.fixed_cidr = text;
-  return {};
-}
-
-Result<void> set_published_at(DaemonOptions& options, const Values& values) {
-  const std::string& text = values.back();
-  if (!netlink::Ipv4Address::parse(text))
-    return fail(ErrorKind::invalid, "invalid value for --ip: {} is no IPv4 address", text);
-  options.settings.published_at = text;
-  return {};
-}
-
-Result<void> set_host_gateway(DaemonOptions& options, const Values& values) {
-  const std::string& text = values.back();
-  if (!netlink::IpAddress::parse(text))
-    return fail(ErrorKind::invalid, "invalid value for --host-gateway-ip: {} is no IP address", text);
-  options.settings.host_gateway = text;
+// Text that has to be one of these.
+template <auto Member, class Parsed>
+Result<void> set_address(DaemonOptions& options, const Values& values) {
+  if (!Parsed::parse(values.back()))
+    return fail(ErrorKind::invalid, "invalid address or subnet \"{}\"", values.back());
+  options.settings.*Member = values.back();
   return {};
 }
 
@@ -211,10 +196,10 @@ std::vector<DaemonOption> make_table() {
       {"icc", 0, "icc", boolean, set_setting_flag<&S::icc>,
        "Containers on the default bridge reach each other"},
       {"ipv6", 0, "ipv6", boolean, set_setting_flag<&S::ipv6>, "Give the default bridge IPv6"},
-      {"fixed-cidr", 0, "fixed-cidr", text, set_fixed_cidr,
+      {"fixed-cidr", 0, "fixed-cidr", text, set_address<&S::fixed_cidr, netlink::Ipv4Prefix>,
        "Part of the default bridge's subnet that containers get addresses of"},
       {"fixed-cidr-v6", 0, "fixed-cidr-v6", text, set_fixed_cidr_v6, "IPv6 subnet of the default bridge"},
-      {"ip", 0, "ip", text, set_published_at,
+      {"ip", 0, "ip", text, set_address<&S::published_at, netlink::Ipv4Address>,
        "Address of the host where the default bridge's ports are published that name none"},
       {"ip-masq", 0, "ip-masq", boolean, set_setting_flag<&S::masquerade>,
        "What leaves the default bridge has the host's address"},
@@ -222,7 +207,7 @@ std::vector<DaemonOption> make_table() {
        "Make the host forward packets for containers"},
       {"ip-forward-no-drop", 0, "ip-forward-no-drop", boolean, set_setting_flag<&S::forward_for_all>,
        "Where the engine has made the host forward, let it do so for everybody"},
-      {"host-gateway-ip", 0, "host-gateway-ip", text, set_host_gateway,
+      {"host-gateway-ip", 0, "host-gateway-ip", text, set_address<&S::host_gateway, netlink::IpAddress>,
        "What containers call host-gateway; the host as they reach it if not given"},
       {"mtu", 0, "mtu", number, set_mtu, "MTU of containers' interfaces"},
       {"init", 0, "init", boolean, set_setting_flag<&S::init_by_default>, "Run an init in every container"},

@@ -32,7 +32,8 @@ TEST(DaemonJson, SetsWhatDockerdsWould) {
     "tlskey": "/key", "log-driver": "local", "log-opts": {"max-size": "10m", "max-file": "3"},
     "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1000, "Hard": 2000}}, "default-shm-size": "128M",
     "cgroup-parent": "/x", "dns": ["1.1.1.1"], "dns-opts": ["ndots:1"], "dns-search": ["example.com"], "bridge": "none",
-    "bip": "10.9.0.1/24", "mtu": 1400, "icc": false, "init": true, "init-path": "/init", "no-new-privileges": true,
+    "bip": "10.9.0.1/24", "mtu": 1400, "icc": false, "ip": "127.0.0.3", "ip-masq": false, "ip-forward": false,
+    "ip-forward-no-drop": true, "fixed-cidr": "10.9.0.128/25", "host-gateway-ip": "fd00::1", "init": true, "init-path": "/init", "no-new-privileges": true,
     "seccomp-profile": "/p.json", "labels": ["a=b"]})");
   ASSERT_EQ(applied.error, "");
   EXPECT_TRUE(applied.warnings.empty());
@@ -57,6 +58,12 @@ TEST(DaemonJson, SetsWhatDockerdsWould) {
   EXPECT_EQ(o.settings.bridge_address, "10.9.0.1/24");
   EXPECT_EQ(o.settings.mtu, 1400);
   EXPECT_FALSE(o.settings.icc);
+  EXPECT_EQ(o.settings.published_at, "127.0.0.3");
+  EXPECT_FALSE(o.settings.masquerade);
+  EXPECT_FALSE(o.settings.forward);
+  EXPECT_TRUE(o.settings.forward_for_all);
+  EXPECT_EQ(o.settings.fixed_cidr, "10.9.0.128/25");
+  EXPECT_EQ(o.settings.host_gateway, "fd00::1");
   EXPECT_EQ(o.settings.init_program, "/init");
   EXPECT_EQ(o.settings.seccomp_profile, "/p.json");
   EXPECT_THAT(o.settings.labels, ElementsAre("a=b"));

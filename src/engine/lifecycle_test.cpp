@@ -11,24 +11,15 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "engine/network_record.h"
-#include "engine/records.h"
+#include "engine/test_support.h"
 
 namespace berth::engine {
 namespace {
 
 using namespace std::chrono_literals;
+using test::all_migrations;
+using test::kMoment;
 using testing::HasSubstr;
-
-// Long enough for somebody who does not wait to be through. Nothing fails on a machine that is slower.
-constexpr auto kMoment = 100ms;
-
-std::vector<db::Migration> all_migrations() {
-  std::vector<db::Migration> steps = migrations();
-  for (const auto& more : {volume_migrations(), network_migrations()})
-    steps.insert(steps.end(), more.begin(), more.end());
-  return steps;
-}
 
 Settings settings_below(const std::string& directory) {
   Settings settings;

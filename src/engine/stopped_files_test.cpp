@@ -12,7 +12,7 @@
 #include "archive/test_support.h"
 #include "base/text.h"
 #include "engine/container_files.h"
-#include "engine/records.h"
+#include "engine/test_support.h"
 #include "sys/mounts.h"
 #include "sys/rooted_path.h"
 
@@ -20,16 +20,9 @@ namespace berth::engine {
 namespace {
 
 using namespace std::chrono_literals;
+using test::all_migrations;
+using test::kMoment;
 using testing::HasSubstr;
-
-// Long enough for somebody who does not wait to be through. Nothing fails on a machine that is slower.
-constexpr auto kMoment = 100ms;
-
-std::vector<db::Migration> all_migrations() {
-  std::vector<db::Migration> steps = migrations();
-  for (db::Migration& step : volume_migrations()) steps.push_back(std::move(step));
-  return steps;
-}
 
 class StoppedFiles : public testing::Test {
  protected:

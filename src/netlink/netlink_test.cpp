@@ -4,38 +4,19 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sched.h>
 #include <sys/socket.h>
-
-#include <thread>
 
 #include "base/file.h"
 #include "base/process.h"
 #include "netlink/connections.h"
+#include "netlink/test_support.h"
 
 namespace berth::netlink {
 namespace {
 
+using test::in_own_namespace;
+using test::must;
 using testing::HasSubstr;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-// Runs a test's body on a thread in a network namespace of its own; the namespace ends with the thread.
-template <class Body>
-void in_own_namespace(Body body) {
-  std::thread([&] {
-    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "this test needs CAP_SYS_ADMIN";
-    try {
-      body();
-    } catch (const std::exception& exception) {
-      ADD_FAILURE() << exception.what();
-    }
-  }).join();
-}
 
 // Another namespace, open for as long as this is held.
 Fd another_namespace() {

@@ -1,42 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/macvlan.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <poll.h>
-#include <sched.h>
-#include <sys/socket.h>
 
-#include <thread>
+#include "network/test_support.h"
 
 namespace berth::network {
 namespace {
 
+using namespace test;
 using testing::HasSubstr;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-template <class Body>
-void on_a_thread(Body body) {
-  std::thread([&] {
-    try {
-      body();
-    } catch (const std::exception& exception) {
-      ADD_FAILURE() << exception.what();
-    }
-  }).join();
-}
 
 // The host of a test is a network namespace of its own, in which "wire" is the parent; what is plugged in at
 // its other end is in `outside`.
 template <class Body>
 void on_a_wire(Body body) {
-  on_a_thread([&] {
-    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "this test needs CAP_SYS_ADMIN";
+  on_own_host([&] {
     Sandbox outside = must(Sandbox::create());
     netlink::Socket netlink = must(netlink::Socket::open());
     netlink::Batch pair;
@@ -51,46 +30,15 @@ void on_a_wire(Body body) {
   });
 }
 
-template <class Body>
-void inside(const Sandbox& sandbox, Body body) {
-  on_a_thread([&] {
-    ASSERT_EQ(setns(sandbox.descriptor(), CLONE_NEWNET), 0);
-    body();
-  });
-}
-
-sockaddr_in socket_address(Ipv4Address address) {
-  sockaddr_in made{};
-  made.sin_family = AF_INET;
-  made.sin_port = htons(80);
-  made.sin_addr.s_addr = htonl(address.value);
-  return made;
-}
-
 Fd listen_in(const Sandbox& sandbox, Ipv4Address address) {
   Fd listening;
-  inside(sandbox, [&] {
-    listening = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in where = socket_address(address);
-    ASSERT_EQ(bind(listening.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0) << errno;
-    ASSERT_EQ(listen(listening.get(), 100), 0);
-  });
+  inside(sandbox, [&] { listening = listen_at(address, 80); });
   return listening;
 }
 
 bool connects(const Sandbox& from, Ipv4Address address) {
   bool connected = false;
-  inside(from, [&] {
-    Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr_in where = socket_address(address);
-    if (connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0 && errno != EINPROGRESS)
-      return;
-    pollfd polled{socket.get(), POLLOUT, 0};
-    int error = 0;
-    socklen_t size = sizeof error;
-    connected = poll(&polled, 1, 2000) == 1 &&
-                getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
-  });
+  inside(from, [&] { connected = can_connect(address, 80); });
   return connected;
 }
 

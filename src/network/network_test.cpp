@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <poll.h>
-#include <sched.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,79 +9,14 @@
 
 #include "base/file.h"
 #include "base/process.h"
-#include "network/abandoned.h"
 #include "network/bridge.h"
-#include "network/firewall.h"
-#include "network/forwarding.h"
-#include "network/ports.h"
-#include "network/sandbox.h"
+#include "network/test_support.h"
 
 namespace berth::network {
 namespace {
 
+using namespace test;
 using testing::HasSubstr;
-using testing::Not;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-template <class Body>
-void on_a_thread(Body body) {
-  std::thread([&] {
-    try {
-      body();
-    } catch (const std::exception& exception) {
-      ADD_FAILURE() << exception.what();
-    }
-  }).join();
-}
-
-// The host of a test is a network namespace of its own; the machine's is never touched.
-template <class Body>
-void on_own_host(Body body) {
-  on_a_thread([&] {
-    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "this test needs CAP_SYS_ADMIN";
-    body();
-  });
-}
-
-template <class Body>
-void inside(const Sandbox& sandbox, Body body) {
-  on_a_thread([&] {
-    ASSERT_EQ(setns(sandbox.descriptor(), CLONE_NEWNET), 0);
-    body();
-  });
-}
-
-sockaddr_in socket_address(Ipv4Address address, std::uint16_t port) {
-  sockaddr_in made{};
-  made.sin_family = AF_INET;
-  made.sin_port = htons(port);
-  made.sin_addr.s_addr = htonl(address.value);
-  return made;
-}
-
-Fd listen_at(Ipv4Address address, std::uint16_t port) {
-  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in where = socket_address(address, port);
-  EXPECT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where), 0) << errno;
-  EXPECT_EQ(listen(socket.get(), 100), 0);
-  return socket;
-}
-
-bool can_connect(Ipv4Address address, std::uint16_t port) {
-  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in where = socket_address(address, port);
-  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) == 0) return true;
-  pollfd polled{socket.get(), POLLOUT, 0};
-  int error = 0;
-  socklen_t size = sizeof error;
-  return poll(&polled, 1, 3000) == 1 && getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-         error == 0;
-}
 
 TEST(Sandbox, HasOnlyALoopbackThatIsUp) {
   Sandbox sandbox = must(Sandbox::create());
@@ -235,24 +166,6 @@ TEST(BridgeNetwork, EvadesForeignDevicesAndSubnets) {
     must(network->remove());
     EXPECT_FALSE(must(netlink.find_link("berth1")));
   });
-}
-
-// As an engine begins: it claims its bridges, clears away others' and has a table.
-struct OneEngine {
-  Fd claim;
-  std::unique_ptr<Firewall> firewall;
-  std::unique_ptr<BridgeNetwork> network;
-};
-OneEngine begin_engine(const std::string& owner) {
-  OneEngine engine;
-  engine.claim = must(claim_bridges(owner));
-  netlink::Socket netlink = must(netlink::Socket::open());
-  remove_abandoned_bridges(netlink, owner, {""});
-  engine.firewall = must(Firewall::open(owner));
-  engine.network = must(BridgeNetwork::open({.owner = owner}));
-  must(engine.firewall->add_bridge({engine.network->name(), engine.network->subnet()}));
-  must(engine.firewall->load());
-  return engine;
 }
 
 TEST(Claims, AreHeldOnceAnOwner) {
@@ -437,132 +350,6 @@ TEST(BridgeNetwork, AttachesManyAtOnceToDifferentAddresses) {
   });
 }
 
-TEST(Firewall, WritesNetworksAndPortsAsOneTable) {
-  const std::string text = firewall_text(
-      "berth",
-      {{"berth0", *Ipv4Prefix::parse("172.17.0.0/16")},
-       {"inner", *Ipv4Prefix::parse("10.0.0.0/8"), true, true},
-       {"apart", *Ipv4Prefix::parse("11.0.0.0/8"), true, false, true}},
-      {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1},
-       {"udp", *Ipv4Address::parse("127.0.0.1"), 5000, *Ipv4Address::parse("172.17.0.3"), 5000, 1000},
-       {"tcp", {}, 90, *Ipv4Address::parse("172.17.0.3"), 91, 2}});
-  EXPECT_TRUE(text.starts_with("add table ip berth\ndelete table ip berth\ntable ip berth {\n")) << text;
-  EXPECT_THAT(text, HasSubstr("elements = { tcp . 90 : 172.17.0.3 . 91, tcp . 91 : 172.17.0.3 . 92, "
-                              "tcp . 8080 : 172.17.0.2 . 80 }"));
-  EXPECT_THAT(text, HasSubstr("elements = { udp . 127.0.0.1 . 5000-5999 : 172.17.0.3 }"));
-  EXPECT_THAT(text, HasSubstr("ip saddr 172.17.0.0/16 oifname != \"berth0\" masquerade"));
-  EXPECT_THAT(text, HasSubstr("iifname \"inner\" oifname != \"inner\" drop"));
-  EXPECT_THAT(text, Not(HasSubstr("ip saddr 10.0.0.0/8")));
-  EXPECT_THAT(text, HasSubstr("iifname \"apart\" oifname \"apart\" ct status"));
-  EXPECT_THAT(text, Not(HasSubstr("iifname \"berth0\" oifname \"berth0\" ct status")));
-  EXPECT_EQ(
-      firewall_ports_text("delete", "berth", {{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1}}),
-      "delete element ip berth single { tcp . 8080 : 172.17.0.2 . 80 }\n");
-  EXPECT_EQ(firewall_table_name("berth"), "berth");
-  EXPECT_EQ(firewall_table_name("A-b\"; flush ruleset"), "berth_a_b___flush_ruleset");
-}
-
-TEST(Firewall, IsLoadedAgainWhenSomebodyFlushesIt) {
-  on_own_host([] {
-    OneEngine engine = begin_engine("flushed");
-    must(engine.firewall->publish({{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1},
-                                   {"udp", {}, 9000, *Ipv4Address::parse("172.17.0.2"), 9000, 100}}));
-    auto listed = [] { return must(run_program({"nft", "list", "ruleset"})).standard_output; };
-    const std::string before = listed();
-    EXPECT_THAT(before, HasSubstr("tcp . 8080 : 172.17.0.2 . 80"));
-    EXPECT_THAT(before, HasSubstr("9000-9099"));
-    for (const char* command :
-         {"flush ruleset", "delete table ip berth_flushed", "flush table ip berth_flushed"}) {
-      must(load_firewall(std::string(command) + "\n"));
-      for (int i = 0; i < 100 && listed() != before; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      EXPECT_EQ(listed(), before) << command;
-    }
-    must(engine.firewall->withdraw({{"tcp", {}, 8080, *Ipv4Address::parse("172.17.0.2"), 80, 1}}));
-    EXPECT_THAT(listed(), Not(HasSubstr("8080")));
-    must(engine.firewall->drop());
-    EXPECT_EQ(listed(), "");
-  });
-}
-
-// The host of the test has two wires, between which nothing passes by itself.
-TEST(Firewall, MakesNoRouterOfAHostThatForwardsForContainersAlone) {
-  FirewallHost host{.ipv6 = Ipv6Rules::all, .forwards_for_us = true, .forwards_ipv6_for_us = false};
-  const std::string text = firewall_text("berth", {}, {}, host);
-  const std::size_t ipv4 = text.find("table ip berth {");
-  EXPECT_THAT(text.substr(ipv4),
-              HasSubstr("meta oifkind { \"bridge\", \"tun\", \"wireguard\" } accept\n    drop"));
-  EXPECT_THAT(text.substr(0, ipv4), Not(HasSubstr("oifkind")));
-}
-
-TEST(Firewall, FindsChainsThatDropWhatTheyDoNotAccept) {
-  EXPECT_THAT(
-      find_forward_drops("table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; "
-                         "policy drop;\n\t}\n\tchain FORWARD {\n\t\ttype filter hook forward priority "
-                         "filter; policy drop;\n\t}\n\tchain DOCKER {\n\t}\n}\ntable inet own {\n\tchain "
-                         "f {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n}\n"),
-      testing::ElementsAre("ip filter FORWARD"));
-}
-
-TEST(Firewall, ClosesBridgesWithoutIpv6ToIt) {
-  const std::string text =
-      firewall_text("berth", {{"plain", *Ipv4Prefix::parse("172.17.0.0/16")}}, {}, {.ipv6 = Ipv6Rules::all});
-  const std::string ipv6 = text.substr(0, text.find("table ip berth {"));
-  EXPECT_THAT(ipv6, HasSubstr("iifname \"plain\" oifname != \"plain\" drop"));
-  EXPECT_THAT(ipv6, HasSubstr("iifname != \"plain\" oifname \"plain\" drop"));
-  EXPECT_THAT(ipv6, Not(HasSubstr("nat"))) << "a kernel need not be able to";
-}
-
-TEST(Forwarding, NotesWhatWasOffBefore) {
-  on_own_host([] {
-    TemporaryDirectory notes = must(TemporaryDirectory::create("forwarding"));
-    const std::string ipv4 = "/proc/sys/net/ipv4/ip_forward";
-    auto now = [&] { return must(read_file(ipv4)); };
-    must(write_existing(ipv4, "0"));
-    {
-      Forwarding forwarding(notes.path());
-      must(forwarding.want(false));
-      EXPECT_EQ(now(), "0\n") << "before the rules are there";
-      must(forwarding.turn_on());
-      EXPECT_EQ(now(), "1\n");
-    }
-    Forwarding next(notes.path());  // after a kill; and perhaps nobody needs it any more
-    EXPECT_TRUE(next.is_ours(false));
-    EXPECT_FALSE(next.is_ours(true));
-    netlink::Socket netlink = must(netlink::Socket::open());
-    netlink::Batch bridge, no_bridge;
-    bridge.create_bridge("others", {});
-    must(netlink.execute(bridge));
-    must(next.turn_off());
-    EXPECT_EQ(now(), "1\n") << "somebody else's bridge needs it";
-    EXPECT_TRUE(Forwarding(notes.path()).is_ours(false));
-    no_bridge.delete_link("others");
-    must(netlink.execute(no_bridge));
-    must(next.turn_off());
-    EXPECT_EQ(now(), "0\n");
-    must(write_existing(ipv4, "1"));
-    Forwarding on(notes.path());
-    must(on.want(false));
-    must(on.turn_on());
-    EXPECT_FALSE(on.is_ours(false));
-    must(on.turn_off());
-    EXPECT_EQ(now(), "1\n") << "somebody else's wish";
-  });
-}
-
-TEST(Forwarding, KeepsTheHostsOwnIpv6AddressesAndNoGuestsWord) {
-  on_own_host([] {
-    TemporaryDirectory notes = must(TemporaryDirectory::create("forwarding"));
-    const std::string settings = "/proc/sys/net/ipv6/conf/";
-    must(write_existing(settings + "lo/accept_ra", "1"));
-    Forwarding forwarding(notes.path());
-    must(forwarding.want(true));
-    must(forwarding.turn_on());
-    EXPECT_EQ(must(read_file(settings + "lo/accept_ra")), "2\n");
-    EXPECT_EQ(must(read_file(settings + "default/accept_ra")), "1\n");
-  });
-}
-
 TEST(BridgeNetwork, UsesAForeignBridgeThatTheUserNamesAndLeavesItAsItIs) {
   on_own_host([] {
     netlink::Socket netlink = must(netlink::Socket::open());
@@ -649,67 +436,6 @@ TEST(BridgeNetwork, RemovesInterfacesThatNobodyRecorded) {
     EXPECT_TRUE(must(netlink.find_link(known.host_interface_name)));
     EXPECT_TRUE(must(netlink.find_link(fresh.host_interface_name)));
     EXPECT_FALSE(must(netlink.find_link(unknown.host_interface_name)));
-  });
-}
-
-constexpr netlink::IpAddress kAnywhere[] = {{}};
-
-std::array<netlink::IpAddress, 1> at(std::string_view text) { return {*netlink::IpAddress::parse(text)}; }
-
-// A port of both families has one number; a port of one leaves the other's alone.
-TEST(PortTable, ClaimsAtAllAddressesOrAtNone) {
-  on_own_host([] {
-    OneEngine engine = begin_engine("ports");
-    PortTable ports;
-    const netlink::IpAddress both[] = {netlink::IpAddress(Ipv4Address{}),
-                                       netlink::IpAddress(netlink::Ipv6Address{})};
-    EXPECT_EQ(must(ports.claim("one", "tcp", at("::"), {80, 80})), 80);
-    EXPECT_EQ(must(ports.claim("two", "tcp", at("0.0.0.0"), {80, 80})), 80);
-    EXPECT_EQ(must(ports.claim("two", "tcp", both, {80, 81})), 81);
-    Result<std::uint16_t> taken = ports.claim("three", "tcp", both, {80, 81});
-    ASSERT_FALSE(taken);
-    EXPECT_EQ(taken.error().kind, ErrorKind::conflict);
-    ports.release("two");
-    EXPECT_FALSE(ports.claim("three", "tcp", both, {80, 80})) << "::";
-    EXPECT_EQ(must(ports.claim("three", "tcp", at("0.0.0.0"), {80, 80})), 80)
-        << "a claim that failed took it";
-    EXPECT_THAT(ports.claim("four", "tcp", at("::1"), {80, 80}).error().message, HasSubstr("[::1]:80"));
-  });
-}
-
-TEST(PortTable, GivesAPortOnceAndAsksTheHost) {
-  on_own_host([] {
-    OneEngine engine = begin_engine("ports");  // a host without any address takes all for its own
-    PortTable ports;
-    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {80, 80})), 80);
-    Result<std::uint16_t> again = ports.claim("one", "tcp", at("127.0.0.1"), {80, 80});
-    ASSERT_FALSE(again);
-    EXPECT_THAT(again.error().message, HasSubstr("port is already allocated"));
-    EXPECT_EQ(must(ports.claim("one", "udp", kAnywhere, {80, 80})), 80);
-    ports.release("two");
-    EXPECT_FALSE(ports.claim("two", "tcp", kAnywhere, {80, 80}));
-    ports.release("one");
-    EXPECT_EQ(must(ports.claim("two", "tcp", kAnywhere, {80, 81})), 80);
-    ports.release("one");  // which has none any more
-    must(ports.reclaim("one", "udp", {}, 80));
-    EXPECT_FALSE(ports.reclaim("two", "udp", *Ipv4Address::parse("127.0.0.1"), 80));
-    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {80, 81})), 81);
-    EXPECT_FALSE(ports.claim("one", "tcp", kAnywhere, {80, 81}));
-    const std::uint16_t any = must(ports.claim("one", "tcp", kAnywhere, {}));
-    EXPECT_GE(any, 32768);
-    EXPECT_NE(must(ports.claim("one", "tcp", kAnywhere, {})), any);
-    Result<std::uint16_t> elsewhere = ports.claim("one", "tcp", at("203.0.113.7"), {90, 90});
-    ASSERT_FALSE(elsewhere);
-    EXPECT_EQ(elsewhere.error().kind, ErrorKind::invalid);
-
-    Fd listener(socket(AF_INET, SOCK_STREAM, 0));
-    sockaddr_in address = socket_address({}, 7000);
-    ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    ASSERT_EQ(listen(listener.get(), 1), 0);
-    Result<std::uint16_t> used = ports.claim("one", "tcp", kAnywhere, {7000, 7000});
-    ASSERT_FALSE(used);
-    EXPECT_THAT(used.error().message, HasSubstr("address already in use"));
-    EXPECT_EQ(must(ports.claim("one", "tcp", kAnywhere, {7000, 7001})), 7001);
   });
 }
 
