@@ -351,7 +351,7 @@ database.execute(f"UPDATE networks SET record = {sys.argv[3]} WHERE id = ?", (sy
 database.commit()' "$work/main/data/meta.db" "$@"
   engine_start main
 }
-nothing_passes() { nft list ruleset | grep -q "oifname != \"$1\" drop"; }
+nothing_passes() { nft list ruleset | grep "oifname != \"$1\" drop" >/dev/null; } # not -q: nft would be told of a broken pipe
 
 # A container makes itself an IPv6 address on a network without IPv6, and writes to the bridge.
 no_ipv6_through() {
