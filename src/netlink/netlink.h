@@ -151,6 +151,8 @@ class Socket {
 
  private:
   explicit Socket(Fd socket) : socket_(std::move(socket)) {}
+  Result<void> execute_part(const Batch& batch, std::size_t begin, std::size_t end,
+                            std::optional<Error>& first_error);
   Result<std::size_t> receive(std::vector<char>& buffer);
   Result<void> send_all(std::vector<char>& bytes);
   Result<void> dump(std::string_view what, std::uint16_t type, const void* body, std::size_t body_size,

@@ -126,6 +126,19 @@ TEST(Netlink, ListsMoreLinksThanOneMessageHolds) {
   });
 }
 
+// Their answers all wait in the socket's buffer.
+TEST(Netlink, RunsBatchesOfAnyLength) {
+  in_own_namespace([] {
+    Socket socket = must(Socket::open());
+    Batch batch;
+    for (std::uint32_t i = 0; i < 3000; ++i) batch.add_address(1, {Ipv4Address{(10u << 24) + i + 1}, 32});
+    batch.delete_link("nothing0");
+    batch.add_address(1, {*Ipv4Address::parse("11.0.0.1"), 32});
+    EXPECT_THAT(socket.execute(batch).error().message, HasSubstr("nothing0"));
+    EXPECT_EQ(must(socket.addresses()).size(), 3001u) << "what comes after a failure is tried";
+  });
+}
+
 // A namespace in which the kernel tracks what goes over loopback.
 void track_loopback() {
   Socket socket = must(Socket::open());

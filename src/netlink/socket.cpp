@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -18,6 +19,8 @@
 
 namespace berth::netlink {
 namespace {
+
+constexpr std::size_t kRequestsAtOnce = 100;  // their answers have to fit into the socket's buffer
 
 using Bytes = std::string_view;
 
@@ -182,32 +185,39 @@ std::string explanation(const nlmsghdr& header, Bytes payload) {
 
 Result<void> Socket::execute(const Batch& batch) {
   if (batch.refused_) return std::unexpected(*batch.refused_);
-  if (batch.requests_.empty()) return {};
-  std::vector<char> bytes = batch.bytes_;
+  std::optional<Error> first_error;
+  for (std::size_t begin = 0; begin < batch.requests_.size(); begin += kRequestsAtOnce)
+    TRY(execute_part(batch, begin, std::min(begin + kRequestsAtOnce, batch.requests_.size()), first_error));
+  if (first_error) return std::unexpected(std::move(*first_error));
+  return {};
+}
+
+Result<void> Socket::execute_part(const Batch& batch, std::size_t begin, std::size_t end,
+                                  std::optional<Error>& first_error) {
+  const std::size_t from = batch.requests_[begin].offset;
+  const std::size_t to = end < batch.requests_.size() ? batch.requests_[end].offset : batch.bytes_.size();
+  std::vector<char> bytes(batch.bytes_.data() + from, batch.bytes_.data() + to);
   const std::uint32_t first_sequence = sequence_ + 1;
-  for (const Batch::Request& request : batch.requests_) {
+  for (std::size_t i = begin; i < end; ++i) {
     ++sequence_;
-    std::memcpy(bytes.data() + request.offset + offsetof(nlmsghdr, nlmsg_seq), &sequence_, sizeof sequence_);
+    std::memcpy(bytes.data() + batch.requests_[i].offset - from + offsetof(nlmsghdr, nlmsg_seq), &sequence_,
+                sizeof sequence_);
   }
   TRY(send_all(bytes));
-
-  std::optional<Error> first_error;
-  std::size_t answered = 0;
-  while (answered < batch.requests_.size()) {
+  for (std::size_t answered = 0; answered < end - begin;) {
     std::size_t got = TRY(receive(bytes));
     for_each_message({bytes.data(), got}, [&](const nlmsghdr& header, Bytes payload) {
       const std::uint32_t place = header.nlmsg_seq - first_sequence;
-      if (header.nlmsg_type != NLMSG_ERROR || place >= batch.requests_.size()) return;
+      if (header.nlmsg_type != NLMSG_ERROR || place >= end - begin) return;
       ++answered;
       auto error = read_structure<nlmsgerr>(payload);
       if (!error || error->error == 0 || first_error) return;
-      const std::string& task = batch.requests_[place].task;
+      const std::string& task = batch.requests_[begin + place].task;
       std::string words = explanation(header, payload);
       first_error = words.empty() ? fail_errno(-error->error, "{}", task).error()
                                   : fail_errno(-error->error, "{} ({})", task, words).error();
     });
   }
-  if (first_error) return std::unexpected(std::move(*first_error));
   return {};
 }
 
