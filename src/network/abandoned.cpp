@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "network/bridge_segments.h"
 #include "network/firewall.h"
 
 namespace berth::network {
@@ -25,14 +26,16 @@ constexpr int kClaimAttempts = 50;
 // A leading zero byte, and no terminating one: the length tells where the name ends.
 std::string claim_name(const std::string& owner) { return std::string(1, '\0') + "berth-bridges-" + owner; }
 
+// Of a container: not the trunk of a segment.
 bool has_port(const std::vector<netlink::Link>& links, const netlink::Link& bridge) {
-  return std::any_of(links.begin(), links.end(),
-                     [&](const netlink::Link& link) { return link.master == bridge.index; });
+  return std::any_of(links.begin(), links.end(), [&](const netlink::Link& link) {
+    return link.master == bridge.index && !is_segment_mark(link.alias);
+  });
 }
 
-Result<void> delete_bridge(netlink::Socket& netlink, const netlink::Link& bridge) {
+Result<void> delete_link(netlink::Socket& netlink, const std::string& name) {
   netlink::Batch batch;
-  batch.delete_link(bridge.name);
+  batch.delete_link(name);
   Result<void> deleted = netlink.execute(batch);
   if (!deleted && deleted.error().code == ENODEV) return {};  // another engine was as tidy
   return deleted;
@@ -41,24 +44,42 @@ Result<void> delete_bridge(netlink::Socket& netlink, const netlink::Link& bridge
 struct Bridge {
   netlink::Link link;
   std::string network;
+  bool segment = false;
   bool used = false;
 };
 using ByOwner = std::map<std::string, std::vector<Bridge>>;
+
+// With the trunks of segments, which are pairs: what joins them goes first.
+Result<void> delete_bridge(netlink::Socket& netlink, const Bridge& bridge) {
+  if (bridge.segment) {
+    const std::vector<netlink::Link> links = TRY(netlink.links());
+    for (const netlink::Link& link : links)
+      if (link.master == bridge.link.index && link.alias == bridge.link.alias)
+        TRY(delete_link(netlink, link.name));
+  }
+  return delete_link(netlink, bridge.link.name);
+}
 
 ByOwner marked_bridges(const std::vector<netlink::Link>& links) {
   ByOwner found;
   for (const netlink::Link& link : links) {
     if (link.kind != "bridge" || !is_bridge_mark(link.alias)) continue;
-    auto [owner, network] = split_once(std::string_view(link.alias).substr(kMark.size()), '/');
-    found[std::string(owner)].push_back({link, std::string(network), has_port(links, link)});
+    const bool segment = is_segment_mark(link.alias);
+    std::string_view mark = std::string_view(link.alias).substr(kMark.size());
+    if (segment) mark.remove_suffix(1);
+    auto [owner, network] = split_once(mark, '/');
+    found[std::string(owner)].push_back({link, std::string(network), segment, has_port(links, link)});
   }
   return found;
 }
 
 Result<void> remove_unrecorded(netlink::Socket& netlink, const std::vector<Bridge>& bridges,
                                const std::set<std::string>& networks) {
+  std::set<std::string> kept = networks;
   for (const Bridge& bridge : bridges)
-    if (!bridge.used && !networks.contains(bridge.network)) TRY(delete_bridge(netlink, bridge.link));
+    if (bridge.used) kept.insert(bridge.network);
+  for (const Bridge& bridge : bridges)
+    if (!kept.contains(bridge.network)) TRY(delete_bridge(netlink, bridge));
   return {};
 }
 
@@ -73,7 +94,7 @@ Result<void> remove_others(netlink::Socket& netlink, const std::string& owner,
   log_info("network", "removing what the engine {} had left", owner);
   Result<void> dropped = drop_firewall(firewall_table_name(owner));
   if (!dropped && dropped.error().kind != ErrorKind::unsupported) return dropped;
-  for (const Bridge& bridge : bridges) TRY(delete_bridge(netlink, bridge.link));
+  for (const Bridge& bridge : bridges) TRY(delete_bridge(netlink, bridge));
   return {};
 }
 
@@ -89,7 +110,8 @@ Result<std::vector<std::string>> bridges_of(netlink::Socket& netlink, const std:
   const std::vector<netlink::Link> links = TRY(netlink.links());
   ByOwner by_owner = marked_bridges(links);
   std::vector<std::string> names;
-  for (const Bridge& bridge : by_owner[owner]) names.push_back(bridge.link.name);
+  for (const Bridge& bridge : by_owner[owner])
+    if (!bridge.segment) names.push_back(bridge.link.name);
   return names;
 }
 

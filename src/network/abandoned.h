@@ -23,7 +23,7 @@ std::string bridge_mark(const std::string& owner, const std::string& network = "
 
 bool is_bridge_mark(std::string_view alias);  // of any owner's
 
-// The names of an owner's bridges, those without a port included.
+// The names of an owner's bridges, those without a port included, without segments.
 Result<std::vector<std::string>> bridges_of(netlink::Socket& netlink, const std::string& owner);
 
 // Holds the owner's claim as long as the descriptor lives. ErrorKind::conflict while another one holds it.

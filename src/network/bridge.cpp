@@ -244,9 +244,10 @@ std::string random_host_name() { return "veth" + random_identifier().substr(0, 8
 
 }  // namespace
 
-BridgeNetwork::BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, bool foreign,
-                             const Ipv4Prefix& address, const BridgeSettings& settings)
+BridgeNetwork::BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, BridgeSegments segments,
+                             bool foreign, const Ipv4Prefix& address, const BridgeSettings& settings)
     : netlink_(std::move(netlink)),
+      segments_(std::move(segments)),
       pool_(address.subnet(), settings.range),
       name_(link.name),
       index_(link.index),
@@ -281,8 +282,11 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open_on(const netlink::Lin
   netlink::Socket netlink = TRY(netlink::Socket::open());
   const Ipv4Prefix address =
       TRY(foreign ? make_foreign_ready(netlink, link, settings) : make_ready(netlink, link, settings));
+  BridgeSegments segments = TRY(
+      BridgeSegments::find(netlink, link, bridge_mark(settings.owner, settings.network),
+                           {.mtu = settings.mtu, .isolated = settings.isolated, .ports = settings.ports}));
   std::unique_ptr<BridgeNetwork> network(
-      new BridgeNetwork(std::move(netlink), link, foreign, address, settings));
+      new BridgeNetwork(std::move(netlink), link, std::move(segments), foreign, address, settings));
   TRY(network->pool_.reserve(address.address));
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
@@ -338,13 +342,13 @@ void BridgeNetwork::give_back(const Endpoint& endpoint) {
 
 Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interface_name) {
   PreparedInterface made{.bridge = index_, .name = interface_name, .host_name = random_host_name()};
-  netlink::Batch batch;
-  batch.create_veth(made.host_name, {.mtu = mtu_, .master = index_, .up = true},
-                    {.name = interface_name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
-  // With br_netfilter, what a container sends to a port that itself has published never leaves the bridge.
-  batch.set_hairpin(made.host_name);
   {
     std::lock_guard lock(mutex_);
+    netlink::Batch batch;
+    batch.create_veth(made.host_name, {.mtu = mtu_, .master = TRY(segments_.room(netlink_)), .up = true},
+                      {.name = interface_name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
+    // With br_netfilter, what a container sends to a port that itself has published never leaves the bridge.
+    batch.set_hairpin(made.host_name);
     TRY(netlink_.execute(batch));
   }
   // Before the pair has a carrier: there is no moment in which the container reaches its neighbours.
@@ -422,7 +426,8 @@ Result<void> BridgeNetwork::isolate_ports(const std::string& host_name) {
   else if (std::optional<netlink::Link> link = TRY(netlink_.find_link(host_name)))
     links.push_back(std::move(*link));
   for (const netlink::Link& link : links)
-    if (link.master == index_) batch.isolate_port(link.index, isolated_);
+    if (segments_.holds(link.master) && !segments_.is_way_out(link))
+      batch.isolate_port(link.index, isolated_);
   if (batch.empty()) return {};
   return netlink_.execute(batch);
 }
@@ -431,7 +436,8 @@ Result<void> BridgeNetwork::look_at_ports() {
   const std::vector<netlink::Link> links = TRY(netlink_.links());
   for (const netlink::Link& link : links) {
     found_links_.insert(link.name);
-    if (link.master == index_ && link.kind == "veth") found_ports_.insert(link.name);
+    if (segments_.holds(link.master) && link.kind == "veth" && !is_bridge_mark(link.alias))
+      found_ports_.insert(link.name);
   }
   return {};
 }
@@ -485,10 +491,11 @@ bool BridgeNetwork::in_use() {
 }
 
 Result<void> BridgeNetwork::remove() {
+  std::lock_guard lock(mutex_);
+  TRY(segments_.remove(netlink_));
   if (foreign_) return {};
   netlink::Batch batch;
   batch.delete_link(name_);
-  std::lock_guard lock(mutex_);
   return netlink_.execute(batch);
 }
 

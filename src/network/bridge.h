@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bridge network: a Linux bridge on the host, a subnet, and a veth pair for each container on it.
+// A bridge network: a Linux bridge on the host (several with very many containers, see bridge_segments.h), a
+// subnet, and a veth pair for each container on it.
 //
 // Addresses are leased in memory. The engine's container records are what survives: after a restart it calls
 // reserve() for the addresses of every container before it attaches new ones, so none is given out twice.
@@ -17,6 +18,7 @@
 #include "netlink/ipv6.h"
 #include "netlink/netlink.h"
 #include "network/address_pool.h"
+#include "network/bridge_segments.h"
 #include "network/sandbox.h"
 
 namespace berth::network {
@@ -50,6 +52,7 @@ struct BridgeSettings {
   std::vector<Ipv6Address> excluded6;
   std::uint32_t mtu = 1500;
   bool isolated = false;  // containers do not reach each other on it; the Firewall has to know as well
+  std::size_t ports = kPortsOfBridge;  // of one Linux bridge
 };
 
 struct AttachRequest {
@@ -122,8 +125,8 @@ class BridgeNetwork {
   Result<void> remove();  // takes the bridge away, unless it is a foreign one
 
  private:
-  BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, bool foreign, const Ipv4Prefix& address,
-                const BridgeSettings& settings);
+  BridgeNetwork(netlink::Socket netlink, const netlink::Link& link, BridgeSegments segments, bool foreign,
+                const Ipv4Prefix& address, const BridgeSettings& settings);
   static Result<std::unique_ptr<BridgeNetwork>> open_on(const netlink::Link& link, bool foreign,
                                                         const BridgeSettings& settings);
   Result<void> lease(const AttachRequest& request, Endpoint& endpoint);
@@ -137,11 +140,12 @@ class BridgeNetwork {
   Result<void> isolate_ports(const std::string& host_name = {});
 
   std::set<std::string> found_links_;  // of the host, by name
-  std::set<std::string> found_ports_;  // those of them that are ports of this bridge
+  std::set<std::string> found_ports_;  // those of them that are containers' ports here
   std::mutex connections_mutex_;
   std::optional<netlink::Connections> connections_;
-  std::mutex mutex_;  // over netlink_ and pool_
+  std::mutex mutex_;  // over netlink_, segments_ and pool_
   netlink::Socket netlink_;
+  BridgeSegments segments_;
   AddressPool pool_;
   std::optional<AddressPool6> pool6_;
   std::string name_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "network/bridge_segments.h"
 #include "network/firewall.h"
 
 namespace berth::network {
@@ -116,6 +117,7 @@ std::string forward_rules(const std::vector<FirewallBridge>& bridges, const Fami
   auto inbound = [](const FirewallBridge& bridge) {
     return fmt::format("    iifname != \"{0}\" oifname \"{0}\"", bridge.name);
   };
+  text += fmt::format("    iifname \"{0}*\" oifname != \"{0}*\" drop\n", kSegmentPrefix);
   // A container can make up an address of the family that its network does not have.
   auto closed = [&](const FirewallBridge& bridge) {
     return bridge.internal || (family.is_v6 && !bridge.subnet6);
