@@ -266,6 +266,19 @@ class Bench:
                 samples.setdefault(side.name, []).extend([(before - with_them) / count, (after - with_them) / count])
         self.line("memory an idle container (200, MemAvailable)", "MiB", {"Docker": 10}, samples, 2)
 
+    def crowd(self):
+        """A thousand on the default network, one after another: does the last one cost more than the first?"""
+        first, last = {}, {}
+        for side in self.sides:
+            if side.name == "podman":  # its line would take the better part of an hour
+                continue
+            times = [1000 * side.time("run", "-d", "--label", LABEL, IMAGE, "sleep", "100000") for _ in range(1000)]
+            first[side.name], last[side.name] = times[:100], times[-100:]
+            side.remove_ours()
+            time.sleep(10)
+        self.line("run -d, the first 100 of 1,000", "ms", {}, first)
+        self.line("run -d, the last 100 of 1,000", "ms", {}, last)
+
     def engine_memory(self):
         samples = {side.name: [sum(resident(one) for pid in side.processes for one in (pid, *children(pid)))]
                    for side in self.sides if side.processes}
@@ -352,4 +365,4 @@ def main(bench_class, lines, description, rounds):
 
 
 if __name__ == "__main__":
-    main(Bench, ("engine_memory", "run_bridge", "run_no_network", "bundle", "execute", "command_line", "parallel", "memory"), __doc__, 30)
+    main(Bench, ("engine_memory", "run_bridge", "run_no_network", "bundle", "execute", "command_line", "parallel", "memory", "crowd"), __doc__, 30)

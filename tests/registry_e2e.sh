@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The registry from the outside: the distribution specification by raw HTTP, other clients (skopeo, podman, buildah), passwords, TLS,
+# The registry from the outside: the distribution specification by raw HTTP, other clients (docker, skopeo, podman, buildah), passwords, TLS,
 # kill -9 in the middle of pushes, a lost database, and garbage collection while it serves. Needs no engine.
 #
 #   ROUNDS=20 tests/registry_e2e.sh    kills that often during deletions and garbage collection
@@ -48,7 +48,7 @@ registry_end() { # name [signal]
 at() { cat "$work/$1/address"; } # name
 end_registries() {
   local file
-  for file in "$work"/*/registry.pid; do [ ! -f "$file" ] || kill -9 "$(cat "$file")" 2>/dev/null; done
+  for file in "$work"/*/{registry,socat}.pid; do [ ! -f "$file" ] || kill -9 "$(cat "$file")" 2>/dev/null; done
 }
 trap 'end_registries; clean_up' EXIT
 
@@ -395,6 +395,56 @@ buildah_pushes_and_pulls() {
   alone buildah commit -q --rm --tls-verify=false "$container" "docker://$R/bh/made:2" >/dev/null
   is 200 "$(status "http://$R/v2/bh/made/manifests/2")"
   alone buildah rmi -af >/dev/null
+}
+
+# A dockerd that has namespaces of its own, so that it finds no network of the host to change, and ends with its
+# first process. The registry it reaches by a socket in a file.
+dockerd_start() {
+  local home=$work/docker attempt
+  mkdir -p "$home/bin"
+  ln -s "$(command -v berth-runtime)" "$home/bin/runc" # has to be there; nothing is run
+  setsid socat UNIX-LISTEN:"$home/registry.sock",fork TCP:"$R" 2>"$home/socat.log" </dev/null &
+  echo $! >"$home/socat.pid"
+  PATH=$home/bin:$PATH setsid unshare -m -n -p --fork --kill-child --mount-proc bash -c "
+    ip link set lo up
+    socat TCP-LISTEN:${R#*:},bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:$home/registry.sock &
+    exec dockerd --data-root $home/data --exec-root $home/run -H unix://$home/docker.sock --pidfile $home/docker.pid \
+      --bridge none --iptables=false --ip-forward=false --storage-driver vfs" >"$home/log" 2>&1 </dev/null &
+  echo $! >"$home/registry.pid"
+  for ((attempt = 0; attempt < 300; attempt++)); do
+    ! dockerd_does version >/dev/null 2>&1 || return 0
+    sleep 0.1
+  done
+  tail -n 5 "$home/log"
+  return 1
+}
+dockerd_does() { DOCKER_HOST=unix://$work/docker/docker.sock docker "$@"; }
+docker_pushes_and_pulls() {
+  command -v dockerd >/dev/null && command -v containerd >/dev/null || skip "there is no dockerd"
+  local image other
+  dockerd_start
+  image=$(tar -C "$BERTH_BIN" -c berth-registry | dockerd_does import -c 'LABEL kind=imported' -c 'CMD ["/x"]' - "$R/dk/made:1")
+  dockerd_does push -q "$R/dk/made:1"
+  is 200 "$(status -H "Accept: application/vnd.docker.distribution.manifest.v2+json" "http://$R/v2/dk/made/manifests/1")"
+  other=$(jq -r .config.digest "$work/body")
+  is "$image" "$other" "the configuration's digest"
+  dockerd_does tag "$R/dk/made:1" "$R/dk/mounted:1"
+  contains "$(dockerd_does push "$R/dk/mounted:1")" "Mounted from dk/made"
+  dockerd_does rmi "$R/dk/made:1" "$R/dk/mounted:1" >/dev/null
+  is "" "$(dockerd_does images -q)"
+  dockerd_does pull -q "$R/dk/made@$(header docker-content-digest)" >/dev/null
+  dockerd_does pull -q "$R/dk/mounted:1" >/dev/null
+  is "$image" "$(dockerd_does inspect -f '{{.Id}}' "$R/dk/mounted:1")" "the image"
+  dockerd_does save "$R/dk/mounted:1" | tar -xO --wildcards '*/layer.tar' | tar -xO berth-registry | cmp - "$BERTH_BIN/berth-registry"
+  # What skopeo had put there as an OCI layout.
+  make_layout "$work/layout-d"
+  copy "oci:$work/layout-d:x" "docker://$R/dk/oci:1"
+  dockerd_does pull -q "$R/dk/oci:1" >/dev/null
+  dockerd_end
+}
+dockerd_end() { # unshare hears nothing but this; what runs in its namespace goes along
+  kill -9 "$(cat "$work/docker/socat.pid")" "$(cat "$work/docker/registry.pid")" 2>/dev/null || true
+  eventually 20 gone "$(cat "$work/docker/registry.pid")"
 }
 
 # --- access ---
@@ -995,6 +1045,7 @@ case_of "pages and metrics" pages
 case_of "pages in a browser" browsed
 case_of "skopeo pushes and pulls OCI layouts" skopeo_layouts
 case_of "skopeo pushes and pulls Docker's archives and zstd" skopeo_archives
+case_of "docker's daemon pushes, mounts and pulls" docker_pushes_and_pulls
 case_of "podman pushes and pulls, both formats and indexes" podman_pushes_and_pulls
 case_of "buildah pushes and pulls" buildah_pushes_and_pulls
 case_of "large blobs pass through in little memory" large_blob
