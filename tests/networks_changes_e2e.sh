@@ -228,10 +228,48 @@ engine_options() {
   engine_use main
 }
 
+subnet_of() { b network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{end}}' "$1"; }
+
+# What networks get that name nothing.
+engine_pools() {
+  local option
+  cat >"$work/pools.json" <<JSON
+{"default-address-pools": [{"base": "10.96.0.0/22", "size": 24}, {"base": "fd96::/48", "size": 64}],
+ "default-gateway": "10.96.0.77", "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1404"}}}
+JSON
+  engine_start pools --config-file "$work/pools.json"
+  image_make
+  is "10.96.0.0/24 " "$(subnet_of bridge)" "the default bridge's"
+  b run -d --name one box sleep 1000
+  is 10.96.0.77 "$(b inspect -f '{{.NetworkSettings.Networks.bridge.Gateway}}' one)"
+  contains "$(b exec one ip route)" "default via 10.96.0.77"
+  b network create first
+  is "10.96.1.0/24 " "$(subnet_of first)"
+  is 1404 "$(b run --rm --network first box cat /sys/class/net/eth0/mtu)" "the MTU"
+  b network create --ipv6 second
+  is "10.96.2.0/24 fd96::/64 " "$(subnet_of second)"
+  b network create -o com.docker.network.driver.mtu=1300 third
+  is "10.96.3.0/24 " "$(subnet_of third)"
+  is 1300 "$(b run --rm --network third box cat /sys/class/net/eth0/mtu)" "the MTU that was asked for"
+  refused 1 default-address-pools b network create fourth
+  b network rm second
+  b network create fourth
+  is "10.96.2.0/24 " "$(subnet_of fourth)" "what was given back"
+  is '10.96.0.0/22-24 fd96::/48-64 ' "$(b info -f '{{range .DefaultAddressPools}}{{.Base}}-{{.Size}} {{end}}')"
+  b rm -f one
+  b network rm first third fourth
+  for option in --default-address-pool=base=10.1.0.0/16,size=8 --default-gateway=10 --default-network-opt=bridge; do
+    fails berthd "$option" --data-root "$work/none" 2>"$work/said"
+    grep -q -e "${option%%=*}" "$work/said"
+  done
+  engine_use main
+}
+
 engine_start main || exit 1
 image_make
 case_of "options are obeyed or refused" options
 case_of "the engine's own options" engine_options
+case_of "subnets and options out of the engine's own" engine_pools
 case_of "requests for what there is not are refused" requests
 case_of "subnets that are no network's are refused" subnets
 case_of "a bridge of the host's own is used as it is" foreign_bridge

@@ -118,6 +118,20 @@ json::object registry_document(const registry::Settings& settings) {
           {"Mirrors", to_json(settings.mirrors)}};
 }
 
+template <class Pools>
+void add_pools(json::array& list, const Pools& pools) {
+  for (const auto& pool : pools)
+    list.push_back(json::object{{"Base", pool.base.text()}, {"Size", pool.length}});
+}
+
+// Only those that the engine was told.
+json::array address_pools_document(const engine::Settings& settings) {
+  json::array list;
+  add_pools(list, settings.subnet_pools);
+  add_pools(list, settings.subnet_pools6);
+  return list;
+}
+
 json::value warnings_document(const std::vector<std::string>& warnings) {
   if (warnings.empty()) return nullptr;
   json::array document;
@@ -160,6 +174,7 @@ Result<void> info(Call& call) {
       {"MemTotal", engine::host_memory()},
       {"DockerRootDir", engine.settings().data_root},
       {"IndexServerAddress", "https://index.docker.io/v1/"},
+      {"DefaultAddressPools", address_pools_document(engine.settings())},
       {"RegistryConfig", registry_document(engine.settings().registries)},
       {"Labels", to_json(engine.settings().labels)},
       {"Runtimes", json::object{{"berth", json::object{{"path", "built in"}}}}},

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "engine/network_daemon_options.h"
 #include "engine/registry_options.h"
 #include "engine/validation.h"
 
@@ -199,6 +200,16 @@ std::vector<DaemonOption> make_table() {
       {"fixed-cidr", 0, "fixed-cidr", text, set_address<&S::fixed_cidr, netlink::Ipv4Prefix>,
        "Part of the default bridge's subnet that containers get addresses of"},
       {"fixed-cidr-v6", 0, "fixed-cidr-v6", text, set_fixed_cidr_v6, "IPv6 subnet of the default bridge"},
+      {"default-gateway", 0, "default-gateway", text, set_address<&S::default_gateway, netlink::Ipv4Address>,
+       "Gateway of the default bridge's containers instead of the host"},
+      {"default-gateway-v6", 0, "default-gateway-v6", text,
+       set_address<&S::default_gateway_v6, netlink::Ipv6Address>, "The same for IPv6"},
+      {"default-address-pool", 0, "", list, set_address_pools,
+       "Where networks that name no subnet get theirs: base=172.30.0.0/16,size=24; may be repeated"},
+      {"", 0, "default-address-pools", document, set_address_pools_document, "The same"},
+      {"default-network-opt", 0, "", list, set_network_options,
+       "Option of new networks: bridge=com.docker.network.driver.mtu=1400; may be repeated"},
+      {"", 0, "default-network-opts", document, set_network_options_document, "The same"},
       {"ip", 0, "ip", text, set_address<&S::published_at, netlink::Ipv4Address>,
        "Address of the host where the default bridge's ports are published that name none"},
       {"ip-masq", 0, "ip-masq", boolean, set_setting_flag<&S::masquerade>,
@@ -238,10 +249,6 @@ std::vector<DaemonOption> make_table() {
       {"allow-nondistributable-artifacts", "allow-nondistributable-artifacts", list},
       {"ip6tables", "ip6tables", boolean},
       {"iptables", "iptables", boolean},
-      {"default-gateway", "default-gateway", text},
-      {"default-gateway-v6", "default-gateway-v6", text},
-      {"default-address-pool", "default-address-pools", list},
-      {"default-network-opt", "default-network-opts", map},
       {"default-cgroupns-mode", "default-cgroupns-mode", text},
       {"default-ipc-mode", "default-ipc-mode", text},
       {"cpu-rt-period", "cpu-rt-period", number},

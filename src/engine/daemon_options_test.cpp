@@ -69,6 +69,72 @@ TEST(DaemonJson, SetsWhatDockerdsWould) {
   EXPECT_THAT(o.settings.labels, ElementsAre("a=b"));
 }
 
+TEST(DaemonJson, SaysWhatNetworksGetThatNameNothing) {
+  Applied applied = apply(R"({
+    "default-address-pools": [{"base": "172.30.7.0/16", "size": 24}, {"base": "fd00:7::/48", "size": 64}],
+    "default-gateway": "10.9.0.9", "default-gateway-v6": "fd00::9",
+    "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400", "of.my": "own"}}})");
+  ASSERT_EQ(applied.error, "");
+  EXPECT_TRUE(applied.warnings.empty());
+  const Settings& settings = applied.options.settings;
+  ASSERT_EQ(settings.subnet_pools.size(), 1u);
+  EXPECT_EQ(settings.subnet_pools[0].base.text(), "172.30.0.0/16");
+  EXPECT_EQ(settings.subnet_pools[0].length, 24);
+  ASSERT_EQ(settings.subnet_pools6.size(), 1u);
+  EXPECT_EQ(settings.subnet_pools6[0].base.text(), "fd00:7::/48");
+  EXPECT_EQ(settings.default_gateway + settings.default_gateway_v6, "10.9.0.9fd00::9");
+  EXPECT_EQ(settings.network_options.at("bridge").at("com.docker.network.driver.mtu"), "1400");
+}
+
+TEST(DaemonJson, WrongPoolsAndNetworkOptionsAreNamed) {
+  auto pools = [](const std::string& text) {
+    return apply("{\"default-address-pools\": " + text + "}").error;
+  };
+  EXPECT_THAT(pools(R"([{"base": "172.30.0.0", "size": 24}])"), HasSubstr("\"172.30.0.0\""));
+  EXPECT_THAT(pools(R"([{"base": "172.30.0.0/16", "size": 15}])"),
+              HasSubstr("15 is not between its base's 16"));
+  EXPECT_THAT(pools(R"([{"base": "172.30.0.0/16"}])"), HasSubstr("0 is not between"));
+  EXPECT_THAT(pools(R"([{"base": "172.30.0.0/16", "size": 31}])"), HasSubstr("and 30"));
+  EXPECT_THAT(pools(R"({"base": "172.30.0.0/16"})"), HasSubstr("it holds pools"));
+  auto defaults = [](const std::string& text) {
+    return apply("{\"default-network-opts\": " + text + "}").error;
+  };
+  EXPECT_THAT(defaults(R"({"overlay": {"a": "b"}})"), HasSubstr("\"overlay\""));
+  EXPECT_THAT(defaults(R"({"bridge": {"com.docker.network.driver.mtu": "7"}})"), HasSubstr("68 and 65535"));
+  EXPECT_THAT(defaults(R"({"bridge": {"com.docker.network.nothing": "7"}})"),
+              HasSubstr("unknown network option"));
+  EXPECT_THAT(defaults(R"({"bridge": {"a": 7}})"), HasSubstr("must be an object of strings"));
+  EXPECT_THAT(defaults(R"({"bridge": "a=b"})"), HasSubstr("must be an object of strings"));
+  EXPECT_THAT(defaults("[]"), HasSubstr("it holds drivers"));
+}
+
+TEST(DaemonFlags, GivePoolsAndNetworkOptions) {
+  auto apply_flag = [](std::string_view flag, const std::vector<std::string>& values,
+                       DaemonOptions& options) {
+    for (const DaemonOption& option : daemon_options())
+      if (option.flag == flag) {
+        Result<void> applied = option.apply(options, values);
+        return applied ? std::string() : applied.error().message;
+      }
+    return std::string("no such flag");
+  };
+  DaemonOptions options;
+  EXPECT_EQ(
+      apply_flag("default-address-pool", {"base=10.7.0.0/16,size=24", "size=20,base=10.8.0.0/16"}, options),
+      "");
+  ASSERT_EQ(options.settings.subnet_pools.size(), 2u);
+  EXPECT_EQ(options.settings.subnet_pools[1].length, 20);
+  EXPECT_EQ(apply_flag("default-network-opt", {"bridge=com.docker.network.driver.mtu=1400"}, options), "");
+  EXPECT_EQ(options.settings.network_options.at("bridge").at("com.docker.network.driver.mtu"), "1400");
+  for (const char* wrong : {"base=10.7.0.0/16", "10.7.0.0/16,size=24", "base=10.7.0.0/16,size=x", ""})
+    EXPECT_THAT(apply_flag("default-address-pool", {wrong}, options), HasSubstr("is not like base="));
+  EXPECT_THAT(apply_flag("default-network-opt", {"bridge"}, options), HasSubstr("is not like bridge="));
+  std::vector<std::string> warnings;
+  for (const char* text : {R"({"default-address-pools": [{"base": "10.9.0.0/16", "size": 24}]})",
+                           R"({"default-network-opts": {"bridge": {"a": "b"}}})"})
+    EXPECT_THAT(apply_daemon_json(options, text, {}, warnings).error().message, HasSubstr("both as a flag"));
+}
+
 TEST(DaemonJson, AnUnknownKeyIsNamed) {
   EXPECT_EQ(apply(R"({"debug": true, "graphh": "/x"})").error,
             "the following directives don't match any configuration option: graphh");

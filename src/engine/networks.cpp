@@ -189,6 +189,9 @@ Result<network::BridgeSettings> Networks::default_bridge_settings() {
     bridge.subnet = record.subnet = address->subnet();
     bridge.gateway = address->address;
   }
+  if (!settings_.subnet_pools.empty()) bridge.pools = settings_.subnet_pools;
+  bridge.way_out = Ipv4Address::parse(settings_.default_gateway);
+  bridge.way_out6 = Ipv6Address::parse(settings_.default_gateway_v6);
   if (!settings_.fixed_cidr.empty()) bridge.range = Ipv4Prefix::parse(settings_.fixed_cidr);
   if (settings_.ipv6) {
     if (std::optional<Ipv6Prefix> fixed = Ipv6Prefix::parse(settings_.fixed_cidr_v6))
@@ -293,6 +296,7 @@ Result<network::BridgeSettings> Networks::bridge_settings(const Live& live) cons
     bridge.subnet = record.subnet;
     bridge.gateway = record.gateway;
   }
+  if (!settings_.subnet_pools.empty()) bridge.pools = settings_.subnet_pools;
   bridge.isolated = !TRY(boolean_option(record, kIccOption, true));
   bridge.range = record.range;
   bridge.ipv6 = record.ipv6;
@@ -304,26 +308,30 @@ Result<network::BridgeSettings> Networks::bridge_settings(const Live& live) cons
   return bridge;
 }
 
-// A unique local one (RFC 4193): the 40 bits that are random by the book come from the engine's id, so that
-// they stay the same; each network has the next 16 bits of its own. With mutex_ held.
-Result<void> Networks::choose_subnet6(NetworkRecord& record) const {
-  const std::string hex = sha256_of("unique local addresses of " + engine_id_).hex();
-  Ipv6Prefix candidate{{}, 64};
-  candidate.address.bytes[0] = 0xfd;
+// Unique local ones (RFC 4193): the 40 bits that are random by the book come from the engine's id, so that
+// they stay the same; each network has the next 16 bits of its own.
+network::SubnetPool6 unique_local_pool(const std::string& engine_id) {
+  const std::string hex = sha256_of("unique local addresses of " + engine_id).hex();
+  network::SubnetPool6 pool{{{}, 48}, 64};
+  pool.base.address.bytes[0] = 0xfd;
   for (std::size_t i = 0; i < 5; ++i)
-    candidate.address.bytes[1 + i] = parse_integer<std::uint8_t>(hex.substr(2 * i, 2), 16).value_or(0);
-  for (unsigned number = 0; number < 65536; ++number) {
-    candidate.address.bytes[6] = static_cast<unsigned char>(number >> 8);
-    candidate.address.bytes[7] = static_cast<unsigned char>(number & 0xff);
-    const bool used = std::ranges::any_of(by_id_, [&](const auto& entry) {
-      const auto& other = entry.second->record.ipv6;
-      return other && other->subnet.overlaps(candidate);
-    });
-    if (used) continue;
-    record.ipv6 = network::Ipv6Subnet{candidate, candidate.host(1), std::nullopt};
-    return {};
-  }
-  return fail(ErrorKind::exhausted, "no unique local IPv6 subnet is left: choose one with --subnet");
+    pool.base.address.bytes[1 + i] = parse_integer<std::uint8_t>(hex.substr(2 * i, 2), 16).value_or(0);
+  return pool;
+}
+
+// With mutex_ held.
+Result<void> Networks::choose_subnet6(NetworkRecord& record) const {
+  std::vector<Ipv6Prefix> used;
+  for (const auto& [id, other] : by_id_)
+    if (other->record.ipv6) used.push_back(other->record.ipv6->subnet);
+  const bool own = settings_.subnet_pools6.empty();
+  std::optional<Ipv6Prefix> free =
+      network::free_subnet(own ? std::vector{unique_local_pool(engine_id_)} : settings_.subnet_pools6, used);
+  if (!free)
+    return fail(ErrorKind::exhausted, "no {} is left: choose one with --subnet",
+                own ? "unique local IPv6 subnet" : "IPv6 subnet of default-address-pools");
+  record.ipv6 = network::Ipv6Subnet{*free, free->host(1), std::nullopt};
+  return {};
 }
 
 Result<void> Networks::open_live(Live& live) {
@@ -380,7 +388,16 @@ Result<void> Networks::check_new(const NetworkRecord& record) const {
   return check_parent(record);
 }
 
-Result<NetworkState> Networks::create(const NewNetwork& wanted) {
+// With what the engine is told to give new networks of its driver.
+NewNetwork Networks::with_usual_options(NewNetwork wanted) const {
+  auto usual = settings_.network_options.find(wanted.driver.empty() ? "bridge" : wanted.driver);
+  if (usual != settings_.network_options.end())
+    wanted.options.insert(usual->second.begin(), usual->second.end());
+  return wanted;
+}
+
+Result<NetworkState> Networks::create(const NewNetwork& asked) {
+  const NewNetwork wanted = with_usual_options(asked);
   auto live = std::make_shared<Live>();
   NetworkRecord& record = live->record;
   record = TRY(record_of(wanted));

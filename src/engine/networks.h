@@ -75,7 +75,7 @@ class Networks {
   ~Networks();  // takes away the bridges that no container is on
 
   // --- as objects ---
-  Result<NetworkState> create(const NewNetwork& wanted);
+  Result<NetworkState> create(const NewNetwork& asked);
   Result<NetworkState> find(const std::string& reference) const;  // by id, name, unique prefix of an id
   std::vector<NetworkState> all() const;
   Result<void> remove(const std::string& reference);
@@ -160,6 +160,7 @@ class Networks {
   std::vector<netlink::Ipv4Prefix> subnets_beside(const Live& live) const;
   const Live* overlapping(const NetworkRecord& record) const;  // with mutex_ held
   Result<void> check_new(const NetworkRecord& record) const;   // with mutex_ held
+  NewNetwork with_usual_options(NewNetwork wanted) const;
   Result<void> choose_subnet6(NetworkRecord& record) const;
   Result<network::BridgeSettings> bridge_settings(const Live& live) const;
   Result<void> open_bridge(Live& live);

@@ -24,6 +24,7 @@
 
 #include "engine/host_config.h"
 #include "keeper/settings.h"
+#include "network/subnet_choice.h"
 #include "registry/settings.h"
 
 namespace berth::engine {
@@ -42,11 +43,18 @@ struct Settings {
   std::vector<UlimitSetting> default_ulimits;
   std::int64_t default_shm_size = 64 << 20;
   std::vector<std::string> dns, dns_options, dns_search;
-  std::string bridge;          // "" chooses; "none" means no bridge network
-  bool ipv6 = false;           // on the default bridge
-  std::string fixed_cidr_v6;   // its IPv6 subnet; "" chooses
-  std::string bridge_address;  // "172.30.0.1/16"; "" chooses
-  std::string fixed_cidr;      // the part of its subnet that containers get addresses of; "" is all of it
+  std::string bridge;           // "" chooses; "none" means no bridge network
+  bool ipv6 = false;            // on the default bridge
+  std::string fixed_cidr_v6;    // its IPv6 subnet; "" chooses
+  std::string bridge_address;   // "172.30.0.1/16"; "" chooses
+  std::string fixed_cidr;       // the part of its subnet that containers get addresses of; "" is all of it
+  std::string default_gateway;  // its containers' instead of the host; "" is the host
+  std::string default_gateway_v6;
+  // Out of which networks get subnets that name none; none: out of the usual ones.
+  std::vector<network::SubnetPool> subnet_pools;
+  std::vector<network::SubnetPool6> subnet_pools6;
+  // What a new network has, by driver, unless it is given otherwise.
+  std::map<std::string, std::map<std::string, std::string>> network_options;
   std::string published_at = "0.0.0.0";  // where the default bridge's ports are, if they do not say so
   std::string host_gateway;              // what containers call "host-gateway"; "" chooses
   int mtu = 1500;

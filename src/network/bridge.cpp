@@ -76,34 +76,6 @@ Result<netlink::Link> make_bridge(netlink::Socket& netlink, const BridgeSettings
               settings.name, kMostNames - 1);
 }
 
-// 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on: the ranges that Docker's users expect.
-std::vector<Ipv4Prefix> candidate_subnets() {
-  std::vector<Ipv4Prefix> subnets;
-  for (std::uint32_t second = 17; second <= 31; ++second)
-    subnets.push_back({{172u << 24 | second << 16}, 16});
-  for (std::uint32_t third = 0; third < 256; third += 16)
-    subnets.push_back({{192u << 24 | 168u << 16 | third << 8}, 20});
-  return subnets;
-}
-
-}  // namespace
-
-Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefix> used) {
-  std::vector<netlink::Route> routes = TRY(netlink.routes());
-  for (const netlink::Route& route : routes)
-    if (route.destination.length > 0) used.push_back(route.destination);
-  std::vector<netlink::InterfaceAddress> addresses = TRY(netlink.addresses());
-  for (const netlink::InterfaceAddress& address : addresses) used.push_back(address.address.subnet());
-  for (const Ipv4Prefix& candidate : candidate_subnets())
-    if (std::none_of(used.begin(), used.end(),
-                     [&](const Ipv4Prefix& one) { return one.overlaps(candidate); }))
-      return candidate;
-  return fail(ErrorKind::exhausted,
-              "the host routes every subnet that a bridge could have; choose one with --bip");
-}
-
-namespace {
-
 // The address that the bridge shall have, with its subnet's prefix length.
 Result<Ipv4Prefix> decide_address(netlink::Socket& netlink, const netlink::Link& link,
                                   const BridgeSettings& settings) {
@@ -117,7 +89,7 @@ Result<Ipv4Prefix> decide_address(netlink::Socket& netlink, const netlink::Link&
   else if (present)
     subnet = present->subnet();
   else
-    subnet = TRY(choose_subnet(netlink, settings.avoided));
+    subnet = TRY(choose_subnet(netlink, settings.pools, settings.avoided));
   if (subnet.length < 1 || subnet.length > 30)
     return fail(ErrorKind::invalid, "the subnet {} has no room for containers", subnet.text());
   const Ipv4Address gateway = settings.gateway.value_or(Ipv4Address{subnet.address.value + 1});
@@ -257,6 +229,8 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, const netlink::Link& link,
       ipv6_(settings.ipv6),
       mtu_(settings.mtu),
       isolated_(settings.isolated) {
+  way_out_ = settings.way_out.value_or(gateway_);
+  if (ipv6_) way_out6_ = settings.way_out6.value_or(ipv6_->gateway);
   if (ipv6_) pool6_.emplace(ipv6_->subnet, ipv6_->range);
 }
 
@@ -290,6 +264,7 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open_on(const netlink::Lin
   TRY(network->pool_.reserve(address.address));
   for (const Ipv4Address& excluded : settings.excluded)
     if (excluded != address.address) TRY(network->pool_.reserve(excluded));
+  TRY(network->keep_ways_out());
   TRY(network->look_at_ports());
   TRY(network->isolate_ports());
   if (settings.isolated) warn_of_bridge_filter(link.name);
@@ -298,6 +273,20 @@ Result<std::unique_ptr<BridgeNetwork>> BridgeNetwork::open_on(const netlink::Lin
   for (const Ipv6Address& excluded : settings.excluded6)
     if (excluded != settings.ipv6->gateway) TRY(network->pool6_->reserve(excluded));
   return network;
+}
+
+// Nobody is given the address of another gateway.
+Result<void> BridgeNetwork::keep_ways_out() {
+  constexpr const char* outside = "the default gateway {} is not in the subnet {}";
+  if (way_out_ != gateway_) {
+    if (!subnet_.contains(way_out_))
+      return fail(ErrorKind::invalid, outside, way_out_.text(), subnet_.text());
+    TRY(pool_.reserve(way_out_));
+  }
+  if (!ipv6_ || way_out6_ == ipv6_->gateway) return {};
+  if (!ipv6_->subnet.contains(way_out6_))
+    return fail(ErrorKind::invalid, outside, way_out6_.text(), ipv6_->subnet.text());
+  return pool6_->reserve(way_out6_);
 }
 
 Result<void> BridgeNetwork::reserve(const netlink::IpAddress& address, const std::string& container) {
@@ -319,7 +308,7 @@ Result<void> BridgeNetwork::lease(const AttachRequest& request, Endpoint& endpoi
   if (request.address) TRY(pool_.reserve(*request.address, request.container));
   endpoint.address = request.address ? *request.address : TRY(pool_.allocate(request.container));
   endpoint.prefix_length = subnet_.length;
-  endpoint.gateway = gateway_;
+  endpoint.gateway = way_out_;
   if (!pool6_) return {};
   Result<Ipv6Address> address = [&]() -> Result<Ipv6Address> {
     if (!request.address6) return pool6_->allocate(request.container);
@@ -330,7 +319,7 @@ Result<void> BridgeNetwork::lease(const AttachRequest& request, Endpoint& endpoi
     pool_.release(endpoint.address);
     return std::unexpected(std::move(address).error());
   }
-  endpoint.ipv6 = Endpoint6{*address, ipv6_->subnet.length, ipv6_->gateway};
+  endpoint.ipv6 = Endpoint6{*address, ipv6_->subnet.length, way_out6_};
   return {};
 }
 

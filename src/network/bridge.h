@@ -20,6 +20,7 @@
 #include "network/address_pool.h"
 #include "network/bridge_segments.h"
 #include "network/sandbox.h"
+#include "network/subnet_choice.h"
 
 namespace berth::network {
 
@@ -43,12 +44,16 @@ struct BridgeSettings {
   bool named_by_user = false;
   std::string owner = "berth";  // identifies this engine: a bridge with this mark is ours after a restart
   std::string network;          // of a network that a user made: its id, a part of the mark
-  std::optional<Ipv4Prefix> subnet;    // none: the first free /16 from 172.17.0.0 upward
+  std::optional<Ipv4Prefix> subnet;  // none: the first free one of `pools`
+  std::vector<SubnetPool> pools = usual_subnet_pools();
   std::optional<Ipv4Address> gateway;  // none: the subnet's first address
-  std::optional<Ipv4Prefix> range;     // addresses are given out of this part of the subnet
-  std::vector<Ipv4Address> excluded;   // never given out
-  std::vector<Ipv4Prefix> avoided;     // subnets that are spoken for, though no route shows it
-  std::optional<Ipv6Subnet> ipv6;      // none: containers have no IPv6 on it at all
+  // Where containers send what goes elsewhere; none: to the bridge itself.
+  std::optional<Ipv4Address> way_out;
+  std::optional<Ipv6Address> way_out6;
+  std::optional<Ipv4Prefix> range;    // addresses are given out of this part of the subnet
+  std::vector<Ipv4Address> excluded;  // never given out
+  std::vector<Ipv4Prefix> avoided;    // subnets that are spoken for, though no route shows it
+  std::optional<Ipv6Subnet> ipv6;     // none: containers have no IPv6 on it at all
   std::vector<Ipv6Address> excluded6;
   std::uint32_t mtu = 1500;
   bool isolated = false;  // containers do not reach each other on it; the Firewall has to know as well
@@ -85,8 +90,6 @@ struct Endpoint {
 // What a container has unless it asks for another: made of its address, so that neighbours need not ask
 // again.
 netlink::MacAddress mac_for(Ipv4Address address);
-// The first that no route of the host's, and none of the `used`, has.
-Result<Ipv4Prefix> choose_subnet(netlink::Socket& netlink, std::vector<Ipv4Prefix> used);
 
 class BridgeNetwork {
  public:
@@ -135,6 +138,7 @@ class BridgeNetwork {
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
+  Result<void> keep_ways_out();
   Result<void> look_at_ports();
   void forget_connections(const netlink::IpAddress& address);
   Result<void> isolate_ports(const std::string& host_name = {});
@@ -153,6 +157,8 @@ class BridgeNetwork {
   bool foreign_ = false;
   Ipv4Prefix subnet_;
   Ipv4Address gateway_;
+  Ipv4Address way_out_;
+  Ipv6Address way_out6_;
   std::optional<Ipv6Subnet> ipv6_;
   std::uint32_t mtu_ = 1500;
   bool isolated_ = false;
