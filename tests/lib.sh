@@ -123,8 +123,8 @@ engine_forget() { # name
   find /sys/fs/cgroup/*/"$groups" "/sys/fs/cgroup/$groups" -depth -type d -exec rmdir {} + 2>/dev/null
   bridge=$(cat "$home/bridge" 2>/dev/null)
   [ -n "$bridge" ] || return 0
-  for table in $(nft list tables 2>/dev/null | awk '$3 ~ /^berth_/ {print $3}'); do
-    ! nft list table ip "$table" 2>/dev/null | grep -qw "$bridge" || nft delete table ip "$table"
+  for table in $(nft list tables inet 2>/dev/null | awk '$3 ~ /^berth_/ {print $3}'); do
+    ! nft list table inet "$table" 2>/dev/null | grep -w "$bridge" >/dev/null || nft delete table inet "$table"
   done
   ip link delete "$bridge" 2>/dev/null
 }

@@ -314,11 +314,11 @@ no_router() {
   fails on client bash -c "reaches ${wire[1]}.2 7"
   is "" "$(udp client ${wire6[1]}:2 7)"
   # The rules are what keeps them apart.
-  nft insert rule ip "$(tables ip)" forward iifname wire0 accept
-  nft insert rule ip "$(tables ip)" forward oifname wire0 accept
+  nft insert rule inet "$(table)" forward iifname wire0 accept
+  nft insert rule inet "$(table)" forward oifname wire0 accept
   on client bash -c "reaches ${wire[1]}.2 7"
 }
-tables() { nft list tables "$1" | awk '/berth_/ {print $3; exit}'; }
+table() { nft list tables inet | awk '/berth_/ && !found {print $3; found = 1}'; }
 forwarding_ends() { # with the last network
   engine_end main
   is "0 0" "$(cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding | xargs)"

@@ -15,7 +15,7 @@ table= # of nft: this engine's
 # --- what the host has -----------------------------------------------------------------------------------------------
 
 owner() { ip -o link show "$(cat "$work/main/bridge")" | grep -o 'berth network of [0-9a-f]*'; }
-rules() { nft list table ip "$table"; }
+rules() { nft list table inet "$table"; }
 bridges() { ip -o link show type bridge | grep -F "$(owner)" | cut -d: -f2 | tr -d ' '; }
 veths() { # ends of pairs on this engine's bridges, but for those that wait for a container
   local bridge
@@ -220,7 +220,9 @@ nothing_of_the_engine_stays() {
 
 engine_start main || exit 1
 image_make
-table=$(nft list tables | awk '{print $3}' | while read -r name; do ! nft list table ip "$name" 2>/dev/null | grep -qw "$(cat "$work/main/bridge")" || echo "$name"; done)
+table=$(nft list tables inet | awk '{print $3}' | while read -r name; do
+  ! nft list table inet "$name" | grep -w "$(cat "$work/main/bridge")" >/dev/null || echo "$name"
+done)
 b network create many-a >/dev/null
 b network create --subnet 10.94.0.0/24 --ip-range 10.94.0.128/25 many-b >/dev/null
 b network create --internal many-inside >/dev/null

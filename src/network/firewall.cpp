@@ -58,10 +58,8 @@ bool names_table(const nlmsghdr* message, const std::string& table) {
   return name.substr(0, name.find('\0')) == table;
 }
 
-bool kernel_has_ipv6() { return exists("/proc/sys/net/ipv6"); }
-
 Ipv6Rules ipv6_rules() {
-  if (!kernel_has_ipv6()) return Ipv6Rules::none;
+  if (!exists("/proc/sys/net/ipv6")) return Ipv6Rules::none;
   Result<std::string> called = read_file("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
   return called && trim(*called) == "1" ? Ipv6Rules::without_loopback : Ipv6Rules::all;
 }
@@ -169,9 +167,7 @@ Result<std::vector<std::string>> foreign_forward_drops() {
 }
 
 Result<void> drop_firewall(const std::string& table) {
-  std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\n", table);
-  if (kernel_has_ipv6()) text += fmt::format("add table ip6 {0}\ndelete table ip6 {0}\n", table);
-  return load_firewall(text);
+  return load_firewall(firewall_away_text(table, {.ipv6 = ipv6_rules()}));
 }
 
 Result<std::unique_ptr<Firewall>> Firewall::open(const std::string& owner) {
@@ -258,7 +254,7 @@ Result<void> Firewall::remove_bridge(const std::string& name) {
 
 Result<void> Firewall::change_ports(std::string_view verb, const std::vector<PublishedPort>& ports) {
   if (!loaded_) return {};
-  if (load_firewall(firewall_ports_text(verb, table_, ports))) return {};
+  if (load_firewall(firewall_ports_text(verb, table_, ports, host_))) return {};
   return load_locked();  // somebody has just flushed it, and we were faster than the thread that heals
 }
 

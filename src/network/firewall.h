@@ -64,14 +64,16 @@ struct FirewallHost {
   bool forwards_ipv6_for_us = false;
 };
 
-// What `nft -f` takes, for the whole table; with IPv6 it is two of one name. Containers reach out, answers
-// come back, and published ports (destination NAT) come in; other hosts and other networks cannot reach
-// containers otherwise, even though this host forwards. Where a network has no IPv6, none passes its bridge.
+// What `nft -f` takes, for the whole table: of both families, or of IPv4 where the host has no other.
+// Containers reach out, answers come back, and published ports (destination NAT) come in; other hosts and
+// other networks cannot reach containers otherwise, even though this host forwards. Where a network has no
+// IPv6, none passes its bridge.
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
                           const std::set<PublishedPort>& ports, const FirewallHost& host = {});
 // For the elements alone; `verb` is "add" or "delete".
 std::string firewall_ports_text(std::string_view verb, const std::string& table,
-                                const std::vector<PublishedPort>& ports);
+                                const std::vector<PublishedPort>& ports, const FirewallHost& host = {});
+std::string firewall_away_text(const std::string& table, const FirewallHost& host = {});
 
 Result<void> load_firewall(const std::string& text);  // ErrorKind::unsupported when there is no nft
 Result<void> drop_firewall(const std::string& table);
