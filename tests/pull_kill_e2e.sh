@@ -134,8 +134,12 @@ own_registry_kill() {
   kill -9 "$(cat "$work/own-registry.pid")"
   eventually 10 gone "$(cat "$work/own-registry.pid")"
 }
+all_pushed_is_whole() { # list...
+  local name tag
+  while read -r name tag; do at_registry "http://127.0.0.1:$own_port" "killed/$name" "$tag"; done < <(cat "$@")
+}
 registry_killed() { # round
-  local n=0 name pushed=$work/pushed.$1 worker tag
+  local n=0 name pushed=$work/pushed.$1 worker
   touch "$pushed"
   (
     set +e
@@ -154,7 +158,7 @@ registry_killed() { # round
   touch "$pushed.end"
   own_registry_start
   wait $worker || true
-  while read -r name tag; do at_registry "http://127.0.0.1:$own_port" "killed/$name" "$tag"; done < <(cat "$work"/pushed.*[0-9])
+  all_pushed_is_whole "$pushed"
   # What was cut off can be done again.
   b tag box "127.0.0.1:$own_port/killed/r0:again"
   b push -q "127.0.0.1:$own_port/killed/r0:again" >/dev/null
@@ -180,6 +184,7 @@ if command -v berth-registry >/dev/null; then
   own_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   case_of "berth-registry starts" own_registry_start
   for ((round = 1; round <= rounds; round++)); do case_of "registry killed, round $round" registry_killed "$round"; done
+  case_of "what was pushed in any of the rounds is whole" all_pushed_is_whole "$work"/pushed.*[0-9]
   [ ! -s "$work/own-registry.pid" ] || own_registry_kill
 fi
 registry_end
