@@ -74,6 +74,57 @@ TEST(BridgeSegments, JoinWhatDoesNotFitOnOneBridge) {
   });
 }
 
+// A host behind this one, which knows the way to none of this one's networks. Its address is 10.7.0.2.
+Sandbox make_outside() {
+  Sandbox outside = must(Sandbox::create());
+  netlink::Socket netlink = must(netlink::Socket::open());
+  netlink::Batch wire, address, plug;
+  wire.create_veth("wire", {.up = true}, {.name = "plug", .namespace_descriptor = outside.descriptor()});
+  must(netlink.execute(wire));
+  address.add_address(must(netlink.find_link("wire"))->index, *Ipv4Prefix::parse("10.7.0.1/24"));
+  must(netlink.execute(address));
+  const std::uint32_t index = must(outside.netlink().find_link("plug"))->index;
+  plug.change_link(index, {.up = true});
+  plug.add_address(index, *Ipv4Prefix::parse("10.7.0.2/24"));
+  must(outside.netlink().execute(plug));
+  must(write_existing("/proc/sys/net/ipv4/ip_forward", "1"));
+  return outside;
+}
+
+// br_netfilter, which Docker loads, has the rules called for packets on every bridge that they pass.
+TEST(BridgeSegments, LeadOutAndToPublishedPortsAlsoWithTheBridgeFilter) {
+  on_own_host([] {
+    const std::string called = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    if (!exists(called)) GTEST_SKIP() << "SKIP: there is no br_netfilter";
+    Sandbox outside = make_outside();
+    auto network = must(BridgeNetwork::open({.ports = 1}));
+    auto firewall = must(Firewall::open("segments"));
+    must(firewall->add_bridge({network->name(), network->subnet()}));
+    must(firewall->load());
+    Fd there, here;
+    inside(outside, [&] { there = listen_at(*Ipv4Address::parse("10.7.0.2"), 80); });
+    std::vector<Place> places = attach(*network, 3);
+    inside(places[0].sandbox, [&] { here = listen_at(places[0].endpoint.address, 80); });
+    must(firewall->publish({{"tcp", {}, 8080, places[0].endpoint.address, 80, 1}}));
+    for (const char* on : {"0", "1"}) {
+      must(write_existing(called, on));
+      for (const Place& from : places)
+        inside(from.sandbox, [&] {
+          EXPECT_TRUE(can_connect(*Ipv4Address::parse("10.7.0.2"), 80)) << "out, " << on;
+          EXPECT_TRUE(can_connect(network->gateway(), 8080)) << "to a published port, " << on;
+        });
+      EXPECT_TRUE(reaches(places[2], places[1]) && reaches(places[0], places[2])) << on;
+      Fd published;
+      inside(places[2].sandbox, [&] { published = listen_at(places[2].endpoint.address, 80); });
+      must(firewall->publish({{"tcp", {}, 8081, places[2].endpoint.address, 80, 1}}));
+      EXPECT_TRUE(can_connect(*Ipv4Address::parse("127.0.0.1"), 8081)) << on;
+      inside(outside, [&] { EXPECT_TRUE(can_connect(*Ipv4Address::parse("10.7.0.1"), 8081)) << on; });
+      inside(places[0].sandbox, [&] { EXPECT_TRUE(can_connect(network->gateway(), 8081)) << on; });
+      must(firewall->withdraw({{"tcp", {}, 8081, places[2].endpoint.address, 80, 1}}));
+    }
+  });
+}
+
 // A container on an internal network writes to the segment's own hardware address, so that its packets come
 // to the host by another interface than the network's bridge.
 TEST(BridgeSegments, AreNoWayPastTheRules) {
@@ -81,20 +132,8 @@ TEST(BridgeSegments, AreNoWayPastTheRules) {
     auto network = must(BridgeNetwork::open({.ports = 1}));
     auto firewall = must(Firewall::open("segments"));
     must(firewall->add_bridge({network->name(), network->subnet(), true, true}));
-    Sandbox outside = must(Sandbox::create());
-    netlink::Socket netlink = must(netlink::Socket::open());
-    netlink::Batch wire, plug;
-    wire.create_veth("wire", {.up = true}, {.name = "plug", .namespace_descriptor = outside.descriptor()});
-    must(netlink.execute(wire));
-    netlink::Batch address;
-    address.add_address(must(netlink.find_link("wire"))->index, *Ipv4Prefix::parse("10.7.0.1/24"));
-    must(netlink.execute(address));
-    const std::uint32_t index = must(outside.netlink().find_link("plug"))->index;
-    plug.change_link(index, {.up = true});
-    plug.add_address(index, *Ipv4Prefix::parse("10.7.0.2/24"));
-    plug.add_route({.destination = {}, .gateway = *Ipv4Address::parse("10.7.0.1"), .interface = index});
-    must(outside.netlink().execute(plug));
-    must(write_existing("/proc/sys/net/ipv4/ip_forward", "1"));
+    Sandbox outside = make_outside();
+    inside(outside, [&] { (void)must(run_program({"ip", "route", "add", "default", "via", "10.7.0.1"})); });
     Fd listening;
     inside(outside, [&] { listening = listen_at(*Ipv4Address::parse("10.7.0.2"), 80); });
 

@@ -110,11 +110,18 @@ std::string destination_rules(const std::vector<const Family*>& families, const 
 // addresses on the bridges. From anywhere else they are nobody's: neither what listens on the host's loopback
 // alone nor a port that is published there may be reached by a container or a neighbour who writes 127.0.0.1
 // into his packets. (IPv6's loopback address never passes from one interface to another.)
-constexpr std::string_view kGuard = R"(  chain guard {
+//
+// Where br_netfilter has the rules called for what bridges carry, they are for a network's own bridge: what a
+// segment had tracked, neither source nor destination of it could be translated there any more.
+std::string guard_text() {
+  return fmt::format(R"(  chain guard {{
     type filter hook prerouting priority raw; policy accept;
     iifname != "lo" ip daddr 127.0.0.0/8 drop
-  }
-)";
+    iifname "{}*" notrack
+  }}
+)",
+                     kSegmentPrefix);
+}
 
 std::string source_rules(const FirewallBridge& bridge, const Family& family) {
   const std::string subnet = family.is_v6 ? bridge.subnet6->subnet().text() : bridge.subnet.subnet().text();
@@ -207,7 +214,7 @@ std::string firewall_text(const std::string& table, const std::vector<FirewallBr
   text += fmt::format("table {} {} {{\n", table_family(host), table);
   for (const Family* family : families) text += published_text(ports, *family);
   text += destination_rules(families, host);
-  text += kGuard;
+  text += guard_text();
   return text + source_rules(bridges) + forward_rules(bridges, host) + "}\n";
 }
 
