@@ -155,6 +155,7 @@ signals() { # what arrives at the client reaches the program
   local client signal status
   for signal in TERM INT HUP USR1; do
     status=0
+    : >"$work/signal" # what the one before said is not to be taken for this one's
     berth run --name "sig-$signal" box sh -c "trap 'echo got $signal; exit 21' $signal; echo ready; while :; do sleep 0.1; done" \
       >"$work/signal" 2>&1 &
     client=$!
