@@ -95,6 +95,8 @@ TEST(DaemonJson, WrongPoolsAndNetworkOptionsAreNamed) {
               HasSubstr("15 is not between its base's 16"));
   EXPECT_THAT(pools(R"([{"base": "172.30.0.0/16"}])"), HasSubstr("0 is not between"));
   EXPECT_THAT(pools(R"([{"base": "172.30.0.0/16", "size": 31}])"), HasSubstr("and 30"));
+  EXPECT_THAT(pools(R"([{"base": "127.0.0.0/8", "size": 24}])"), HasSubstr("loopback"));
+  EXPECT_THAT(pools(R"([{"base": "ff00::/8", "size": 64}])"), HasSubstr("multicast"));
   EXPECT_THAT(pools(R"({"base": "172.30.0.0/16"})"), HasSubstr("it holds pools"));
   auto defaults = [](const std::string& text) {
     return apply("{\"default-network-opts\": " + text + "}").error;

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "engine/daemon_options.h"
+#include "engine/network_ipam.h"
 #include "engine/network_options.h"
 
 namespace berth::engine {
@@ -13,22 +14,28 @@ using Values = std::vector<std::string>;
 
 constexpr int kLongestPrefix = 30, kLongestPrefix6 = 126;  // a gateway and a container have room
 
-template <class Pool, class Prefix>
-Result<void> add_pool(std::vector<Pool>& pools, const Prefix& base, int length, int longest) {
-  if (length < base.length || length < 1 || length > longest)
-    return fail(ErrorKind::invalid,
-                "an address pool's size is the prefix length of its subnets: {} is not between its base's {} "
-                "and {}",
-                length, base.length, longest);
-  pools.push_back({base.subnet(), length});
-  return {};
+Result<void> check_pool_size(int base, int length, int longest) {
+  if (length >= base && length <= longest) return {};
+  return fail(ErrorKind::invalid,
+              "an address pool's size is the prefix length of its subnets: {} is not between its base's {} "
+              "and {}",
+              length, base, longest);
 }
 
+// A base may be written with bits behind its prefix, as dockerd takes it.
 Result<void> add_pool(Settings& settings, const std::string& base, int length) {
-  if (std::optional<netlink::Ipv4Prefix> subnet = netlink::Ipv4Prefix::parse(base))
-    return add_pool(settings.subnet_pools, *subnet, length, kLongestPrefix);
-  if (std::optional<netlink::Ipv6Prefix> subnet = netlink::Ipv6Prefix::parse(base))
-    return add_pool(settings.subnet_pools6, *subnet, length, kLongestPrefix6);
+  if (std::optional<netlink::Ipv4Prefix> written = netlink::Ipv4Prefix::parse(base)) {
+    const netlink::Ipv4Prefix subnet = TRY(parse_subnet(written->subnet().text()));
+    TRY(check_pool_size(subnet.length, length, kLongestPrefix));
+    settings.subnet_pools.push_back({subnet, length});
+    return {};
+  }
+  if (std::optional<netlink::Ipv6Prefix> written = netlink::Ipv6Prefix::parse(base)) {
+    const netlink::Ipv6Prefix subnet = TRY(parse_subnet6(written->subnet().text()));
+    TRY(check_pool_size(subnet.length, length, kLongestPrefix6));
+    settings.subnet_pools6.push_back({subnet, length});
+    return {};
+  }
   return fail(ErrorKind::invalid, "an address pool's base is a subnet like 172.30.0.0/16, not \"{}\"", base);
 }
 

@@ -14,6 +14,8 @@ constexpr Ipv4Prefix kNoNetworks4[] = {{{0}, 8}, {{127u << 24}, 8}, {{224u << 24
 // RFC 4291: unspecified, loopback and mapped addresses are in the first eight bits.
 constexpr const char* kNoNetworks6[] = {"::/8", "fe80::/10", "ff00::/8"};
 
+}  // namespace
+
 Result<Ipv4Prefix> parse_subnet(const std::string& text) {
   std::optional<Ipv4Prefix> subnet = Ipv4Prefix::parse(text);
   if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
@@ -28,16 +30,6 @@ Result<Ipv4Prefix> parse_subnet(const std::string& text) {
   return *subnet;
 }
 
-Result<Ipv4Address> parse_address_in(const Ipv4Prefix& subnet, const std::string& what,
-                                     const std::string& text) {
-  std::optional<Ipv4Address> address = Ipv4Address::parse(text);
-  if (!address) return fail(ErrorKind::invalid, "invalid {} \"{}\": not an IPv4 address", what, text);
-  if (!subnet.contains(*address) || *address == subnet.address || *address == subnet.broadcast())
-    return fail(ErrorKind::invalid, "invalid {} {}: not a host's address in the subnet {}", what, text,
-                subnet.text());
-  return *address;
-}
-
 Result<Ipv6Prefix> parse_subnet6(const std::string& text) {
   std::optional<Ipv6Prefix> subnet = Ipv6Prefix::parse(text);
   if (!subnet) return fail(ErrorKind::invalid, "invalid subnet {} : invalid CIDR block notation", text);
@@ -50,6 +42,18 @@ Result<Ipv6Prefix> parse_subnet6(const std::string& text) {
       return fail(ErrorKind::invalid, "invalid subnet {}: {} is no network's ({})", text, taken,
                   "loopback, mapped, multicast or link-local addresses");
   return *subnet;
+}
+
+namespace {
+
+Result<Ipv4Address> parse_address_in(const Ipv4Prefix& subnet, const std::string& what,
+                                     const std::string& text) {
+  std::optional<Ipv4Address> address = Ipv4Address::parse(text);
+  if (!address) return fail(ErrorKind::invalid, "invalid {} \"{}\": not an IPv4 address", what, text);
+  if (!subnet.contains(*address) || *address == subnet.address || *address == subnet.broadcast())
+    return fail(ErrorKind::invalid, "invalid {} {}: not a host's address in the subnet {}", what, text,
+                subnet.text());
+  return *address;
 }
 
 Result<Ipv6Address> parse_address_in(const Ipv6Prefix& subnet, const std::string& what,

@@ -17,6 +17,10 @@ struct IpamSetting {
   std::map<std::string, std::string> auxiliary;
 };
 
+// A subnet that a network may have.
+Result<netlink::Ipv4Prefix> parse_subnet(const std::string& text);
+Result<netlink::Ipv6Prefix> parse_subnet6(const std::string& text);
+
 // Into the record, which has neither subnet yet. What is not given stays to be chosen.
 Result<void> read_ipam(const std::string& driver, const std::vector<IpamSetting>& settings,
                        NetworkRecord& record, bool ipv6_wanted);

@@ -189,7 +189,7 @@ Result<network::BridgeSettings> Networks::default_bridge_settings() {
     bridge.subnet = record.subnet = address->subnet();
     bridge.gateway = address->address;
   }
-  if (!settings_.subnet_pools.empty()) bridge.pools = settings_.subnet_pools;
+  bridge.pools = subnet_pools();
   bridge.way_out = Ipv4Address::parse(settings_.default_gateway);
   bridge.way_out6 = Ipv6Address::parse(settings_.default_gateway_v6);
   if (!settings_.fixed_cidr.empty()) bridge.range = Ipv4Prefix::parse(settings_.fixed_cidr);
@@ -296,7 +296,7 @@ Result<network::BridgeSettings> Networks::bridge_settings(const Live& live) cons
     bridge.subnet = record.subnet;
     bridge.gateway = record.gateway;
   }
-  if (!settings_.subnet_pools.empty()) bridge.pools = settings_.subnet_pools;
+  bridge.pools = subnet_pools();
   bridge.isolated = !TRY(boolean_option(record, kIccOption, true));
   bridge.range = record.range;
   bridge.ipv6 = record.ipv6;
@@ -306,6 +306,10 @@ Result<network::BridgeSettings> Networks::bridge_settings(const Live& live) cons
     if (std::optional<Ipv6Address> address = Ipv6Address::parse(text)) bridge.excluded6.push_back(*address);
   bridge.avoided = subnets_beside(live);
   return bridge;
+}
+
+std::vector<network::SubnetPool> Networks::subnet_pools() const {
+  return settings_.subnet_pools.empty() ? network::usual_subnet_pools() : settings_.subnet_pools;
 }
 
 // Unique local ones (RFC 4193): the 40 bits that are random by the book come from the engine's id, so that

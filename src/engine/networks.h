@@ -161,6 +161,7 @@ class Networks {
   const Live* overlapping(const NetworkRecord& record) const;  // with mutex_ held
   Result<void> check_new(const NetworkRecord& record) const;   // with mutex_ held
   NewNetwork with_usual_options(NewNetwork wanted) const;
+  std::vector<network::SubnetPool> subnet_pools() const;
   Result<void> choose_subnet6(NetworkRecord& record) const;
   Result<network::BridgeSettings> bridge_settings(const Live& live) const;
   Result<void> open_bridge(Live& live);

@@ -41,9 +41,7 @@ Result<void> Networks::open_macvlan(Live& live) {
   NetworkRecord& record = live.record;
   if (record.subnet.length == 0) {
     netlink::Socket netlink = TRY(netlink::Socket::open());
-    record.subnet = TRY(network::choose_subnet(
-        netlink, settings_.subnet_pools.empty() ? network::usual_subnet_pools() : settings_.subnet_pools,
-        subnets_beside(live)));
+    record.subnet = TRY(network::choose_subnet(netlink, subnet_pools(), subnets_beside(live)));
     record.gateway = netlink::Ipv4Address{record.subnet.address.value + 1};
   }
   const network::MacvlanSettings settings = TRY(macvlan_settings(record));

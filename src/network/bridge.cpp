@@ -22,6 +22,9 @@ Result<void> check_bridge_name(std::string_view name) {
   };
   if (name.empty() || name.size() > 15 || !std::all_of(name.begin(), name.end(), plain))
     return fail(ErrorKind::invalid, "'{}' is not a bridge name: up to 15 letters, digits, '-' and '_'", name);
+  if (name.starts_with(kSegmentPrefix))  // the Firewall has rules of its own for these
+    return fail(ErrorKind::invalid, "the bridge name {} is taken: choose one without {} before it", name,
+                kSegmentPrefix);
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "network/abandoned.h"
 
 namespace berth::network {
 namespace {
@@ -26,20 +27,27 @@ void delete_link(netlink::Socket& netlink, const std::string& name) {
   (void)netlink.execute(batch);
 }
 
-Result<std::uint32_t> make_segment(netlink::Socket& netlink, const std::string& name, const std::string& mark,
-                                   std::uint32_t mtu) {
+// Marked as soon as it is there: what a kill leaves of the rest is made good when the engine finds it.
+Result<std::uint32_t> create_segment(netlink::Socket& netlink, const std::string& name,
+                                     const std::string& mark, std::uint32_t mtu) {
   netlink::Batch make, mark_it;
   make.create_bridge(name, {.mtu = mtu});
   TRY(netlink.execute(make));
   const std::uint32_t index = TRY(index_of(netlink, name));
   mark_it.set_alias(index, mark);
+  TRY(netlink.execute(mark_it));
+  return index;
+}
+
+Result<void> set_up_segment(netlink::Socket& netlink, const std::string& name, std::uint32_t index,
+                            std::uint32_t mtu) {
   // The host has nothing to say on it, least of all that it is the gateway: which it would, with the
   // segment's hardware address, for each of its addresses. (A kernel without IPv6 lacks that file.)
   TRY(write_existing("/proc/sys/net/ipv4/conf/" + name + "/arp_ignore", "8"));
   (void)write_existing("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6", "1");
-  mark_it.change_link(index, {.mtu = mtu, .up = true});
-  TRY(netlink.execute(mark_it));
-  return index;
+  netlink::Batch batch;
+  batch.change_link(index, {.mtu = mtu, .up = true});
+  return netlink.execute(batch);
 }
 
 Result<void> make_trunk(netlink::Socket& netlink, std::uint32_t before, std::uint32_t segment,
@@ -66,18 +74,27 @@ Result<void> make_trunk(netlink::Socket& netlink, std::uint32_t before, std::uin
 }  // namespace
 
 std::string segment_mark(const std::string& bridge_mark) { return bridge_mark + "#"; }
-bool is_segment_mark(std::string_view alias) { return alias.ends_with('#'); }
+bool is_segment_mark(std::string_view alias) { return is_bridge_mark(alias) && alias.ends_with('#'); }
 
 Result<BridgeSegments> BridgeSegments::find(netlink::Socket& netlink, const netlink::Link& bridge,
                                             const std::string& bridge_mark, const SegmentSettings& settings) {
   BridgeSegments segments(segment_mark(bridge_mark), settings);
   segments.bridges_.push_back({bridge.index});
   const std::vector<netlink::Link> links = TRY(netlink.links());
+  std::vector<netlink::Link> found;
   for (const netlink::Link& link : links)
-    if (link.kind == "bridge" && link.alias == segments.mark_) segments.bridges_.push_back({link.index});
+    if (link.kind == "bridge" && link.alias == segments.mark_) found.push_back(link);
   // In the order in which they were made, which is that of the chain.
-  std::sort(segments.bridges_.begin() + 1, segments.bridges_.end(),
-            [](const Bridge& one, const Bridge& other) { return one.index < other.index; });
+  std::ranges::sort(found, {}, &netlink::Link::index);
+  for (const netlink::Link& segment : found) {
+    TRY(set_up_segment(netlink, segment.name, segment.index, settings.mtu));
+    const bool joined = std::ranges::any_of(links, [&](const netlink::Link& link) {
+      return link.master == segment.index && segments.is_way_out(link);
+    });
+    if (!joined)
+      TRY(make_trunk(netlink, segments.bridges_.back().index, segment.index, segments.mark_, settings));
+    segments.bridges_.push_back({segment.index});
+  }
   TRY(segments.count(netlink));
   return segments;
 }
@@ -105,7 +122,8 @@ Result<std::uint32_t> BridgeSegments::room(netlink::Socket& netlink) {
 Result<void> BridgeSegments::add(netlink::Socket& netlink) {
   const std::string name = random_name(kSegmentPrefix);
   auto make = [&]() -> Result<std::uint32_t> {
-    const std::uint32_t index = TRY(make_segment(netlink, name, mark_, settings_.mtu));
+    const std::uint32_t index = TRY(create_segment(netlink, name, mark_, settings_.mtu));
+    TRY(set_up_segment(netlink, name, index, settings_.mtu));
     TRY(make_trunk(netlink, bridges_.back().index, index, mark_, settings_));
     return index;
   };

@@ -36,7 +36,7 @@ struct SegmentSettings {
 
 class BridgeSegments {
  public:
-  // The bridge, and the segments that it has got already.
+  // The bridge, and the segments that it has got already; what a kill left half done is finished.
   static Result<BridgeSegments> find(netlink::Socket& netlink, const netlink::Link& bridge,
                                      const std::string& bridge_mark, const SegmentSettings& settings);
 

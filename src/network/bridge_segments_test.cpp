@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "network/abandoned.h"
 #include "network/test_support.h"
 
 namespace berth::network {
@@ -177,6 +178,24 @@ TEST(BridgeSegments, AreFoundAgainAndGoWithTheNetwork) {
     EXPECT_TRUE(links_of_kind("bridge").empty());
     for (int i = 0; i < 500 && !links_of_kind("veth").empty(); ++i) usleep(10'000);
     EXPECT_TRUE(links_of_kind("veth").empty());
+  });
+}
+
+TEST(BridgeSegments, AreFinishedThatAKillLeftHalfDone) {
+  on_own_host([] {
+    must(BridgeNetwork::open({.owner = "killed", .ports = 1}));
+    netlink::Socket netlink = must(netlink::Socket::open());
+    netlink::Batch make, mark;
+    make.create_bridge("berths-half", {});
+    must(netlink.execute(make));
+    mark.set_alias(must(netlink.find_link("berths-half"))->index, segment_mark(bridge_mark("killed")));
+    must(netlink.execute(mark));
+    auto network = must(BridgeNetwork::open({.owner = "killed", .ports = 1}));
+    std::vector<Place> places = attach(*network, 2);
+    EXPECT_EQ(links_of_kind("bridge").size(), 2u) << "the one that is there is used";
+    EXPECT_TRUE(reaches(places[0], places[1]));
+    EXPECT_THAT(gateway_seen_by(places[1]),
+                testing::HasSubstr(netlink::format_mac(mac_for(network->gateway()))));
   });
 }
 

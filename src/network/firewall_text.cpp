@@ -199,9 +199,14 @@ std::string firewall_table_name(std::string_view owner) {
   return name.substr(0, kTableNameLimit);
 }
 
-// Adding before deleting makes a deletion succeed whether there was a table or not.
+// Adding before deleting makes a deletion succeed whether there was a table or not. Engines of before had a
+// table for each family: left beside ours, it would go on to lead ports to where they led then.
 std::string firewall_away_text(const std::string& table, const FirewallHost& host) {
-  return fmt::format("add table {0} {1}\ndelete table {0} {1}\n", table_family(host), table);
+  std::string text = fmt::format("add table ip {0}\ndelete table ip {0}\n", table);
+  if (host.ipv6 == Ipv6Rules::none) return text;
+  for (const char* family : {"ip6", "inet"})
+    text += fmt::format("add table {0} {1}\ndelete table {0} {1}\n", family, table);
+  return text;
 }
 
 std::string firewall_text(const std::string& table, const std::vector<FirewallBridge>& bridges,
