@@ -242,6 +242,15 @@ void Batch::set_hairpin(std::string_view port) {
   finish(offset);
 }
 
+void Batch::set_up(std::string_view link) {
+  check_name(link);
+  std::size_t offset = start(fmt::format("take link {} up", link), RTM_NEWLINK, 0);
+  Message message(bytes_);
+  message.append(link_header(0, true));
+  message.put_text(IFLA_IFNAME, link);
+  finish(offset);
+}
+
 void Batch::set_down(std::uint32_t index) {
   std::size_t offset = start(fmt::format("take link {} down", index), RTM_NEWLINK, 0);
   Message message(bytes_);

@@ -102,6 +102,7 @@ class Batch {
   void set_alias(std::uint32_t index, std::string_view alias);
   // A port of a bridge gets back what came from it and is for it (hairpin).
   void set_hairpin(std::string_view port);
+  void set_up(std::string_view link);
   void set_down(std::uint32_t index);
   // A bridge's port: between two that are isolated the bridge passes nothing (IFLA_BRPORT_ISOLATED).
   void isolate_port(std::uint32_t index, bool isolated);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "network/bridge.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -232,6 +234,7 @@ BridgeNetwork::BridgeNetwork(netlink::Socket netlink, const netlink::Link& link,
       ipv6_(settings.ipv6),
       mtu_(settings.mtu),
       isolated_(settings.isolated) {
+  ipv6_settings_ = open_file("/proc/sys/net/ipv6/conf", O_PATH | O_DIRECTORY).value_or(Fd());
   way_out_ = settings.way_out.value_or(gateway_);
   if (ipv6_) way_out6_ = settings.way_out6.value_or(ipv6_->gateway);
   if (ipv6_) pool6_.emplace(ipv6_->subnet, ipv6_->range);
@@ -332,23 +335,34 @@ void BridgeNetwork::give_back(const Endpoint& endpoint) {
   if (endpoint.ipv6 && pool6_) pool6_->release(endpoint.ipv6->address);
 }
 
+// The host's end is a port and nothing else. With IPv6 of its own it would get an address and routes, which
+// costs the more the more such ends there are.
+Result<void> BridgeNetwork::make_pair(Sandbox& sandbox, const PreparedInterface& wanted) {
+  std::lock_guard lock(mutex_);
+  netlink::Batch make, start;
+  make.create_veth(wanted.host_name, {.mtu = mtu_, .master = TRY(segments_.room(netlink_))},
+                   {.name = wanted.name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
+  TRY(netlink_.execute(make));
+  if (ipv6_settings_)
+    (void)write_existing(
+        fmt::format("/proc/self/fd/{}/{}/disable_ipv6", ipv6_settings_.get(), wanted.host_name), "1");
+  // With br_netfilter, what a container sends to a port that itself has published never leaves the bridge.
+  start.set_hairpin(wanted.host_name);
+  start.set_up(wanted.host_name);
+  return netlink_.execute(start);
+}
+
 Result<void> BridgeNetwork::prepare(Sandbox& sandbox, const std::string& interface_name) {
   PreparedInterface made{.bridge = index_, .name = interface_name, .host_name = random_host_name()};
-  {
-    std::lock_guard lock(mutex_);
-    netlink::Batch batch;
-    batch.create_veth(made.host_name, {.mtu = mtu_, .master = TRY(segments_.room(netlink_)), .up = true},
-                      {.name = interface_name, .namespace_descriptor = sandbox.descriptor(), .mtu = mtu_});
-    // With br_netfilter, what a container sends to a port that itself has published never leaves the bridge.
-    batch.set_hairpin(made.host_name);
-    TRY(netlink_.execute(batch));
+  auto make = [&]() -> Result<void> {
+    TRY(make_pair(sandbox, made));
+    // Before the pair has a carrier: there is no moment in which the container reaches its neighbours.
+    return isolated_ ? isolate_ports(made.host_name) : Result<void>();
+  };
+  if (Result<void> done = make(); !done) {
+    (void)delete_interface(made.host_name);
+    return done;
   }
-  // Before the pair has a carrier: there is no moment in which the container reaches its neighbours.
-  if (isolated_)
-    if (Result<void> isolated = isolate_ports(made.host_name); !isolated) {
-      (void)delete_interface(made.host_name);
-      return isolated;
-    }
   std::optional<netlink::Link> link = TRY(sandbox.netlink().find_link(interface_name));
   if (!link) return fail(ErrorKind::conflict, "the interface {} is gone", interface_name);
   made.index = link->index;

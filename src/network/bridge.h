@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "netlink/connections.h"
 #include "netlink/ipv4.h"
 #include "netlink/ipv6.h"
@@ -138,6 +139,7 @@ class BridgeNetwork {
                          const Endpoint& endpoint);
   void settle_carrier(const std::string& host_name);
   Result<void> delete_interface(const std::string& host_name);
+  Result<void> make_pair(Sandbox& sandbox, const PreparedInterface& wanted);
   Result<void> keep_ways_out();
   Result<void> look_at_ports();
   void forget_connections(const netlink::IpAddress& address);
@@ -150,6 +152,9 @@ class BridgeNetwork {
   std::mutex mutex_;  // over netlink_, segments_ and pool_
   netlink::Socket netlink_;
   BridgeSegments segments_;
+  // Of this namespace: found from /proc/sys, it is the slower the more namespaces there are. None without
+  // IPv6.
+  Fd ipv6_settings_;
   AddressPool pool_;
   std::optional<AddressPool6> pool6_;
   std::string name_;

@@ -418,6 +418,20 @@ TEST(BridgeNetwork, LeavesNoBridgeOfAnOpeningThatFailed) {
   });
 }
 
+// An address and routes of IPv6 for each would make every next one slower.
+TEST(BridgeNetwork, ItsPortsHaveNoIpv6OfTheirOwn) {
+  on_own_host([] {
+    auto network = must(BridgeNetwork::open({}));
+    Sandbox sandbox = must(Sandbox::create());
+    const Endpoint endpoint = must(network->attach(sandbox, {.container = "one"}));
+    EXPECT_EQ(must(read_file("/proc/sys/net/ipv6/conf/" + endpoint.host_interface_name + "/disable_ipv6")),
+              "1\n");
+    EXPECT_EQ(must(run_program({"ip", "-6", "address", "show", "dev", endpoint.host_interface_name}))
+                  .standard_output,
+              "");
+  });
+}
+
 TEST(BridgeNetwork, RemovesInterfacesThatNobodyRecorded) {
   on_own_host([] {
     Sandbox recorded = must(Sandbox::create()), unrecorded = must(Sandbox::create());
