@@ -3,9 +3,9 @@
 #include "archive/compression.h"
 #include "archive/stream.h"
 #include "base/text.h"
+#include "dockerfile/config_changes.h"
 #include "image/image_store.h"
 #include "image/store_core.h"
-#include "oci/config_changes.h"
 
 namespace berth::image {
 namespace {
@@ -69,7 +69,7 @@ Result<oci::ImageConfig> parent_config(db::Database& database, const CommitReque
 Result<Digest> ImageStore::import(archive::Source& tar, const ImportRequest& request) {
   TRY(check_name(request.name));
   oci::ImageConfig config;
-  TRY(oci::apply_changes(config.config, request.changes));
+  TRY(dockerfile::apply_changes(config.config, request.changes));
   config.platform = request.platform ? oci::normalize(*request.platform) : oci::host_platform();
   config.comment = request.message;
 
@@ -99,7 +99,7 @@ Result<Digest> ImageStore::commit(const CommitRequest& request) {
   std::optional<Digest> parent;
   oci::ImageConfig config = TRY(parent_config(core_->database(), request, parent));
   config.config = request.config;
-  TRY(oci::apply_changes(config.config, request.changes));
+  TRY(dockerfile::apply_changes(config.config, request.changes));
 
   layers::Layer layer =
       TRY_AS("commit", core_->layers().add_from_upper(request.upper, {.stop = request.stop}));
