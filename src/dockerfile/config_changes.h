@@ -21,9 +21,10 @@ struct ConfigState {
   bool cmd_was_set = false;
 };
 
-// Words are expanded first, all of an instruction's by the variables from before it; those of CMD, ENTRYPOINT,
-// HEALTHCHECK, ONBUILD and SHELL are not, as in Docker. ENTRYPOINT takes back a CMD that the same stage has not set
-// itself. On an error `config` is unchanged. Whether a signal is one is not known on this floor.
+// Words are expanded first, all of an instruction's by the variables from before it; those of CMD,
+// ENTRYPOINT, HEALTHCHECK, ONBUILD and SHELL are not, as in Docker. ENTRYPOINT takes back a CMD that the same
+// stage has not set itself. On an error `config` is unchanged. Whether a signal is one is not known on this
+// floor.
 Result<void> apply(oci::ContainerConfig& config, const Instruction& instruction, const Expansion& expansion,
                    ConfigState& state);
 

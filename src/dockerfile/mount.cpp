@@ -154,14 +154,14 @@ class MountReader {
     return {};
   }
 
-  // Keys that say nothing for a type are refused, but for the few that Docker lets pass: id and source.
+  // Keys that say nothing for a type are refused, but for those that Docker lets pass: id, source, a from.
   Result<void> check_allowed(std::string_view key) {
     if (type_is_unknown_) return {};
     Type type = mount_.type;
     bool file = type == Type::secret || type == Type::ssh;
     bool refused = (key == "required" && !file) || (key == "sharing" && type != Type::cache) ||
                    (key == "size" && type != Type::tmpfs) || (key == "env" && type != Type::secret) ||
-                   (key == "from" && (file || type == Type::tmpfs));
+                   (key == "from" && type == Type::secret);
     if (refused)
       return fail(ErrorKind::invalid, "unexpected key '{}' for mount type '{}'", key, name_of(type));
     bool has_owner = file || type == Type::cache;
