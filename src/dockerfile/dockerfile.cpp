@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "dockerfile/instructions.h"
 #include "dockerfile/lines.h"
+#include "dockerfile/mount.h"
 #include "dockerfile/statement.h"
 #include "dockerfile/suggest.h"
 
@@ -142,27 +143,42 @@ class Parser {
 
   // Numbers must be those of stages, and no stage can be its own source. Any other name may be a stage's, a
   // context's or an image's: that is for the build to say.
-  Result<void> check_stages() {
+  Result<void> check_stages() const {
     std::map<std::string_view, std::size_t> by_name;  // the last one counts
     for (std::size_t i = 0; i < file_.stages.size(); ++i) by_name[file_.stages[i].name] = i;
     for (std::size_t i = 0; i < file_.stages.size(); ++i)
-      for (const Instruction& instruction : file_.stages[i].instructions) {
-        const auto* copy = std::get_if<CopyInstruction>(&instruction.content);
-        if (!copy || !copy->from) continue;
-        std::string name = to_lower(copy->from->text);
-        std::optional<std::size_t> index = parse_integer<std::size_t>(name);
-        bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
-        auto found = by_name.find(name);
-        if (!is_number && found != by_name.end()) index = found->second;
-        if (is_number && (!index || *index >= file_.stages.size()))
-          return wrong(copy->from->at, copy->from->at.line,
-                       {ErrorKind::invalid, 0,
-                        fmt::format("invalid stage index {}: there are {}, counted from 0", shown(name),
-                                    file_.stages.size())});
-        if (index == i)
-          return wrong(copy->from->at, copy->from->at.line,
-                       {ErrorKind::invalid, 0, "circular dependency: a stage cannot copy from itself"});
+      for (const Instruction& instruction : file_.stages[i].instructions)
+        for (const Word& source : sources_of(instruction)) {
+          Result<void> checked = check_source(to_lower(source.text), i, by_name);
+          if (!checked) return wrong(source.at, source.at.line, std::move(checked).error());
+        }
+    return {};
+  }
+
+  // Other stages that it takes from, or images.
+  static std::vector<Word> sources_of(const Instruction& instruction) {
+    std::vector<Word> sources;
+    if (const auto* copy = std::get_if<CopyInstruction>(&instruction.content))
+      if (copy->from) sources.push_back(*copy->from);
+    if (const auto* run = std::get_if<RunInstruction>(&instruction.content))
+      for (const MountFlag& flag : run->mounts) {
+        Result<Mount> mount = parse_mount(flag.text.text);  // fails where a number is a variable
+        if (mount && !mount->from.empty()) sources.push_back({mount->from, flag.text.at});
       }
+    return sources;
+  }
+
+  Result<void> check_source(const std::string& name, std::size_t stage,
+                            const std::map<std::string_view, std::size_t>& by_name) const {
+    std::optional<std::size_t> index = parse_integer<std::size_t>(name);
+    bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
+    auto found = by_name.find(name);
+    if (!is_number && found != by_name.end()) index = found->second;
+    std::size_t count = file_.stages.size();
+    if (is_number && (!index || *index >= count))
+      return fail(ErrorKind::invalid, "invalid stage index {}: the last stage is {}", shown(name), count - 1);
+    if (index == stage)
+      return fail(ErrorKind::invalid, "circular dependency: a stage cannot take from itself");
     return {};
   }
 

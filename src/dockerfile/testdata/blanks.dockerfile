@@ -1,0 +1,3 @@
+  FROM   a	AS  b  
+	USER	 c 
+RUN   a   b	

@@ -1,0 +1,9 @@
+# syntax=x
+FROM a
+RUN one \
+
+  two
+COPY <<E /
+line
+E
+USER u

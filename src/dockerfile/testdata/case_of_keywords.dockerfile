@@ -1,0 +1,3 @@
+from a As B
+Run x
+cMd ["y"]

@@ -1,0 +1,4 @@
+#Escape = \
+# SYNTAX=docker/dockerfile:1 with words
+#check=error=true
+FROM a

@@ -1,0 +1,3 @@
+# what=1
+# escape=`
+FROM a

@@ -1,0 +1,8 @@
+FROM a
+RUN one \
+
+    two \
+  
+    three
+RUN four \
+

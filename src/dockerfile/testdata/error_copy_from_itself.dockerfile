@@ -1,0 +1,4 @@
+FROM a
+FROM b AS c
+COPY a b
+COPY --from=C a b

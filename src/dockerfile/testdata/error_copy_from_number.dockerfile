@@ -1,0 +1,3 @@
+FROM a
+FROM b
+COPY --from=2 a b

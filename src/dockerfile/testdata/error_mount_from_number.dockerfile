@@ -1,0 +1,2 @@
+FROM a
+RUN --mount=from=1,target=/x make

@@ -1,0 +1,2 @@
+FROM a
+RUN --mount=type=chache,target=$X make

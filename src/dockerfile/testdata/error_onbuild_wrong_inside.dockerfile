@@ -1,0 +1,2 @@
+FROM a
+ONBUILD COPY --form=x a b

@@ -1,0 +1,4 @@
+ARG A
+RUN make \
+  all
+FROM a

@@ -1,0 +1,8 @@
+FROM a
+
+RUN one
+RUN two
+BAD three
+RUN four
+
+RUN five

@@ -1,0 +1,2 @@
+FROM a
+LABEL ä=1 grüße 世界=2

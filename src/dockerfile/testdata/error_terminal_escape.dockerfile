@@ -1,0 +1,2 @@
+FROM a
+[2J31mRUN x

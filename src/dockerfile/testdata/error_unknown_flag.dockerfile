@@ -1,0 +1,2 @@
+FROM a
+COPY --link --chwon=1:1 a b

@@ -1,0 +1,4 @@
+FROM a
+RUN --network=none \
+    --mont=type=cache,target=/x \
+    make

@@ -1,0 +1,4 @@
+FROM a
+
+RUNN make
+USER b

@@ -1,0 +1,5 @@
+FROM a
+COPPY a \
+  b \
+  c
+USER d

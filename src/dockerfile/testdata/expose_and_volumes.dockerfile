@@ -1,0 +1,6 @@
+FROM a
+EXPOSE 80 443/tcp 53/UDP 8000-8010 $PORT ${P}/udp
+VOLUME /a /b
+VOLUME ["/c d", " /e "]
+VOLUME $V
+VOLUME [/x

@@ -1,0 +1,4 @@
+FROM --platform=linux/arm64 a
+FROM --platform=${BUILDPLATFORM:-linux/amd64} b AS c-d_e.f
+FROM --platform="$X" $BASE
+FROM localhost:5000/x/y@sha256:0123456789012345678901234567890123456789012345678901234567890123

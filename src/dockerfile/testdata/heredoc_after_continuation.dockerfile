@@ -1,0 +1,9 @@
+FROM a
+RUN cat <<A \
+  > x && \
+  # comment
+  cat <<B
+one
+A
+two
+B

@@ -1,0 +1,13 @@
+FROM a
+RUN <<EOF
+# no comment
+FROM inside
+
+EOF not yet
+ EOF
+	EOF
+a \
+b
+EOF
+# comment
+USER x

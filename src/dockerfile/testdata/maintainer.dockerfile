@@ -1,0 +1,2 @@
+FROM a
+MAINTAINER Ann <ann@example.org>

@@ -1,0 +1,4 @@
+FROM a
+ENV A="b c
+RUN echo "it's
+LABEL x='y

@@ -1,0 +1,3 @@
+FROM as AS as
+FROM from
+FROM a:b@c AS z9
