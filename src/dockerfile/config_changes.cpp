@@ -201,7 +201,10 @@ Result<void> apply_changes(ContainerConfig& config, std::span<const std::string>
     for (const Instruction& instruction : parsed) {
       if (!changes_config_only(instruction))
         return fail(ErrorKind::invalid, "{} is not a valid change command", instruction.keyword);
-      TRY_AS(shown(instruction.original), apply(changed, instruction, expansion, state));
+      Result<void> applied = apply(changed, instruction, expansion, state);
+      if (!applied)  // it may say what a ${NAME:?text} says
+        return fail(applied.error().kind, "{}: {}", shown(instruction.original),
+                    shown(applied.error().message, 1000));
     }
   }
   config = std::move(changed);

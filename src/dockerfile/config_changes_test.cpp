@@ -9,8 +9,10 @@ namespace {
 
 using oci::ContainerConfig;
 using oci::HealthCheck;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::Pair;
 using testing::StartsWith;
 
@@ -130,6 +132,7 @@ TEST(ConfigChanges, ErrorsNameTheInstruction) {
   EXPECT_THAT(refusal("USRE x"), StartsWith("change:1:1: unknown instruction: USRE (did you mean USER?)"));
   EXPECT_EQ(refusal("EXPOSE 1 x"), "EXPOSE 1 x: invalid containerPort: x");
   EXPECT_EQ(refusal("EXPOSE 80/icmp"), "EXPOSE 80/icmp: invalid proto: icmp");
+  EXPECT_THAT(refusal("USER ${A:?\x1b[0m}"), AllOf(StartsWith("USER ${A:??[0m}: "), Not(HasSubstr("\x1b"))));
   EXPECT_EQ(refusal("EXPOSE 9-8"), "EXPOSE 9-8: invalid range specified for port: 9-8");
   EXPECT_THAT(refusal("HEALTHCHECK --interval=1us CMD x"), HasSubstr("--interval cannot be less than 1ms"));
 }

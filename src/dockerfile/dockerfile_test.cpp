@@ -104,6 +104,10 @@ TEST(ParseDockerfile, ShowsNoControlCharacters) {
   EXPECT_THAT(message, Not(HasSubstr("\xc2\x9b")));
   EXPECT_THAT(message, Not(HasSubstr("\x07")));
   EXPECT_LT(message.size(), 500u);
+  message = located(parsed("FROM a"), {1, 1}, 1, {ErrorKind::invalid, 0, "\x1b[0m" + std::string(5000, 'x')})
+                .message;
+  EXPECT_THAT(message, StartsWith("Dockerfile:1:1: ?[0mxxx"));
+  EXPECT_LT(message.size(), 1200u);
   message = parse_dockerfile("FROM a b", "evil\n\x1b[0m").error().message;
   EXPECT_THAT(message, StartsWith("evil??[0m:1:1: FROM requires"));
 }

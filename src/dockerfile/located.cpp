@@ -8,6 +8,7 @@
 namespace berth::dockerfile {
 namespace {
 
+constexpr std::size_t kLongestSentence = 1000;
 constexpr int kAround = 2;         // lines before and after
 constexpr int kMostMarked = 10;    // lines of one instruction
 constexpr int kWidth = 100;        // of a line
@@ -41,7 +42,8 @@ Error located(const Dockerfile& file, Position at, int last_line, Error error) {
   int count = static_cast<int>(file.lines.size());
   int first = std::clamp(at.line, 1, std::max(count, 1));
   int last = std::clamp(last_line, first, std::max(count, first));
-  std::string text = fmt::format("{}:{}:{}: {}\n", shown(file.name, 200), at.line, at.column, error.message);
+  std::string text = fmt::format("{}:{}:{}: {}\n", shown(file.name, 200), at.line, at.column,
+                                 shown(error.message, kLongestSentence));
   int end = std::min({last + kAround, first + kMostMarked + kAround, count});
   for (int number = std::max(first - kAround, 1); number <= end; ++number) {
     const std::string& line = file.lines[static_cast<std::size_t>(number - 1)];
