@@ -193,15 +193,31 @@ Result<std::uint64_t> tree_size(int tree) {
   return total;
 }
 
-Result<void> pack_layer(int upper, archive::Sink& sink, std::stop_token stop) {
+namespace {
+
+Result<void> write_root(int upper, const PackLayerOptions& pack, archive::TarWriter& writer) {
+  struct stat status;
+  if (fstat(upper, &status) != 0) return fail_errno(errno, "look at an upper directory");
+  archive::TarEntry root = TRY(archive::entry_of(status));
+  root.name = "./";
+  root.xattrs = TRY(archive::read_xattrs(upper));
+  if (pack.latest && root.mtime > *pack.latest) root.mtime = *pack.latest;
+  return writer.add(root);
+}
+
+}  // namespace
+
+Result<void> pack_layer(int upper, archive::Sink& sink, const PackLayerOptions& pack) {
   archive::PackOptions options;
-  options.stop = std::move(stop);
-  options.filter = [](const archive::PackItem& item, archive::TarEntry& entry) -> Result<bool> {
+  options.stop = pack.stop;
+  options.filter = [latest = pack.latest](const archive::PackItem& item,
+                                          archive::TarEntry& entry) -> Result<bool> {
     if (item.name.starts_with(".wh.")) {
       // Its name means something else in a layer than in the container that chose it.
       log_warning("layers", "{} is left out of the layer: such names stand for deletions", entry.name);
       return false;
     }
+    if (latest && entry.mtime > *latest) entry.mtime = *latest;
     if (!is_whiteout(item.status)) return true;
     std::string_view above = parent_of(item.path);
     archive::TarEntry whiteout;
@@ -218,7 +234,10 @@ Result<void> pack_layer(int upper, archive::Sink& sink, std::stop_token stop) {
     opaque.mode = 0600;
     return writer.add(opaque);
   };
-  return archive::pack(upper, "/", sink, options);
+  archive::TarWriter writer(sink);
+  if (pack.describe_root) TRY(write_root(upper, pack, writer));
+  TRY(archive::pack_into(writer, upper, "/", options));
+  return writer.finish();
 }
 
 }  // namespace berth::layers

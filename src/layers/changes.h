@@ -2,12 +2,14 @@
 // What a container changed, from its overlay upper directory, as `docker diff` and `docker commit` want it.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "archive/stream.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "layers/layer_store.h"
 #include "layers/overlay.h"
@@ -33,6 +35,12 @@ Result<std::uint64_t> tree_size(int tree);
 
 // An upper directory as a layer's tar (OCI image-spec, layer.md): overlay's whiteouts and opaque directories
 // become ".wh." entries. Equal uppers give equal bytes. Writes the trailer, does not finish the sink.
-Result<void> pack_layer(int upper, archive::Sink& sink, std::stop_token stop = {});
+struct PackLayerOptions {
+  std::optional<Timestamp> latest;  // times after this one become it (SOURCE_DATE_EPOCH)
+  bool describe_root =
+      false;  // begins with an entry for the root itself, which nothing is inherited for then
+  std::stop_token stop;
+};
+Result<void> pack_layer(int upper, archive::Sink& sink, const PackLayerOptions& options = {});
 
 }  // namespace berth::layers

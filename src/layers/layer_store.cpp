@@ -106,6 +106,7 @@ struct LayerStore::State {
   Fd staging;
   const LayerDriver* driver = nullptr;  // of layers to come
   std::mutex mutex;                     // held while a layer appears or disappears
+  std::mutex inheriting;                // two images of one layer may be made at once
   std::unique_ptr<LayerMounts> mounts;
 
   Result<Fd> open_layer(const Digest& diff_id) const {
@@ -203,7 +204,8 @@ Result<Layer> LayerStore::add(archive::Source& tar, const AddOptions& options) {
 
 Result<Layer> LayerStore::add_from_upper(int upper, const AddOptions& options) {
   archive::ProducedSource tar(
-      [upper, stop = options.stop](archive::Sink& sink) { return pack_layer(upper, sink, stop); });
+      [upper, pack = PackLayerOptions{options.latest, options.describe_root, options.stop}](
+          archive::Sink& sink) { return pack_layer(upper, sink, pack); });
   return add(tar, options);
 }
 
@@ -269,6 +271,7 @@ Result<void> LayerStore::inherit_directories(const Digest& diff_id, std::span<co
   Fd layer = TRY(state_->open_layer(diff_id));
   // Nearly every layer describes its directories: no mount is made for it then.
   if (faccessat(layer.get(), kImpliedFile, F_OK, AT_SYMLINK_NOFOLLOW) != 0) return {};
+  std::lock_guard lock(state_->inheriting);
   std::vector<Fd> below;
   for (const Digest& digest : lower) below.push_back(TRY(open_tree(digest)));
   if (TRY(driver_of(record.driver).inherit(layer.get(), diff_id, below))) state_->mounts->forget(diff_id);

@@ -52,6 +52,8 @@ struct AddOptions {
   std::optional<Digest> expected;        // another diffID is an error (corrupt), and nothing is kept
   std::uint64_t max_bytes = UINT64_MAX;  // of contents
   std::uint64_t max_entries = UINT64_MAX;
+  std::optional<Timestamp> latest;              // of add_from_upper: times after this one become it
+  bool describe_root = false;                   // of add_from_upper: the layer has the root's own attributes
   bool sync = true;                             // false: for tests and caches that may be lost
   std::function<void(std::uint64_t)> progress;  // bytes of tar so far
   std::stop_token stop;

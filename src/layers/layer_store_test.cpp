@@ -322,6 +322,22 @@ TEST_P(LayerStoreTest, UndescribedDirectoriesLookAsInTheLayersBelow) {
   EXPECT_TRUE(store.verify(top));
 }
 
+// Two images of one layer that are made at once.
+TEST_P(LayerStoreTest, DirectoriesAreInheritedBySeveralAtOnce) {
+  LayerStore store = open();
+  const Digest base =
+      add(store, TarBuilder().directory("./", 0711).directory("x", 0700).take()).value().diff_id;
+  const Digest top = add(store, TarBuilder().file("x/f", "").take()).value().diff_id;
+  std::vector<std::jthread> threads;
+  for (int count = 0; count < 8; ++count)
+    threads.emplace_back([&] {
+      const Result<void> inherited = store.inherit_directories(top, std::vector{base});
+      EXPECT_TRUE(inherited) << inherited.error().message;
+    });
+  threads.clear();
+  EXPECT_TRUE(archive::test::describe(store.lower_directory(top).value().path).at("x").starts_with("40700 "));
+}
+
 TEST_P(LayerStoreTest, ProgressAndCompressionPassThrough) {
   LayerStore store = open();
   const std::string tar = TarBuilder().file("f", std::string(2'000'000, 'x')).take();

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "archive/tar.h"
 #include "archive/test_support.h"
 #include "layers/changes.h"
 #include "layers/copy.h"
@@ -233,6 +234,28 @@ TEST_F(Overlay, ACommittedLayerKeepsDeletions) {
     return archive::test::describe(fmt::format("/proc/self/fd/{}", mounted.get()));
   };
   EXPECT_EQ(describe(other), describe(root));
+}
+
+TEST_F(Overlay, ALayerHasNoTimeThatIsTooLateAndDescribesItsRootWhereThatIsAskedFor) {
+  Fd root = mount();
+  write(root.get(), "new", "1");
+  ASSERT_EQ(fchmodat(root.get(), ".", 0711, 0), 0);
+  const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+  write(root.get(), "old", "1");
+  ASSERT_EQ(utimensat(root.get(), "old", old, 0), 0);
+  Fd directory = upper();
+  archive::StringSink packed;
+  ASSERT_TRUE(pack_layer(directory.get(), packed,
+                         {.latest = Timestamp{2'000'000'000'000}, .describe_root = true, .stop = {}}));
+  archive::StringSource source(packed.text());
+  archive::TarReader reader(source);
+  archive::TarEntry entry;
+  std::map<std::string, std::pair<std::uint32_t, std::int64_t>> found;
+  while (reader.next(entry).value())
+    found[entry.name] = {entry.mode, entry.mtime.nanoseconds / 1'000'000'000};
+  EXPECT_EQ(found.at("./"), std::pair(0711u, std::int64_t{2000}));
+  EXPECT_EQ(found.at("new").second, 2000);
+  EXPECT_EQ(found.at("old").second, 1000);
 }
 
 TEST_F(Overlay, StatOfPathsIsAsDockerAnswers) {
