@@ -6,12 +6,12 @@
 #include "archive/pack.h"
 #include "base/text.h"
 #include "engine/container_files.h"
-#include "engine/users.h"
 #include "layers/changes.h"
 #include "layers/copy.h"
 #include "layers/overlay.h"
 #include "oci/config_json.h"
 #include "oci/reference.h"
+#include "runtime/users.h"
 #include "sys/rooted_path.h"
 
 namespace berth::api {
@@ -100,8 +100,8 @@ Result<void> put_archive(Call& call) {
     if (read_only_at(*container, real))
       return fail(ErrorKind::denied, "container rootfs is marked read-only");
     if (call.flag("copyUIDGID")) {
-      engine::ResolvedUser user = TRY(
-          engine::resolve_user(engine::read_account_files(root->get()), container->record.config.user, {}));
+      runtime::ResolvedUser user = TRY(
+          runtime::resolve_user(runtime::read_account_files(root->get()), container->record.config.user, {}));
       options.chown_to = archive::Owner{user.user.uid, user.user.gid};
     }
   }

@@ -157,7 +157,7 @@ bool wanted(const ListQuery& query, const Container& container) {
 Result<void> list(Call& call) {
   ListQuery query = TRY(read_list_query(call));
   json::array result;
-  for (const ContainerPointer& container : call.engine.containers().all()) {
+  for (const ContainerPointer& container : call.engine.containers().shown()) {
     std::string name;
     {
       std::lock_guard lock(container->mutex);
@@ -268,7 +268,7 @@ Result<void> prune(Call& call) {
   for (const std::string& text : filters["until"]) until = TRY(parse_time_or_ago(text, now()));
   json::array deleted;
   std::int64_t reclaimed = 0;
-  for (const ContainerPointer& container : call.engine.containers().all()) {
+  for (const ContainerPointer& container : call.engine.containers().shown()) {
     {
       std::lock_guard lock(container->mutex);
       const auto& labels = container->record.config.labels;

@@ -70,7 +70,7 @@ struct Counts {
 
 Counts count_containers(engine::Engine& engine) {
   Counts counts;
-  for (const ContainerPointer& container : engine.containers().all()) {
+  for (const ContainerPointer& container : engine.containers().shown()) {
     std::lock_guard lock(container->mutex);
     ++counts.all;
     if (container->paused)
@@ -279,11 +279,26 @@ Result<void> events(Call& call) {
   }
 }
 
+json::array build_cache(engine::Engine& engine) {
+  json::array lines;
+  for (const build::CacheLine& line : engine.builder().usage())
+    lines.push_back(json::object{{"ID", line.id},
+                                 {"Type", line.kind},
+                                 {"Description", line.description},
+                                 {"InUse", line.in_use},
+                                 {"Shared", line.shared},
+                                 {"Size", line.size},
+                                 {"CreatedAt", format_time(line.created)},
+                                 {"LastUsedAt", format_time(line.last_used)},
+                                 {"UsageCount", line.uses}});
+  return lines;
+}
+
 Result<void> disk_usage(Call& call) {
   image::DiskUsage usage = TRY(call.engine.images().disk_usage());
   std::map<std::string, std::int64_t> users;
   json::array containers;
-  for (const ContainerPointer& container : call.engine.containers().all()) {
+  for (const ContainerPointer& container : call.engine.containers().shown()) {
     if (container->record.image_id) ++users[container->record.image_id->text()];
     containers.push_back(container_summary(call.engine, container, measure(call.engine, container)));
   }
@@ -303,7 +318,7 @@ Result<void> disk_usage(Call& call) {
                                 {"Images", std::move(images)},
                                 {"Containers", std::move(containers)},
                                 {"Volumes", volume_usage(call.engine)},
-                                {"BuildCache", json::array()}});
+                                {"BuildCache", build_cache(call.engine)}});
 }
 
 std::string_view to_text(image::Finding::Kind kind) {
@@ -353,10 +368,6 @@ Result<void> no_swarm(Call& call) {
 
 Result<void> no_plugins(Call& call) { return send_json(call, 200, json::array()); }
 
-Result<void> prune_build_cache(Call& call) {
-  return send_json(call, 200, json::object{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}});
-}
-
 }  // namespace
 
 void add_system_routes(Router& router) {
@@ -375,7 +386,6 @@ void add_unavailable_routes(Router& router) {
                            "/secrets/create", "/configs/create"})
     router.add("POST", path, no_swarm);
   router.add("GET", "/plugins", no_plugins);
-  router.add("POST", "/build/prune", prune_build_cache);
 }
 
 }  // namespace berth::api

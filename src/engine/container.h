@@ -69,6 +69,7 @@ struct ContainerRecord {
   bool manually_stopped = false;  // a restart policy other than "always" does not start it after a reboot
   bool started_once = false;
   bool wants_to_run = false;  // it was running when this was written
+  bool build_step = false;    // build_runner.h: of no interest to clients
 };
 
 enum class HealthStatus { none, starting, healthy, unhealthy };

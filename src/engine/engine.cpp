@@ -94,6 +94,8 @@ Result<void> Engine::open_storage() {
   steps.insert(steps.end(), volume_steps.begin(), volume_steps.end());
   std::vector<db::Migration> network_steps = network_migrations();
   steps.insert(steps.end(), network_steps.begin(), network_steps.end());
+  std::vector<db::Migration> build_steps = build::migrations();
+  steps.insert(steps.end(), build_steps.begin(), build_steps.end());
   database_ = TRY(db::Database::open(settings_.data_root + "/meta.db", steps));
   id_ = TRY(remembered_value(*database_, "engine-id", random_identifier()));
   TRY(make_private_directory(settings_.layers_directory(), 0700));
@@ -119,7 +121,6 @@ Result<void> Engine::open_storage() {
   for (const std::string& what : damaged) log_error("engine", "left out: {}", what);
   for (const ContainerPointer& container : registry_->all())
     container->lease = images_->lease(container->record.diff_ids);
-  TRY(images_->sweep());
   return {};
 }
 
@@ -146,7 +147,24 @@ Result<void> Engine::start_services() {
       std::make_unique<Creator>(settings_, *registry_, *images_, *roots_, *volumes_, *networks_, *lifecycle_);
   lifecycle_->set_listener({[this](const ContainerPointer& container) { health_->started(container); },
                             [this](const ContainerPointer& container) { health_->ended(container); }});
+  TRY(open_builder());
+  // Now everything that keeps a layer is known.
+  TRY(images_->sweep());
   return {};
+}
+
+Result<void> Engine::open_builder() {
+  TRY(make_private_directory(settings_.build_directory(), 0700));
+  build_runner_ =
+      std::make_unique<BuildRunner>(settings_, *registry_, *images_, *roots_, *networks_, *lifecycle_);
+  build::BuilderOptions options;
+  options.database = database_.get();
+  options.images = images_.get();
+  options.layers = &*layers_;
+  options.runner = build_runner_.get();
+  options.directory = settings_.build_directory();
+  builder_ = std::make_unique<build::Builder>(options);
+  return builder_->load();
 }
 
 Result<void> Engine::recover() {

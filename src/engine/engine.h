@@ -11,8 +11,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "build/builder.h"
 #include "content/blob_store.h"
 #include "db/database.h"
+#include "engine/build_runner.h"
 #include "engine/container.h"
 #include "engine/creator.h"
 #include "engine/events.h"
@@ -56,6 +58,7 @@ class Engine {
   Networks& networks() { return *networks_; }
   db::Database& database() { return *database_; }
   DiskReserve& reserve() { return *reserve_; }
+  build::Builder& builder() { return *builder_; }
 
   image::UsersOf image_users();
 
@@ -64,6 +67,7 @@ class Engine {
   Result<void> take_roots();
   Result<void> open_storage();
   Result<void> start_services();
+  Result<void> open_builder();
   Result<void> recover();
 
   // In the order of construction: what is below uses what is above.
@@ -86,6 +90,8 @@ class Engine {
   std::unique_ptr<Execs> execs_;
   std::unique_ptr<HealthMonitor> health_;
   std::unique_ptr<Creator> creator_;
+  std::unique_ptr<BuildRunner> build_runner_;
+  std::unique_ptr<build::Builder> builder_;
   std::unique_ptr<KeeperWatch> watch_;
   WorkQueue work_{8};  // stopped first, in the destructor: its work uses everything above
 };

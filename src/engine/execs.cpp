@@ -118,9 +118,9 @@ Result<keeper::Reply> Execs::launch(const ContainerPointer& container, const std
   // changed them.
   std::optional<Fd> root = TRY(roots_.open_running(container));
   if (!root) return fail(ErrorKind::conflict, "container {} is not running", record.id);
-  ResolvedUser user =
-      TRY(resolve_user(read_account_files(root->get()),
-                       config.user.empty() ? record.config.user : config.user, record.host_config.group_add));
+  runtime::ResolvedUser user = TRY(runtime::resolve_user(
+      runtime::read_account_files(root->get()), config.user.empty() ? record.config.user : config.user,
+      record.host_config.group_add));
   ExecOptions options = config.options;
   options.link_environment = launcher_.link_environment(record);
   keeper::Exec message;

@@ -146,8 +146,8 @@ Result<StartFacts> Launcher::gather(const ContainerRecord& record) const {
   facts.container_directory = settings_.container_directory(record.id);
   facts.all_capabilities = capabilities_;
   facts.host_memory = host_memory();
-  AccountFiles accounts = TRY(roots_.account_files(record));
-  facts.user = TRY(resolve_user(accounts, record.config.user, host.group_add));
+  runtime::AccountFiles accounts = TRY(roots_.account_files(record));
+  facts.user = TRY(runtime::resolve_user(accounts, record.config.user, host.group_add));
   facts.resolved_hostname = shown_hostname(record);
   facts.network_by_descriptor = has_own_network(host.network_mode);
   TRY(share_namespaces(record, facts));
@@ -347,7 +347,7 @@ Result<void> Launcher::write_bundle(const ContainerRecord& record, const oci::Ru
   overlay.lower = lower.directories;
   overlay.upper = roots_.upper_path(record);
   overlay.work = roots_.work_path(record);
-  overlay.is_volatile = record.host_config.auto_remove;
+  overlay.is_volatile = record.host_config.auto_remove || record.build_step;
   Fd opened = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
   TRY(write_file_atomically(opened.get(), keeper::kConfigFile, oci::to_text(spec), 0600,
                             Durability::visible));

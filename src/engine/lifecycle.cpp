@@ -63,6 +63,7 @@ Durability Lifecycle::importance(const Container& container) const {
 
 void Lifecycle::publish(const Container& container, std::string action,
                         std::map<std::string, std::string> extra) {
+  if (container.record.build_step) return;
   Event event;
   event.type = "container";
   event.action = std::move(action);

@@ -156,6 +156,7 @@ std::string encode_record(const ContainerRecord& record) {
       {"manuallyStopped", record.manually_stopped},
       {"startedOnce", record.started_once},
       {"wantsToRun", record.wants_to_run},
+      {"buildStep", record.build_step},
   };
   return json::serialize(document);
 }
@@ -187,6 +188,7 @@ Result<ContainerRecord> decode_record(std::string id, std::string name, std::str
   in.read("manuallyStopped", record.manually_stopped);
   in.read("startedOnce", record.started_once);
   in.read("wantsToRun", record.wants_to_run);
+  in.read("buildStep", record.build_step);
   TRY(in.finish());
   if (!image.empty()) record.image_id = TRY(Digest::parse(image));
   for (const std::string& layer : layers) record.diff_ids.push_back(TRY(Digest::parse(layer)));

@@ -41,8 +41,11 @@ bool is_running(const keeper::State& state) {
 void Lifecycle::recover(KeeperWatch& watch, Networks& networks) {
   sweep_directories();
   std::vector<ContainerPointer> coming_back;
-  for (const ContainerPointer& container : registry_.all())
+  for (const ContainerPointer& container : registry_.all()) {
     if (recover_one(container, watch, networks)) coming_back.push_back(container);
+    // Its build has ended with the engine before.
+    if (container->record.build_step) work_.add([this, container] { (void)remove(container, true, false); });
+  }
   // Every address and port that is in use is known now; not before may a start take one.
   networks.recovered();
   for (const ContainerPointer& container : coming_back) networks.expect(container->record);

@@ -95,18 +95,19 @@ Result<ContainerPointer> Registry::add(ContainerRecord record, image::Lease leas
 Result<ContainerPointer> Registry::find(std::string_view reference) const {
   std::string name(reference.starts_with('/') ? reference.substr(1) : reference);
   std::lock_guard lock(mutex_);
-  if (auto exact = by_id_.find(name); exact != by_id_.end()) return exact->second;
+  // What does not change in a record may be read without its container's lock.
+  auto shown = [&](auto found) { return found != by_id_.end() && !found->second->record.build_step; };
+  if (auto exact = by_id_.find(name); shown(exact)) return exact->second;
   if (auto named = id_by_name_.find(name); named != id_by_name_.end())
-    if (auto found = by_id_.find(named->second); found != by_id_.end()) return found->second;
-  if (!name.empty()) {
-    auto first = by_id_.lower_bound(name);
-    if (first != by_id_.end() && first->first.starts_with(name)) {
-      auto second = std::next(first);
-      if (second != by_id_.end() && second->first.starts_with(name))
-        return fail(ErrorKind::invalid, "multiple IDs found with provided prefix: {}", name);
-      return first->second;
-    }
+    if (auto found = by_id_.find(named->second); shown(found)) return found->second;
+  ContainerPointer only;
+  for (auto found = by_id_.lower_bound(name);
+       !name.empty() && found != by_id_.end() && found->first.starts_with(name); ++found) {
+    if (!shown(found)) continue;
+    if (only) return fail(ErrorKind::invalid, "multiple IDs found with provided prefix: {}", name);
+    only = found->second;
   }
+  if (only) return only;
   return fail(ErrorKind::not_found, "No such container: {}", name);
 }
 
@@ -126,6 +127,12 @@ std::vector<ContainerPointer> Registry::all() const {
   std::stable_sort(list.begin(), list.end(), [](const ContainerPointer& a, const ContainerPointer& b) {
     return a->record.created > b->record.created;
   });
+  return list;
+}
+
+std::vector<ContainerPointer> Registry::shown() const {
+  std::vector<ContainerPointer> list = all();
+  std::erase_if(list, [](const ContainerPointer& container) { return container->record.build_step; });
   return list;
 }
 

@@ -25,10 +25,11 @@ class Registry {
   Result<ContainerPointer> add(ContainerRecord record, image::Lease lease);
 
   // By full id, by name with or without its slash, by a unique prefix of the id. Docker's words when there is
-  // none.
+  // none. Steps of builds are not found.
   Result<ContainerPointer> find(std::string_view reference) const;
   ContainerPointer find_by_id(const std::string& id) const;  // null when there is none
   std::vector<ContainerPointer> all() const;                 // newest first
+  std::vector<ContainerPointer> shown() const;               // those that are no steps of a build
 
   Result<void> rename(const ContainerPointer& container, const std::string& name);
   // Forgets it: name and id are free when this returns.

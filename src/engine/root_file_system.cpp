@@ -51,6 +51,7 @@ Result<RootFileSystems::Lower> RootFileSystems::lower_of(const ContainerRecord& 
     return fail(ErrorKind::unsupported,
                 "the image has {} layers: the erofs storage driver takes fewer than {}; build it with fewer",
                 lower.mounts.size(), keeper::kMaximumDescriptors);
+  if (record.build_step) lower.directories.push_back(settings_.mount_points_of(record.id));
   lower.directories.push_back(settings_.mount_points_directory());
   return lower;
 }
@@ -63,9 +64,11 @@ layers::OverlaySpec RootFileSystems::overlay_of(const ContainerRecord& record) c
 }
 
 Result<void> RootFileSystems::prepare(const ContainerRecord& record) const {
-  if (record.diff_ids.empty())
+  if (record.diff_ids.empty() && !record.build_step)
     return fail(ErrorKind::invalid, "the image has no layers: there is nothing to run");
-  Fd like = TRY(layers_.open_tree(record.diff_ids.back()));
+  // A build step of a stage from scratch may still run what is mounted in it.
+  Fd like = TRY(record.diff_ids.empty() ? open_file(layers_.empty_path(), O_PATH | O_DIRECTORY)
+                                        : layers_.open_tree(record.diff_ids.back()));
   TRY(layers::prepare_upper(settings_.container_directory(record.id), like.get()));
   return {};
 }
@@ -90,7 +93,7 @@ Result<std::optional<Fd>> RootFileSystems::open_running(const ContainerPointer& 
 }
 
 Result<void> RootFileSystems::allow_another_mount(const ContainerRecord& record) const {
-  if (!record.host_config.auto_remove) return {};  // never mounted so
+  if (!record.host_config.auto_remove && !record.build_step) return {};  // never mounted so
   // Whoever copies out of a run that has ended may still hold the mount of it, and only reads. A crash of the
   // machine is no matter: what was running is removed after it.
   return layers::allow_another_mount({upper_path(record), work_path(record)});
@@ -130,7 +133,7 @@ bool RootFileSystems::changed_accounts(const ContainerRecord& record) const {
   return lstat((upper_path(record) + "/etc").c_str(), &info) == 0;
 }
 
-Result<AccountFiles> RootFileSystems::account_files(const ContainerRecord& record) const {
+Result<runtime::AccountFiles> RootFileSystems::account_files(const ContainerRecord& record) const {
   const std::string image = record.image_id ? record.image_id->text() : "";
   const bool rememberable = !image.empty() && !changed_accounts(record);
   if (rememberable) {
@@ -138,7 +141,7 @@ Result<AccountFiles> RootFileSystems::account_files(const ContainerRecord& recor
     if (auto found = accounts_by_image_.find(image); found != accounts_by_image_.end()) return found->second;
   }
   Fd root = TRY(open_read_only(record));
-  AccountFiles files = read_account_files(root.get());
+  runtime::AccountFiles files = runtime::read_account_files(root.get());
   if (rememberable) {
     std::lock_guard lock(mutex_);
     if (accounts_by_image_.size() >= kRememberedImages) accounts_by_image_.erase(accounts_by_image_.begin());

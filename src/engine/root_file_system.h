@@ -9,9 +9,9 @@
 #include "base/fd.h"
 #include "engine/container.h"
 #include "engine/settings.h"
-#include "engine/users.h"
 #include "layers/layer_store.h"
 #include "layers/overlay.h"
+#include "runtime/users.h"
 
 namespace berth::engine {
 
@@ -57,7 +57,7 @@ class RootFileSystems {
 
   // passwd and group as the container will find them. An image's are remembered, because nearly every
   // container starts with just these.
-  Result<AccountFiles> account_files(const ContainerRecord& record) const;
+  Result<runtime::AccountFiles> account_files(const ContainerRecord& record) const;
 
  private:
   bool changed_accounts(const ContainerRecord& record) const;
@@ -65,7 +65,7 @@ class RootFileSystems {
   const Settings& settings_;
   const layers::LayerStore& layers_;
   mutable std::mutex mutex_;
-  mutable std::map<std::string, AccountFiles> accounts_by_image_;
+  mutable std::map<std::string, runtime::AccountFiles> accounts_by_image_;
 };
 
 }  // namespace berth::engine

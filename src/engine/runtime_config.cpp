@@ -53,7 +53,8 @@ bool has_variable(const std::vector<std::string>& environment, std::string_view 
 }
 
 std::vector<std::string> make_environment(const ContainerRecord& record, const std::string& hostname,
-                                          const ResolvedUser& user, const std::vector<std::string>& links) {
+                                          const runtime::ResolvedUser& user,
+                                          const std::vector<std::string>& links) {
   std::vector<std::string> environment{fmt::format("PATH={}", kDefaultPath), "HOSTNAME=" + hostname};
   if (record.config.tty) environment.push_back("TERM=xterm");
   for (const std::string& entry : links) set_variable(environment, entry);
@@ -408,7 +409,7 @@ Result<oci::RuntimeSpec> make_runtime_config(const Settings& settings, const Con
 }
 
 oci::Process make_exec_process(const Settings& settings, const ContainerRecord& record,
-                               const ResolvedUser& user, const ExecOptions& options,
+                               const runtime::ResolvedUser& user, const ExecOptions& options,
                                const std::vector<std::string>& all_capabilities) {
   oci::Process process;
   process.terminal = options.terminal;

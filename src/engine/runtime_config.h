@@ -9,14 +9,14 @@
 #include "base/error.h"
 #include "engine/container.h"
 #include "engine/settings.h"
-#include "engine/users.h"
 #include "oci/runtime_spec.h"
+#include "runtime/users.h"
 
 namespace berth::engine {
 
 // What was found out for this start.
 struct StartFacts {
-  ResolvedUser user;
+  runtime::ResolvedUser user;
   std::string container_directory;  // has hostname, hosts, resolv.conf
   bool mount_network_files = true;  // bind those three over /etc
   std::string resolved_hostname;
@@ -50,7 +50,7 @@ struct ExecOptions {
   std::optional<oci::ConsoleSize> console_size;
 };
 oci::Process make_exec_process(const Settings& settings, const ContainerRecord& record,
-                               const ResolvedUser& user, const ExecOptions& options,
+                               const runtime::ResolvedUser& user, const ExecOptions& options,
                                const std::vector<std::string>& all_capabilities);
 
 // The capabilities a container has: Docker's default set, changed by --cap-add and --cap-drop. Unknown names

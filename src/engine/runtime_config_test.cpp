@@ -223,7 +223,7 @@ TEST(RuntimeConfig, AnExecsProcess) {
   in.record.host_config.cap_drop = {"ALL"}, in.record.host_config.cap_add = {"CHOWN"};
   in.record.host_config.oom_score_adj = 7;
   in.settings.no_new_privileges = true;
-  ResolvedUser user{.user = {.uid = 5, .gid = 6, .additional_gids = {7}}, .home = "/five"};
+  runtime::ResolvedUser user{.user = {.uid = 5, .gid = 6, .additional_gids = {7}}, .home = "/five"};
   ExecOptions options{.arguments = {"sh", "-c", "x"},
                       .environment = {"A=2", "B=3"},
                       .working_directory = "",

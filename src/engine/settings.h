@@ -12,6 +12,7 @@
 //     containers/.removed/               what a removal has taken out of sight and not deleted yet
 //     volumes/<name>/_data               volumes.h; beside _data: filling, while an image's files are copied
 //     in volumes/.removed/                  what a removal has taken out of sight and not deleted yet
+//     build/                             build/builder.h: cache mounts, contexts, what steps work in
 //     mount-points/                      the lowest directory of every container: what is mounted over
 //   <exec-root>/                         on a tmpfs as a rule: gone after a reboot
 //     containers/<id>/                   keeper/paths.h
@@ -72,6 +73,10 @@ struct Settings {
   std::string removed_directory() const { return containers_directory() + "/.removed"; }
   std::string container_directory(const std::string& id) const { return containers_directory() + "/" + id; }
   std::string mount_points_directory() const { return data_root + "/mount-points"; }
+  std::string mount_points_of(const std::string& id) const {
+    return container_directory(id) + "/mount-points";
+  }
+  std::string build_directory() const { return data_root + "/build"; }
   std::string layers_directory() const { return data_root + "/layers"; }
   std::string volumes_directory() const { return data_root + "/volumes"; }
   std::string run_directory(const std::string& id) const { return exec_root + "/containers/" + id; }

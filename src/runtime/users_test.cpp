@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/users.h"
+#include "runtime/users.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 
-namespace berth::engine {
+namespace berth::runtime {
 namespace {
 
 using testing::HasSubstr;
@@ -140,4 +140,4 @@ TEST_F(AccountFilesTest, WhatIsNoFileOrTooLargeIsEmpty) {
 }
 
 }  // namespace
-}  // namespace berth::engine
+}  // namespace berth::runtime

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/users.h"
+#include "runtime/users.h"
 
 #include <algorithm>
 #include <optional>
@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "sys/rooted_path.h"
 
-namespace berth::engine {
+namespace berth::runtime {
 namespace {
 
 constexpr std::size_t kMaximumFile = 4u << 20;
@@ -141,4 +141,4 @@ Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view te
   return resolved;
 }
 
-}  // namespace berth::engine
+}  // namespace berth::runtime

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "oci/runtime_spec.h"
 
-namespace berth::engine {
+namespace berth::runtime {
 
 // The two files' text; empty when the container has none.
 struct AccountFiles {
@@ -32,4 +32,4 @@ struct ResolvedUser {
 Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view text,
                                   const std::vector<std::string>& extra_groups);
 
-}  // namespace berth::engine
+}  // namespace berth::runtime

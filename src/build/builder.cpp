@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "build/builder.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "build/selection.h"
+#include "build/solve.h"
+#include "build/stage.h"
+
+namespace berth::build {
+namespace {
+
+constexpr std::size_t kStagesAtOnce = 16;
+
+// What a crash has left in there may be mounted.
+void clear_directory(const std::string& directory) {
+  Result<std::string> table = read_file("/proc/self/mountinfo", 64u << 20);
+  std::vector<std::string> places;
+  if (table)
+    for (std::string_view line : split(*table, '\n')) {
+      const std::vector<std::string_view> fields = split(line, ' ');
+      if (fields.size() > 4 && fields[4].starts_with(directory + "/")) places.emplace_back(fields[4]);
+    }
+  for (auto place = places.rbegin(); place != places.rend(); ++place)
+    (void)umount2(place->c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (Result<void> removed = remove_tree(directory); !removed)
+    log_warning("build", "{}", removed.error().message);
+}
+
+Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) {
+  const auto given = request.arguments.find("SOURCE_DATE_EPOCH");
+  if (given == request.arguments.end() || given->second.empty()) return std::optional<Timestamp>();
+  const std::optional<std::int64_t> seconds = parse_integer<std::int64_t>(given->second);
+  if (!seconds || *seconds < 0 || *seconds > 253'402'300'799)
+    return fail(ErrorKind::invalid, "SOURCE_DATE_EPOCH must be a number of seconds since 1970: {}",
+                given->second);
+  return std::optional(Timestamp{*seconds * 1'000'000'000});
+}
+
+Result<Plan> plan_request(const dockerfile::Dockerfile& file, const BuildRequest& request) {
+  PlanInput input;
+  input.arguments = request.arguments;
+  for (const auto& [name, context] : request.named_contexts) input.contexts.insert(name);
+  input.target = request.target;
+  input.platform = request.platform.value_or(oci::host_platform());
+  return make_plan(file, input);
+}
+
+// Stages in the order of the file: each waits only for such as have been begun before it.
+Result<void> solve_stages(Solve& solve, std::stop_source& stop) {
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  std::optional<Error> failure;
+  auto work = [&] {
+    for (std::size_t number = next++; number < solve.plan.stages.size(); number = next++) {
+      const PlannedStage& planned = solve.plan.stages[number];
+      Result<StageResult> result = StageBuilder(solve, planned).run();
+      if (!result) {
+        std::lock_guard lock(mutex);
+        // The first is the reason; what it stopped is not.
+        if (!failure || failure->kind == ErrorKind::cancelled) failure = result.error();
+        stop.request_stop();
+      }
+      solve.board.put(planned.index, std::move(result));
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t count = 1; count < std::min(kStagesAtOnce, solve.plan.stages.size()); ++count)
+    threads.emplace_back(work);
+  work();
+  threads.clear();
+  if (failure) return std::unexpected(std::move(*failure));
+  return {};
+}
+
+void finish_config(oci::ImageConfig& config, const BuildRequest& request,
+                   const std::optional<Timestamp>& epoch) {
+  for (const auto& [name, value] : request.labels) config.config.labels[name] = value;
+  if (epoch) config.created = *epoch;
+  if (!config.created) config.created = now();
+  config.comment.clear();
+  config.docker_version.clear();
+  config.config.image.clear();
+  config.config.hostname.clear();
+}
+
+}  // namespace
+
+void StageBoard::put(std::size_t index, Result<StageResult> result) {
+  std::lock_guard lock(mutex_);
+  results_[index] = std::move(result);
+  changed_.notify_all();
+}
+
+Result<StageResult> StageBoard::wait(std::size_t index, const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait(lock, stop, [&] { return results_[index].has_value(); }))
+    return fail(ErrorKind::cancelled, "the build was cancelled");
+  if (!*results_[index]) return fail(ErrorKind::cancelled, "a stage that this one needs has failed");
+  return *results_[index];
+}
+
+layers::OverlaySpec file_system_of(const Solve& solve, const std::vector<Digest>& diff_ids) {
+  layers::OverlaySpec spec;
+  spec.lower.assign(diff_ids.rbegin(), diff_ids.rend());
+  if (diff_ids.empty()) spec.below = {solve.services.options.layers->empty_path()};
+  return spec;
+}
+
+Result<Fd> open_file_system(const Solve& solve, const std::vector<Digest>& diff_ids) {
+  const layers::LayerStore& store = *solve.services.options.layers;
+  if (diff_ids.empty()) return open_file(store.empty_path(), O_RDONLY | O_DIRECTORY);
+  layers::OverlaySpec spec = file_system_of(solve, diff_ids);
+  spec.read_only = true;
+  return layers::mount_detached(store, spec);
+}
+
+Result<std::shared_ptr<const Tree>> mount_tree(const Solve& solve, const std::vector<Digest>& diff_ids) {
+  auto tree = std::make_shared<Tree>();
+  tree->root = TRY(open_file_system(solve, diff_ids));
+  tree->keeps_owners = true;
+  tree->stable = true;
+  return tree;
+}
+
+// config.json has Docker Hub's under a URL of its own, and others with or without a scheme.
+registry::Credentials credentials_for(const BuildRequest& request, const oci::Reference& name) {
+  const std::string& domain = name.domain();
+  std::vector<std::string> keys{domain, "https://" + domain, "https://" + domain + "/", "http://" + domain};
+  if (domain == "docker.io") keys.emplace_back("https://index.docker.io/v1/");
+  for (const std::string& key : keys)
+    if (auto found = request.credentials.find(key); found != request.credentials.end()) return found->second;
+  return {};
+}
+
+Result<image::Image> base_image(Solve& solve, const std::string& name,
+                                const std::optional<oci::Platform>& platform, const Step& step) {
+  image::ImageStore& images = *solve.services.options.images;
+  const std::optional<oci::Platform> wanted = platform ? platform : solve.request.platform;
+  if (!solve.request.pull) {
+    Result<image::Image> local = images.resolve(name);
+    const bool fits = local && (!wanted || oci::runs_on(local->config.platform, *wanted));
+    if (fits) return local;
+    if (!local && local.error().kind != ErrorKind::not_found) return local;
+  }
+  image::PullRequest pull{.name = TRY(oci::Reference::parse_with_default_tag(name)),
+                          .platform = wanted,
+                          .access = {},
+                          .on_status = {},
+                          .stop = solve.stop};
+  pull.access = {.settings = solve.request.registries,
+                 .credentials = credentials_for(solve.request, pull.name)};
+  pull.on_status = [&](const image::TransferStatus& status) -> Result<void> {
+    solve.progress.transfer(step, status);
+    return {};
+  };
+  const image::Pulled pulled = TRY(images.pull(pull));
+  return images.get(pulled.id);
+}
+
+Digest chain_digest(const std::vector<Digest>& diff_ids) {
+  PartsDigest digest;
+  for (const Digest& diff_id : diff_ids) digest.add(diff_id.text());
+  return digest.finish();
+}
+
+Workspace::~Workspace() {
+  if (Result<void> removed = remove_tree(path_); !removed)
+    log_warning("build", "{}", removed.error().message);
+}
+
+Builder::Builder(BuilderOptions options) {
+  const std::string mounts = options.directory + "/cache-mounts";
+  services_ =
+      std::unique_ptr<Services>(new Services{.options = options,
+                                             .cache = {*options.database, *options.images, *options.layers},
+                                             .mounts = CacheMounts(mounts),
+                                             .files = {},
+                                             .in_flight = {}});
+}
+
+Builder::~Builder() = default;
+
+Result<void> Builder::load() {
+  const std::string& directory = services_->options.directory;
+  clear_directory(directory + "/steps");
+  clear_directory(directory + "/contexts");
+  for (const char* name : {"/steps", "/contexts", "/cache-mounts"})
+    TRY(make_directories(directory + name, 0700));
+  return services_->cache.load();
+}
+
+Result<std::unique_ptr<Workspace>> Builder::workspace() const {
+  auto work = std::make_unique<Workspace>(services_->options.directory + "/contexts/" +
+                                          random_identifier().substr(0, 20));
+  TRY(make_directories(work->path(), 0700));
+  return work;
+}
+
+Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progress) {
+  const dockerfile::Dockerfile file =
+      TRY(dockerfile::parse_dockerfile(request.dockerfile, request.dockerfile_name));
+  const Plan plan = TRY(plan_request(file, request));
+  const std::optional<Timestamp> epoch = TRY(source_date_epoch(request));
+  image::ImageStore& images = *services_->options.images;
+  std::stop_source stop;
+  std::stop_callback forward(request.stop, [&] { stop.request_stop(); });
+  image::ImageStore::Adding adding(images);
+  Solve solve{.services = *services_,
+              .request = request,
+              .file = file,
+              .plan = plan,
+              .progress = progress,
+              .epoch = epoch,
+              .stop = stop.get_token(),
+              .adding = adding,
+              .board = StageBoard(file.stages.size()),
+              .mutex = {},
+              .used_arguments = plan.used_arguments,
+              .cached = 0};
+  Result<void> solved = solve_stages(solve, stop);
+  if (Result<void> saved = services_->cache.save_uses(); !saved)
+    log_warning("build", "{}", saved.error().message);
+  if (!solved) return std::unexpected(std::move(solved).error());
+
+  StageResult result = TRY(solve.board.wait(plan.target, {}));
+  finish_config(result.config, request, epoch);
+  BuildOutcome outcome{
+      .image = TRY(images.create(
+          {.config_bytes = oci::format_image_config(result.config), .parent = {}, .names = request.names})),
+      .steps = plan.steps,
+      .cached = solve.cached,
+      .unused_arguments = {}};
+  for (const auto& [name, value] : request.arguments)
+    if (!solve.used_arguments.contains(name) && !is_proxy_argument(name) && name != "SOURCE_DATE_EPOCH")
+      outcome.unused_arguments.push_back(name);
+  if (services_->options.cache_budget > 0)
+    (void)prune({.all = true, .keep_bytes = services_->options.cache_budget, .unused_since = {}});
+  return outcome;
+}
+
+// What an image has too takes no space of the cache's.
+std::vector<CacheLine> Builder::usage() const {
+  std::vector<CacheLine> lines;
+  for (const CachedResult& result : services_->cache.list())
+    lines.push_back({result.key.hex().substr(0, 25), "regular", result.description, result.size,
+                     result.created, result.last_used, result.uses, false, false});
+  for (const CacheMountInfo& mount : services_->mounts.list())
+    lines.push_back({mount.key, "exec.cachemount", "cache mount " + mount.id, mount.size, mount.last_used,
+                     mount.last_used, 0, false, mount.in_use});
+  return lines;
+}
+
+Result<PruneOutcome> Builder::prune(const PruneOptions& options) {
+  struct Candidate {
+    std::string id;
+    std::optional<Digest> key;
+    std::int64_t size = 0;
+    Timestamp last_used;
+  };
+  std::vector<Candidate> candidates;
+  for (const CachedResult& result : services_->cache.list())
+    candidates.push_back({result.key.hex().substr(0, 25), result.key, result.size, result.last_used});
+  for (const CacheMountInfo& mount : services_->mounts.list())
+    if (!mount.in_use) candidates.push_back({mount.key, std::nullopt, mount.size, mount.last_used});
+  std::ranges::sort(candidates,
+                    [](const Candidate& a, const Candidate& b) { return a.last_used < b.last_used; });
+  std::int64_t total = 0;
+  for (const Candidate& one : candidates) total += one.size;
+  PruneOutcome outcome;
+  for (const Candidate& one : candidates) {
+    if (total <= options.keep_bytes && options.keep_bytes > 0) break;
+    if (options.unused_since && one.last_used > *options.unused_since) continue;
+    Result<void> removed = one.key ? services_->cache.remove(*one.key) : services_->mounts.remove(one.id);
+    if (!removed) continue;
+    total -= one.size;
+    outcome.bytes += one.size;
+    outcome.ids.push_back(one.id);
+  }
+  return outcome;
+}
+
+}  // namespace berth::build

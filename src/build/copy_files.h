@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What COPY and ADD do to a file system: a stage's, as an overlay mount whose upper directory becomes the
+// layer. All by descriptors below its root. Follows the Dockerfile reference, "COPY" and "ADD".
+//
+//   a directory's contents are copied, not the directory; directories are merged, files replaced
+//   a destination that ends in "/", or is a directory, takes files under their names
+//   a directory never takes the place of a file, nor the reverse: that is an error
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "archive/unpack.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "build/mode.h"
+#include "build/tree.h"
+
+namespace berth::build {
+
+struct CopyTarget {
+  int root;                 // the file system's
+  std::string destination;  // absolute; whether it ends in "/" matters
+  std::optional<archive::Owner>
+      owner;                       // --chown; missing: root's, or as they are in a tree that keeps owners
+  std::optional<ModeChange> mode;  // --chmod
+  bool many = false;               // there is more than one source: the destination is a directory
+};
+
+// Copies one source. Hard links within it stay links.
+Result<void> copy_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
+                         const CopyTarget& target, const std::stop_token& stop);
+
+// A new file: a heredoc, or what was downloaded.
+struct NewFile {
+  std::string name;  // where the destination is a directory
+  std::uint32_t mode = 0644;
+  Timestamp modified;
+};
+Result<void> copy_text(const NewFile& file, std::string_view content, const CopyTarget& target);
+Result<void> copy_file(const NewFile& file, int content, const CopyTarget& target);
+
+// ADD of an archive: unpacked into the destination. False when the file is none; nothing has happened then.
+Result<bool> unpack_archive(int file, const CopyTarget& target, const std::stop_token& stop);
+
+}  // namespace berth::build

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "build/file_digests.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+
+namespace berth::build {
+namespace {
+
+constexpr std::size_t kMostRemembered = 1'000'000;  // some 100 MB
+constexpr std::size_t kReadSize = 256u << 10;
+
+// Times of files are as coarse as the kernel's tick: a file that was written just now may be written once
+// more without a difference. Such a one is read again the next time.
+constexpr std::int64_t kSettled = 100'000'000;  // nanoseconds
+
+std::int64_t nanoseconds(const struct timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+Result<Digest> digest_contents(int file, const std::string& name, const std::stop_token& stop) {
+  Sha256 digest;
+  std::vector<char> buffer(kReadSize);
+  for (;;) {
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
+    const ssize_t size = read(file, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return fail_errno(errno, "read {}", name);
+    if (size == 0) return digest.finish();
+    digest.update({buffer.data(), static_cast<std::size_t>(size)});
+  }
+}
+
+}  // namespace
+
+std::size_t FileDigests::Hash::operator()(const Key& key) const noexcept {
+  std::size_t hash = key.inode * 0x9e3779b97f4a7c15u;
+  hash ^= key.device + (hash << 6) + (hash >> 2);
+  hash ^= static_cast<std::size_t>(key.changed) + (hash << 6) + (hash >> 2);
+  return hash ^ (key.size + (hash << 6) + (hash >> 2));
+}
+
+FileDigests::Key::Key(const struct stat& status) noexcept
+    : device(status.st_dev),
+      inode(status.st_ino),
+      size(static_cast<std::uint64_t>(status.st_size)),
+      modified(nanoseconds(status.st_mtim)),
+      changed(nanoseconds(status.st_ctim)) {}
+
+Result<Digest> digest_file(int directory, const std::string& name, std::optional<struct stat>* standing,
+                           const std::stop_token& stop) {
+  Fd file = TRY(open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  struct stat before;
+  if (fstat(file.get(), &before) != 0) return fail_errno(errno, "look at {}", name);
+  if (!S_ISREG(before.st_mode)) return fail(ErrorKind::conflict, "{} was replaced while it was read", name);
+  Digest digest = TRY(digest_contents(file.get(), name, stop));
+  struct stat after;
+  if (fstat(file.get(), &after) != 0) return fail_errno(errno, "look at {}", name);
+  const bool stood = before.st_size == after.st_size &&
+                     nanoseconds(before.st_mtim) == nanoseconds(after.st_mtim) &&
+                     nanoseconds(before.st_ctim) == nanoseconds(after.st_ctim);
+  if (standing && stood) *standing = after;
+  return digest;
+}
+
+Result<Digest> FileDigests::of(int directory, const std::string& name, const struct stat& status,
+                               const std::stop_token& stop) {
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = known_.find(Key(status)); found != known_.end())
+      return Digest::from_bytes(found->second);
+  }
+  std::optional<struct stat> standing;
+  Digest digest = TRY(digest_file(directory, name, &standing, stop));
+  // Only what stood still while it was read, and has for a while, is known by its times.
+  if (standing && now().nanoseconds - nanoseconds(standing->st_ctim) > kSettled)
+    remember(Key(*standing), digest);
+  return digest;
+}
+
+void FileDigests::remember(const Key& key, const Digest& digest) {
+  std::array<unsigned char, 32> bytes{};
+  const std::string hex = digest.hex();
+  for (std::size_t at = 0; at < bytes.size(); ++at)
+    bytes[at] = static_cast<unsigned char>(std::stoi(hex.substr(2 * at, 2), nullptr, 16));
+  std::lock_guard lock(mutex_);
+  if (known_.size() >= kMostRemembered) known_.clear();
+  known_.insert_or_assign(key, bytes);
+}
+
+std::size_t FileDigests::remembered() const {
+  std::lock_guard lock(mutex_);
+  return known_.size();
+}
+
+}  // namespace berth::build

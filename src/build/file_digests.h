@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// SHA-256 of files' contents, remembered by what the kernel says about the file: device, inode, size, and the
+// times of its last change. An unchanged file is not read again. Thread-safe.
+#pragma once
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+
+#include "base/digest.h"
+#include "base/error.h"
+
+namespace berth::build {
+
+// Of the regular file `name` in `directory`; no link is followed. `standing` is told its status if it was the
+// same before and after.
+Result<Digest> digest_file(int directory, const std::string& name, std::optional<struct stat>* standing,
+                           const std::stop_token& stop);
+
+class FileDigests {
+ public:
+  // Of the regular file `name` in `directory`, whose status the caller has just read; no link is followed.
+  Result<Digest> of(int directory, const std::string& name, const struct stat& status,
+                    const std::stop_token& stop);
+
+  std::size_t remembered() const;
+
+ private:
+  struct Key {
+    explicit Key(const struct stat& status) noexcept;
+    std::uint64_t device = 0, inode = 0, size = 0;
+    std::int64_t modified = 0, changed = 0;  // nanoseconds
+    bool operator==(const Key&) const = default;
+  };
+  struct Hash {
+    std::size_t operator()(const Key& key) const noexcept;
+  };
+  void remember(const Key& key, const Digest& digest);
+
+  mutable std::mutex mutex_;
+  std::unordered_map<Key, std::array<unsigned char, 32>, Hash> known_;
+};
+
+}  // namespace berth::build

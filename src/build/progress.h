@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a build tells while it goes. Called from several threads at once: an implementation has its own lock.
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "image/transfer.h"
+
+namespace berth::build {
+
+// One instruction of a stage that is needed. Numbers are in the order of the Dockerfile.
+struct Step {
+  std::size_t number = 0;  // of this build, from 1
+  std::size_t total = 0;
+  std::size_t stage = 0;                   // the stage's place among all of the Dockerfile
+  std::string stage_name;                  // its name or number
+  std::size_t in_stage = 0, of_stage = 0;  // from 1
+  std::string text;                        // "RUN make"
+};
+
+enum class OutputStream { standard = 1, error = 2 };
+
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void begun(const Step& step) = 0;
+  virtual void cached(const Step& step) = 0;  // its result was there already
+  virtual void output(const Step& step, OutputStream stream, std::string_view data) = 0;
+  virtual void transfer(const Step& step, const image::TransferStatus& status) = 0;  // of a base image
+  virtual void warning(std::string_view text) = 0;
+  virtual void done(const Step& step) = 0;
+  virtual void failed(const Step& step, std::string_view why) = 0;
+};
+
+}  // namespace berth::build

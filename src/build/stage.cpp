@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "build/stage.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "build/selection.h"
+#include "runtime/users.h"
+#include "sys/rooted_path.h"
+
+namespace berth::build {
+namespace {
+
+constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+
+}  // namespace
+
+StageBuilder::StageBuilder(Solve& solve, const PlannedStage& planned)
+    : solve_(solve), planned_(planned), stage_(solve.file.stages[planned.index]) {}
+
+Result<StageResult> StageBuilder::run() {
+  TRY(begin());
+  for (std::size_t number = 0; number < stage_.instructions.size(); ++number) {
+    const dockerfile::Instruction& instruction = stage_.instructions[number];
+    const Step step = step_of(number + 2, instruction.original);
+    Result<void> done = perform(instruction, step);
+    if (!done) {
+      Error error = std::move(done).error();
+      if (error.kind == ErrorKind::cancelled) return std::unexpected(std::move(error));
+      solve_.progress.failed(step, error.message);
+      return std::unexpected(
+          dockerfile::located(solve_.file, instruction.at, instruction.last_line, std::move(error)));
+    }
+  }
+  return StageResult{config_};
+}
+
+Step StageBuilder::step_of(std::size_t in_stage, std::string text) const {
+  Step step;
+  step.number = planned_.first_step + in_stage - 1;
+  step.total = solve_.plan.steps;
+  step.stage = planned_.index;
+  step.stage_name = stage_.name.empty() ? fmt::format("stage-{}", planned_.index) : stage_.name;
+  step.in_stage = in_stage;
+  step.of_stage = stage_.instructions.size() + 1;
+  step.text = std::move(text);
+  return step;
+}
+
+// FROM, and what the base image wants to happen in every build on it.
+Result<void> StageBuilder::begin() {
+  const Step step = step_of(1, stage_.original);
+  solve_.progress.begun(step);
+  auto located = [&](Error error) {
+    solve_.progress.failed(step, error.message);
+    return std::unexpected(dockerfile::located(solve_.file, stage_.at, stage_.at.line, std::move(error)));
+  };
+  std::vector<std::string> triggers;
+  if (const auto* stage = std::get_if<FromStage>(&planned_.base)) {
+    StageResult base = TRY(solve_.board.wait(stage->index, solve_.stop));
+    config_ = std::move(base.config);
+  } else if (std::holds_alternative<FromScratch>(planned_.base)) {
+    config_.platform = planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform()));
+  } else {
+    std::string name;
+    if (const auto* context = std::get_if<FromContext>(&planned_.base)) {
+      name = solve_.request.named_contexts.at(context->name).image;
+      if (name.empty())
+        return located(
+            {ErrorKind::unsupported, 0,
+             fmt::format("the build context {} is a directory: FROM takes an image", context->name)});
+    } else {
+      name = std::get<FromImage>(planned_.base).name;
+    }
+    Result<image::Image> image = base_image(solve_, name, planned_.platform, step);
+    if (!image) return located(image.error());
+    config_ = std::move(image->config);
+    triggers = std::exchange(config_.config.on_build, {});
+  }
+  last_change_ = config_.created;
+  state_ = {};
+  solve_.progress.done(step);
+  for (const std::string& trigger : triggers) {
+    dockerfile::Instruction instruction =
+        TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
+    const Step triggered = step_of(1, trigger);
+    TRY_AS("ONBUILD " + trigger, perform(instruction, triggered));
+  }
+  return {};
+}
+
+Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, const Step& step) {
+  if (solve_.stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
+  solve_.progress.begun(step);
+  Made made = TRY(dispatch(instruction, step));
+  record(made);
+  if (made.cached) {
+    solve_.progress.cached(step);
+    std::lock_guard lock(solve_.mutex);
+    ++solve_.cached;
+  }
+  solve_.progress.done(step);
+  return {};
+}
+
+Result<StageBuilder::Made> StageBuilder::dispatch(const dockerfile::Instruction& instruction,
+                                                  const Step& step) {
+  return std::visit(
+      Overloaded{[&](const dockerfile::ArgInstruction& one) { return declare(one, instruction); },
+                 [&](const dockerfile::RunInstruction& one) { return run_command(one, step); },
+                 [&](const dockerfile::CopyInstruction& one) { return copy(one, step); },
+                 [&](const dockerfile::WorkdirInstruction& one) { return enter_directory(one, step); },
+                 [&](const dockerfile::MaintainerInstruction& one) -> Result<Made> {
+                   config_.author = one.name;
+                   return Made{.history = instruction.original};
+                 },
+                 [&](const auto&) { return change_config(instruction); }},
+      instruction.content);
+}
+
+// A layer's time is that of its making, whenever that was; what follows without one has the same: so a build
+// that finds all in the cache gives the same image again.
+void StageBuilder::record(const Made& made) {
+  if (made.layer) {
+    config_.diff_ids.push_back(made.layer->diff_id);
+    last_change_ = std::max(last_change_, made.layer->created);
+  }
+  Timestamp created = solve_.epoch ? *solve_.epoch : last_change_;
+  if (!created) created = now();
+  config_.history.push_back({.created = created,
+                             .created_by = made.history,
+                             .author = "",
+                             .comment = "",
+                             .empty_layer = !made.layer});
+  config_.created = created;
+}
+
+Result<StageBuilder::Made> StageBuilder::declare(const dockerfile::ArgInstruction& instruction,
+                                                 const dockerfile::Instruction& whole) {
+  const std::map<std::string, std::string> platform =
+      platform_arguments(planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform())));
+  for (const auto& argument : instruction.arguments) {
+    std::optional<std::string> value;
+    const auto given = solve_.request.arguments.find(argument.name);
+    const auto global = solve_.plan.global_arguments.find(argument.name);
+    const auto predefined = platform.find(argument.name);
+    if (given != solve_.request.arguments.end()) {
+      value = given->second;
+      std::lock_guard lock(solve_.mutex);
+      solve_.used_arguments.insert(argument.name);
+    } else if (argument.value) {
+      value = TRY(dockerfile::expand_word(argument.value->text, expansion()));
+    } else if (global != solve_.plan.global_arguments.end()) {
+      value = global->second;
+    } else if (predefined != platform.end()) {
+      value = predefined->second;
+    }
+    if (value) arguments_[argument.name] = std::move(*value);
+  }
+  return Made{.history = whole.original};
+}
+
+Result<StageBuilder::Made> StageBuilder::change_config(const dockerfile::Instruction& instruction) {
+  TRY(dockerfile::apply(config_.config, instruction, expansion(), state_));
+  return Made{.history = instruction.original};
+}
+
+std::string StageBuilder::in_working_directory(std::string_view path) const {
+  std::string whole(path);
+  if (!path.starts_with('/')) whole = fmt::format("{}/{}", config_.config.working_dir, path);
+  const bool directory = path.empty() || path.ends_with('/') || path.ends_with("/.") || path == ".";
+  std::string clean = "/" + sys::clean_relative(whole);
+  if (directory && clean != "/") clean += "/";
+  return clean;
+}
+
+// The directory is made if the stage does not have it, and belongs to the user of the steps.
+Result<StageBuilder::Made> StageBuilder::enter_directory(const dockerfile::WorkdirInstruction& instruction,
+                                                         const Step& step) {
+  const std::string written = TRY(dockerfile::expand_word(instruction.path.text, expansion()));
+  std::string path = in_working_directory(written);
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  Made made{.history = fmt::format("WORKDIR {}", path)};
+  if (path != "/") {
+    const std::shared_ptr<const Tree> tree = TRY(mount_tree(solve_, config_.diff_ids));
+    Result<struct stat> there = sys::stat_in_root(tree->root.get(), path);
+    if (there && !S_ISDIR(there->st_mode))
+      return fail(ErrorKind::conflict, "cannot make {} the working directory: it is a file", path);
+    if (!there) {
+      sys::NewDirectory directory{.mode = 0755, .owner = 0, .group = 0};
+      const runtime::AccountFiles accounts = runtime::read_account_files(tree->root.get());
+      if (Result<runtime::ResolvedUser> user = runtime::resolve_user(accounts, config_.config.user, {})) {
+        directory.owner = user->user.uid;
+        directory.group = user->user.gid;
+      }
+      const Digest key =
+          key_of("workdir").add(path).add_number(directory.owner).add_number(directory.group).finish();
+      auto make = [&](int root) -> Result<void> {
+        TRY(sys::make_directories_in_root(root, path, directory));
+        return {};
+      };
+      made = TRY(layer_by_writing(key, step, made.history, false, make));
+    }
+  }
+  config_.config.working_dir = path;
+  return made;
+}
+
+std::optional<std::string> StageBuilder::value_of(std::string_view name) const {
+  for (const std::string& entry : config_.config.env)
+    if (auto [known, value] = split_once(entry, '='); known == name) return std::string(value);
+  if (auto found = arguments_.find(std::string(name)); found != arguments_.end()) return found->second;
+  if (name == "PATH") return kDefaultPath;
+  if (is_proxy_argument(name))
+    if (auto given = solve_.request.arguments.find(std::string(name));
+        given != solve_.request.arguments.end())
+      return given->second;
+  return std::nullopt;
+}
+
+dockerfile::Expansion StageBuilder::expansion() const {
+  dockerfile::Expansion expansion;
+  expansion.lookup = [this](std::string_view name) { return value_of(name); };
+  expansion.escape = solve_.file.directives.escape;
+  return expansion;
+}
+
+}  // namespace berth::build

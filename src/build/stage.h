@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// One stage from its FROM to its end. Only for this room's sources.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "build/copy_files.h"
+#include "build/selection.h"
+#include "build/solve.h"
+#include "dockerfile/config_changes.h"
+#include "dockerfile/expand.h"
+#include "dockerfile/mount.h"
+
+namespace berth::build {
+
+// What COPY and mounts take from.
+struct SourceTree {
+  std::shared_ptr<const Tree> tree;           // missing: there is no build context
+  std::optional<std::vector<Digest>> layers;  // whose it is; missing: a context's
+};
+
+// Something attached to a directory of ours, until this goes.
+class Attached {
+ public:
+  explicit Attached(std::string path) : path_(std::move(path)) {}
+  Attached(Attached&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  Attached& operator=(Attached&&) = delete;
+  ~Attached();
+
+ private:
+  std::string path_;
+};
+
+class StageBuilder {
+ public:
+  StageBuilder(Solve& solve, const PlannedStage& planned);
+  Result<StageResult> run();
+
+ private:
+  // What an instruction came to.
+  struct Made {
+    std::optional<CachedResult> layer;  // missing: it changes the configuration alone
+    bool cached = false;
+    std::string history;  // as `history` shows it
+  };
+
+  // stage.cpp
+  Result<void> begin();
+  Result<void> perform(const dockerfile::Instruction& instruction, const Step& step);
+  Result<Made> dispatch(const dockerfile::Instruction& instruction, const Step& step);
+  Result<Made> declare(const dockerfile::ArgInstruction& instruction, const dockerfile::Instruction& whole);
+  Result<Made> enter_directory(const dockerfile::WorkdirInstruction& instruction, const Step& step);
+  Result<Made> change_config(const dockerfile::Instruction& instruction);
+  void record(const Made& made);
+  Step step_of(std::size_t in_stage, std::string text) const;
+  dockerfile::Expansion expansion() const;
+  std::optional<std::string> value_of(std::string_view name) const;
+  std::string in_working_directory(std::string_view path) const;  // a trailing slash stays
+
+  // stage_layer.cpp: from a key to a layer
+  using Write = std::function<Result<void>(int root)>;  // into the stage's file system, mounted
+  Result<Made> layer_by_writing(const Digest& key, const Step& step, std::string history, bool on_nothing,
+                                const Write& write);
+  Result<Made> layer_of(const Digest& key, const Step& step, std::string history,
+                        const std::function<Result<layers::Layer>()>& make);
+  Result<layers::Layer> write_layer(bool on_nothing, const Write& write);
+  Result<layers::Layer> layer_from_upper(int upper);
+  PartsDigest key_of(std::string_view kind, bool on_nothing = false) const;  // with what lies below
+  bool may_use_cache() const;
+
+  // stage_copy.cpp
+  struct CopyPlan;
+  Result<Made> copy(const dockerfile::CopyInstruction& instruction, const Step& step);
+  Result<CopyPlan> plan_copy(const dockerfile::CopyInstruction& instruction);
+  Result<void> download(CopyPlan& plan);
+  Result<void> find(CopyPlan& plan, bool parents);
+  PartsDigest copy_key(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction) const;
+  Result<void> write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction, int root);
+  // "" is the build context.
+  Result<SourceTree> source_tree(const std::string& from, const Step& step);
+  Result<std::optional<archive::Owner>> owner_of(const std::optional<dockerfile::Word>& chown);
+
+  // stage_run.cpp
+  struct MountedSource {
+    SourceTree from;
+    Source source;
+    std::string target;
+    bool read_only = true;
+  };
+  struct MountedFile {
+    std::string target;
+    std::string content;
+    std::uint32_t mode = 0400, uid = 0, gid = 0;
+  };
+  // What --mount asks for, before anything is mounted.
+  struct Mounts {
+    std::vector<MountedSource> binds;
+    std::vector<dockerfile::Mount> caches;
+    std::vector<dockerfile::Mount> temporary;
+    std::vector<MountedFile> files;
+    std::vector<std::string> environment;  // of secrets
+    PartsDigest digest;                    // of all that the result depends on
+  };
+  // While the step runs.
+  struct OpenMounts {
+    std::vector<std::unique_ptr<CacheMountUse>> caches;
+    std::vector<Attached> attached;
+  };
+  Result<Made> run_command(const dockerfile::RunInstruction& instruction, const Step& step);
+  Result<layers::Layer> run_step(StepRequest request, const Mounts& mounts, const Step& step);
+  Digest run_key(const StepRequest& request, std::string_view script, const Digest& mounts) const;
+  std::string run_history(const StepRequest& request) const;
+  Result<Mounts> read_mounts(const dockerfile::RunInstruction& instruction, const Step& step);
+  Result<void> add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
+  Result<void> add_secret(const dockerfile::Mount& mount, Mounts& mounts);
+  Result<void> open_mounts(const Mounts& mounts, const std::string& directory, const Step& step,
+                           OpenMounts& open, StepRequest& request);
+  Result<StepMount> open_bind(const MountedSource& source, const std::string& directory,
+                              std::vector<Attached>& attached);
+  Result<std::unique_ptr<CacheMountUse>> open_cache(const dockerfile::Mount& cache, const Step& step);
+  Result<void> open_files(const std::vector<MountedFile>& files, const std::string& directory,
+                          std::vector<Attached>& attached, StepRequest& request);
+  std::vector<std::string> environment() const;
+  std::vector<std::string> argument_list() const;  // those that a step has as variables: "NAME=value"
+
+  Solve& solve_;
+  const PlannedStage& planned_;
+  const dockerfile::Stage& stage_;
+  oci::ImageConfig config_;
+  dockerfile::ConfigState state_;
+  std::map<std::string, std::string> arguments_;  // declared, with a value
+  Timestamp last_change_;                         // of the newest layer
+};
+
+}  // namespace berth::build

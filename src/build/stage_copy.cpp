@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// COPY and ADD.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "build/download.h"
+#include "build/selection.h"
+#include "build/stage.h"
+#include "runtime/users.h"
+#include "sys/rooted_path.h"
+
+namespace berth::build {
+namespace {
+
+bool is_url(std::string_view text) { return text.starts_with("http://") || text.starts_with("https://"); }
+
+bool is_git(std::string_view text) {
+  return text.starts_with("git@") || text.starts_with("git://") || text.starts_with("ssh://") ||
+         (is_url(text) && split_once(text, '#').first.ends_with(".git"));
+}
+
+// "a/./b/c" of --parents: what comes before "/./" is not part of the destination.
+std::string_view without_pivot(std::string_view written) {
+  const std::size_t pivot = written.find("/./");
+  return pivot == std::string_view::npos ? written : written.substr(pivot + 3);
+}
+
+std::string_view parent_of(std::string_view path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+}  // namespace
+
+// All words with their values, and what they stand for.
+struct StageBuilder::CopyPlan {
+  struct Inline {
+    std::string name, content;
+  };
+  CopyTarget target{};  // without a root
+  std::string chmod, checksum;
+  dockerfile::IgnoreRules excludes;
+  bool unpacks = false;  // archives of the tree
+
+  std::shared_ptr<const Tree> tree;
+  std::vector<std::string> written;       // paths in the tree
+  std::vector<Source> sources;            // what they denote
+  std::vector<std::string> destinations;  // of each source
+  std::vector<std::string> urls;
+  std::vector<Download> downloads;
+  std::vector<Inline> inlines;
+};
+
+Result<StageBuilder::CopyPlan> StageBuilder::plan_copy(const dockerfile::CopyInstruction& instruction) {
+  CopyPlan plan;
+  const dockerfile::Expansion expanding = expansion();
+  for (const dockerfile::Word& word : instruction.sources) {
+    std::string source = TRY(dockerfile::expand_word(word.text, expanding));
+    const bool remote = instruction.add && (is_url(source) || is_git(source));
+    (remote ? plan.urls : plan.written).push_back(std::move(source));
+  }
+  for (const dockerfile::Heredoc& heredoc : instruction.heredocs) {
+    std::string content = heredoc.content;
+    if (heredoc.expand) content = TRY(dockerfile::expand_heredoc(heredoc.content, expanding));
+    plan.inlines.push_back({heredoc.name, std::move(content)});
+  }
+  const std::string destination = TRY(dockerfile::expand_word(instruction.destination.text, expanding));
+  plan.target.destination = in_working_directory(destination);
+  if (instruction.chmod) {
+    plan.chmod = TRY(dockerfile::expand_word(instruction.chmod->text, expanding));
+    plan.target.mode = TRY(ModeChange::parse(plan.chmod));
+  }
+  std::vector<std::string> excludes;
+  for (const dockerfile::Word& word : instruction.excludes) {
+    std::string pattern = TRY(dockerfile::expand_word(word.text, expanding));
+    excludes.push_back(std::move(pattern));
+  }
+  plan.excludes = TRY(dockerfile::IgnoreRules::of(std::move(excludes)));
+  if (instruction.checksum)
+    plan.checksum = TRY(dockerfile::expand_word(instruction.checksum->text, expanding));
+  plan.unpacks = instruction.add && instruction.unpack.value_or(true);
+  return plan;
+}
+
+Result<std::optional<archive::Owner>> StageBuilder::owner_of(const std::optional<dockerfile::Word>& chown) {
+  if (!chown) return std::optional<archive::Owner>();
+  const std::string text = TRY(dockerfile::expand_word(chown->text, expansion()));
+  const auto [user, group] = split_once(text, ':');
+  // A number alone is the group's as well.
+  const bool number = parse_integer<std::uint32_t>(user).has_value() && group.empty();
+  const std::shared_ptr<const Tree> tree = TRY(mount_tree(solve_, config_.diff_ids));
+  const runtime::AccountFiles accounts = runtime::read_account_files(tree->root.get());
+  const runtime::ResolvedUser resolved = TRY_AS(
+      "--chown", runtime::resolve_user(accounts, number ? fmt::format("{}:{}", user, user) : text, {}));
+  return std::optional(archive::Owner{resolved.user.uid, resolved.user.gid});
+}
+
+Result<SourceTree> StageBuilder::source_tree(const std::string& from, const Step& step) {
+  if (from.empty()) return SourceTree{solve_.request.context, std::nullopt};
+  std::set<std::string> contexts;
+  for (const auto& [name, context] : solve_.request.named_contexts) contexts.insert(name);
+  const Origin origin = origin_of(solve_.file, contexts, from, planned_.index);
+  std::vector<Digest> layers;
+  if (const auto* stage = std::get_if<FromStage>(&origin)) {
+    StageResult result = TRY(solve_.board.wait(stage->index, solve_.stop));
+    layers = std::move(result.config.diff_ids);
+  } else if (!std::holds_alternative<FromScratch>(origin)) {
+    std::string name = from;
+    if (std::holds_alternative<FromContext>(origin)) {
+      const NamedContext& named = solve_.request.named_contexts.at(from);
+      if (named.tree) return SourceTree{named.tree, std::nullopt};
+      name = named.image;
+    }
+    image::Image image = TRY(base_image(solve_, name, std::nullopt, step));
+    layers = std::move(image.diff_ids);
+  }
+  std::shared_ptr<const Tree> tree = TRY(mount_tree(solve_, layers));
+  return SourceTree{std::move(tree), std::move(layers)};
+}
+
+Result<void> StageBuilder::download(CopyPlan& plan) {
+  for (const std::string& url : plan.urls) {
+    if (is_git(url))
+      return fail(ErrorKind::unsupported, "ADD of a git repository is not available in this version: {}",
+                  url);
+    Download download = TRY(download_url(url, solve_.services.options.directory + "/steps", solve_.stop));
+    if (!plan.checksum.empty() && download.digest.text() != plan.checksum)
+      return fail(ErrorKind::corrupt, "{} has the digest {}, and not {} as --checksum says", url,
+                  download.digest.text(), plan.checksum);
+    plan.downloads.push_back(std::move(download));
+  }
+  return {};
+}
+
+Result<void> StageBuilder::find(CopyPlan& plan, bool parents) {
+  for (const std::string& written : plan.written) {
+    std::vector<Source> sources = TRY(find_sources(*plan.tree, written));
+    for (Source& source : sources) {
+      std::string destination = plan.target.destination;
+      if (parents) {
+        const std::string below =
+            sys::clean_relative(dockerfile::has_wildcards(written) ? source.path : without_pivot(written));
+        const std::string place(source.is_directory ? std::string_view(below) : parent_of(below));
+        destination = fmt::format("{}{}{}/", destination, destination.ends_with('/') ? "" : "/", place);
+      }
+      plan.sources.push_back(std::move(source));
+      plan.destinations.push_back(std::move(destination));
+    }
+  }
+  plan.target.many = plan.sources.size() + plan.downloads.size() + plan.inlines.size() > 1;
+  const std::size_t as_written = plan.written.size() + plan.downloads.size() + plan.inlines.size();
+  if (as_written > 1 && !plan.target.destination.ends_with('/'))
+    return fail(ErrorKind::invalid,
+                "more than one source: the destination must be a directory and end with a /");
+  return {};
+}
+
+// All that decides what the layer is, but for the contents of what is copied.
+PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
+                                   const dockerfile::CopyInstruction& instruction) const {
+  PartsDigest key = key_of(instruction.add ? "add" : "copy", instruction.link);
+  key.add(plan.target.destination)
+      .add(plan.chmod)
+      .add_number(plan.unpacks)
+      .add_number(instruction.unpack.value_or(false));
+  key.add_number(plan.target.owner.has_value());
+  if (plan.target.owner) key.add_number(plan.target.owner->uid).add_number(plan.target.owner->gid);
+  for (const std::string& destination : plan.destinations) key.add(destination);
+  for (const Download& download : plan.downloads) key.add(download.name).add(download.digest.text());
+  for (const CopyPlan::Inline& file : plan.inlines) key.add(file.name).add(file.content);
+  return key;
+}
+
+Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction,
+                                      int root) {
+  CopyTarget target = plan.target;
+  target.root = root;
+  for (std::size_t number = 0; number < plan.sources.size(); ++number) {
+    const Source& source = plan.sources[number];
+    target.destination = plan.destinations[number];
+    if (plan.unpacks && !source.is_directory) {
+      Fd file = TRY(sys::open_regular_in_root(plan.tree->root.get(), source.path));
+      const bool unpacked = TRY(unpack_archive(file.get(), target, solve_.stop));
+      if (unpacked) continue;
+    }
+    TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop));
+  }
+  target.destination = plan.target.destination;
+  for (const CopyPlan::Inline& file : plan.inlines)
+    TRY(copy_text({file.name, 0644, solve_.epoch.value_or(now())}, file.content, target));
+  for (const Download& download : plan.downloads) {
+    if (instruction.unpack.value_or(false)) {
+      const bool unpacked = TRY(unpack_archive(download.file.get(), target, solve_.stop));
+      if (unpacked) continue;
+    }
+    TRY(copy_file({download.name, 0600, download.modified}, download.file.get(), target));
+  }
+  return {};
+}
+
+Result<StageBuilder::Made> StageBuilder::copy(const dockerfile::CopyInstruction& instruction,
+                                              const Step& step) {
+  CopyPlan plan = TRY(plan_copy(instruction));
+  plan.target.owner = TRY(owner_of(instruction.chown));
+  if (instruction.from || !plan.written.empty()) {
+    SourceTree from = TRY(source_tree(instruction.from ? instruction.from->text : "", step));
+    plan.tree = std::move(from.tree);
+    if (!plan.tree)
+      return fail(ErrorKind::invalid, "there is no build context: COPY and ADD find nothing to copy");
+  }
+  TRY(download(plan));
+  TRY(find(plan, instruction.parents));
+  PartsDigest key = copy_key(plan, instruction);
+  if (plan.tree) {
+    FileDigests* known = plan.tree->stable ? nullptr : &solve_.services.files;
+    const Digest selection =
+        TRY(digest_selection(*plan.tree, plan.sources, plan.excludes, known, solve_.stop));
+    key.add(selection.text());
+  }
+  return layer_by_writing(key.finish(), step, step.text, instruction.link,
+                          [&](int root) { return write_copy(plan, instruction, root); });
+}
+
+}  // namespace berth::build

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a stage comes by a layer: the cache's, one that another build is making, or its own.
+#include <fcntl.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "build/selection.h"
+#include "build/stage.h"
+#include "layers/overlay.h"
+
+namespace berth::build {
+
+PartsDigest StageBuilder::key_of(std::string_view kind, bool on_nothing) const {
+  PartsDigest digest;
+  digest.add("1").add(kind).add(on_nothing ? "" : chain_digest(config_.diff_ids).text());
+  digest.add_number(static_cast<std::uint64_t>(solve_.epoch ? solve_.epoch->nanoseconds : -1));
+  return digest;
+}
+
+bool StageBuilder::may_use_cache() const {
+  return !solve_.request.no_cache && !solve_.request.no_cache_stages.contains(stage_.name) &&
+         !solve_.request.no_cache_stages.contains(std::to_string(planned_.index));
+}
+
+Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step& step, std::string history,
+                                                  const std::function<Result<layers::Layer>()>& make) {
+  ResultCache& cache = solve_.services.cache;
+  if (may_use_cache())
+    if (std::optional<CachedResult> known = cache.find(key))
+      return Made{std::move(known), true, std::move(history)};
+  auto work = [&]() -> Result<CachedResult> {
+    const layers::Layer layer = TRY(make());
+    solve_.adding.added(layer.diff_id);
+    const Timestamp time = solve_.epoch.value_or(now());
+    CachedResult result{key, layer.diff_id, time, now(), 0, static_cast<std::int64_t>(layer.size), step.text};
+    TRY(cache.add(result));
+    return result;
+  };
+  // A build that wants nothing from the cache does not want what another one is making either.
+  if (!may_use_cache()) {
+    CachedResult result = TRY(work());
+    return Made{std::move(result), false, std::move(history)};
+  }
+  bool waited = false;
+  CachedResult result = TRY(solve_.services.in_flight.once(key, solve_.stop, work, &waited));
+  return Made{std::move(result), waited, std::move(history)};
+}
+
+Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, const Step& step,
+                                                          std::string history, bool on_nothing,
+                                                          const Write& write) {
+  return layer_of(key, step, std::move(history), [&] { return write_layer(on_nothing, write); });
+}
+
+// Over an overlay of what is there, so that links and directories are seen as a container would see them. Its
+// upper directory is the layer.
+Result<layers::Layer> StageBuilder::write_layer(bool on_nothing, const Write& write) {
+  const BuilderOptions& options = solve_.services.options;
+  const Workspace work(options.directory + "/steps/" + random_identifier().substr(0, 20));
+  TRY(make_directories(work.path(), 0700));
+  const std::vector<Digest> below = on_nothing ? std::vector<Digest>() : config_.diff_ids;
+  layers::OverlaySpec spec = file_system_of(solve_, below);
+  {
+    Fd like = TRY(open_file_system(solve_, below));
+    spec.upper = TRY(layers::prepare_upper(work.path(), like.get()));
+  }
+  spec.volatile_upper = true;  // the layer's own bytes are synced
+  {
+    Fd root = TRY(layers::mount_detached(*options.layers, spec));
+    TRY(write(root.get()));
+  }
+  Fd upper = TRY(open_file(spec.upper->upper, O_RDONLY | O_DIRECTORY));
+  return layer_from_upper(upper.get());
+}
+
+Result<layers::Layer> StageBuilder::layer_from_upper(int upper) {
+  layers::AddOptions options;
+  options.stop = solve_.stop;
+  options.latest = solve_.epoch;
+  options.describe_root = true;
+  return solve_.services.options.layers->add_from_upper(upper, options);
+}
+
+}  // namespace berth::build

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// RUN.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "build/selection.h"
+#include "build/stage.h"
+#include "layers/overlay.h"
+#include "sys/rooted_path.h"
+
+namespace berth::build {
+namespace {
+
+constexpr const char* kScriptDirectory =
+    "/dev/pipes/";  // on the step's own /dev: nothing of it gets into a layer
+
+// A script that says by what it is run is a program of its own.
+bool has_interpreter(const dockerfile::Command& command, std::string_view text) {
+  return command.script && text.starts_with("#!");
+}
+
+}  // namespace
+
+Attached::~Attached() {
+  if (!path_.empty()) (void)umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+std::vector<std::string> StageBuilder::argument_list() const {
+  std::vector<std::string> list;
+  for (const auto& [name, value] : arguments_) {
+    const bool overridden = std::ranges::any_of(
+        config_.config.env, [&](const std::string& entry) { return split_once(entry, '=').first == name; });
+    if (!overridden) list.push_back(name + "=" + value);
+  }
+  return list;
+}
+
+std::vector<std::string> StageBuilder::environment() const {
+  std::vector<std::string> environment = argument_list();
+  environment.insert(environment.end(), config_.config.env.begin(), config_.config.env.end());
+  for (const auto& [name, value] : solve_.request.arguments)
+    if (is_proxy_argument(name) && !arguments_.contains(name)) environment.push_back(name + "=" + value);
+  return environment;
+}
+
+Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mounts) {
+  const std::string id = mount.id.empty() ? sys::clean_relative(mount.target) : mount.id;
+  mounts.digest.add("secret").add(id).add(mount.target).add(mount.environment.value_or(""));
+  const auto secret = solve_.request.secrets.find(id);
+  if (secret == solve_.request.secrets.end()) {
+    if (mount.required)
+      return fail(ErrorKind::not_found, "the secret {} is required and was not given: add --secret id={}", id,
+                  id);
+    return {};
+  }
+  if (mount.environment) {
+    if (secret->second.find('\0') != std::string::npos)
+      return fail(ErrorKind::invalid, "the secret {} has a NUL byte: it cannot be a variable", id);
+    mounts.environment.push_back(*mount.environment + "=" + secret->second);
+  }
+  if (!mount.environment || !mount.target.empty()) {
+    const std::string target =
+        mount.target.empty() ? "/run/secrets/" + id.substr(id.find_last_of('/') + 1) : mount.target;
+    mounts.files.push_back({in_working_directory(target), secret->second, mount.mode.value_or(0400),
+                            mount.uid.value_or(0), mount.gid.value_or(0)});
+  }
+  return {};
+}
+
+Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
+  SourceTree from = TRY(source_tree(mount.from, step));
+  MountedSource bind{std::move(from), {}, mount.target, mount.read_only};
+  if (!bind.from.tree)
+    return fail(ErrorKind::invalid, "there is no build context to mount at {}", mount.target);
+  const std::vector<Source> found = TRY(find_sources(*bind.from.tree, mount.source));
+  bind.source = found.front();
+  mounts.digest.add("bind").add(mount.target).add(bind.source.path).add_number(mount.read_only);
+  if (bind.from.layers) {
+    mounts.digest.add(chain_digest(*bind.from.layers).text());
+  } else {
+    const Digest selection =
+        TRY(digest_selection(*bind.from.tree, {&bind.source, 1}, {}, &solve_.services.files, solve_.stop));
+    mounts.digest.add(selection.text());
+  }
+  mounts.binds.push_back(std::move(bind));
+  return {};
+}
+
+Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInstruction& instruction,
+                                                       const Step& step) {
+  using Type = dockerfile::Mount::Type;
+  Mounts mounts;
+  for (const dockerfile::MountFlag& flag : instruction.mounts) {
+    dockerfile::Mount mount = TRY(dockerfile::parse_mount(flag.text.text, expansion()));
+    if (!mount.target.empty() && mount.type != Type::secret)
+      mount.target = in_working_directory(mount.target);
+    switch (mount.type) {
+      case Type::bind:
+        TRY(add_bind(mount, step, mounts));
+        break;
+      case Type::secret:
+        TRY(add_secret(mount, mounts));
+        break;
+      case Type::tmpfs:
+        mounts.digest.add("tmpfs").add(mount.target);
+        mounts.temporary.push_back(std::move(mount));
+        break;
+      case Type::cache:
+        mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.from).add(mount.source);
+        mounts.caches.push_back(std::move(mount));
+        break;
+      case Type::ssh:
+        if (mount.required)
+          return fail(ErrorKind::unsupported, "--mount=type=ssh is not available in this version");
+        break;
+    }
+  }
+  return mounts;
+}
+
+// A context is copied: only what is not ignored is seen, and nothing that the step does reaches the client's
+// files. A stage's or an image's file system is mounted.
+Result<StepMount> StageBuilder::open_bind(const MountedSource& source, const std::string& directory,
+                                          std::vector<Attached>& attached) {
+  const std::string path = directory + "/tree";
+  TRY(make_directories(path, 0755));
+  StepMount mount{.source = path,
+                  .target = source.target,
+                  .is_file = !source.source.is_directory,
+                  .read_only = source.read_only};
+  if (!source.from.layers || source.from.layers->empty()) {
+    Fd root = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
+    CopyTarget target{
+        .root = root.get(), .destination = mount.is_file ? "/file" : "/", .owner = {}, .mode = {}};
+    TRY(copy_source(*source.from.tree, source.source, {}, target, solve_.stop));
+    if (mount.is_file) mount.source += "/file";
+    return mount;
+  }
+  layers::OverlaySpec spec = file_system_of(solve_, *source.from.layers);
+  spec.read_only = source.read_only;
+  if (!source.read_only) {
+    spec.upper = TRY(layers::prepare_upper(directory, source.from.tree->root.get()));
+    spec.volatile_upper = true;
+  }
+  Fd root = TRY(layers::mount_detached(*solve_.services.options.layers, spec));
+  // No link is left in the path, and nobody else writes to this mount.
+  const std::string below = TRY(sys::resolve_in_root(root.get(), source.source.path));
+  TRY(layers::attach(root.get(), path));
+  attached.emplace_back(path);
+  mount.source += below;
+  return mount;
+}
+
+// In memory: what a secret is does not touch the disk.
+Result<void> StageBuilder::open_files(const std::vector<MountedFile>& files, const std::string& directory,
+                                      std::vector<Attached>& attached, StepRequest& request) {
+  if (files.empty()) return {};
+  TRY(make_directories(directory, 0700));
+  if (mount("tmpfs", directory.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m") != 0)
+    return fail_errno(errno, "mount a place for secrets");
+  attached.emplace_back(directory);
+  for (const MountedFile& file : files) {
+    const std::string name = fmt::format("{}/{}", directory, request.mounts.size());
+    Fd made = TRY(open_file(name, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    TRY(write_all(made.get(), file.content));
+    if (fchown(made.get(), file.uid, file.gid) != 0 || fchmod(made.get(), file.mode) != 0)
+      return fail_errno(errno, "own the file for {}", file.target);
+    request.mounts.push_back({StepMount::Kind::bind, name, file.target, true, true, 0});
+  }
+  return {};
+}
+
+Result<std::unique_ptr<CacheMountUse>> StageBuilder::open_cache(const dockerfile::Mount& cache,
+                                                                const Step& step) {
+  std::function<Result<void>(int)> fill;
+  if (!cache.from.empty())
+    fill = [&](int data) -> Result<void> {
+      const SourceTree from = TRY(source_tree(cache.from, step));
+      const std::vector<Source> found = TRY(find_sources(*from.tree, cache.source));
+      CopyTarget target{.root = data, .destination = "/", .owner = {}, .mode = {}};
+      return copy_source(*from.tree, found.front(), {}, target, solve_.stop);
+    };
+  return solve_.services.mounts.use(cache, fill, solve_.stop);
+}
+
+// Makes what is to be mounted below `directory`, which only this step uses.
+Result<void> StageBuilder::open_mounts(const Mounts& mounts, const std::string& directory, const Step& step,
+                                       OpenMounts& open, StepRequest& request) {
+  for (const MountedSource& bind : mounts.binds) {
+    StepMount one =
+        TRY(open_bind(bind, fmt::format("{}/bind-{}", directory, request.mounts.size()), open.attached));
+    request.mounts.push_back(std::move(one));
+  }
+  for (const dockerfile::Mount& cache : mounts.caches) {
+    std::unique_ptr<CacheMountUse> use = TRY(open_cache(cache, step));
+    request.mounts.push_back({StepMount::Kind::bind, use->path(), cache.target, false, cache.read_only, 0});
+    open.caches.push_back(std::move(use));
+  }
+  for (const dockerfile::Mount& one : mounts.temporary)
+    request.mounts.push_back({StepMount::Kind::tmpfs, "", one.target, false, false, one.size});
+  return open_files(mounts.files, directory + "/files", open.attached, request);
+}
+
+// Which of two steps have one result. Secrets are not looked at, as they are nothing that a result should
+// depend on.
+Digest StageBuilder::run_key(const StepRequest& request, std::string_view script,
+                             const Digest& mounts) const {
+  PartsDigest key = key_of("run");
+  for (const std::string& argument : request.arguments) key.add(argument);
+  key.add("script").add(script).add("environment");
+  for (const std::string& entry : argument_list()) key.add(entry);
+  for (const std::string& entry : config_.config.env) key.add(entry);
+  key.add("user").add(request.user).add(request.working_directory).add(request.settings.network);
+  key.add_number(request.settings.insecure).add(mounts.text());
+  return key.finish();
+}
+
+std::string StageBuilder::run_history(const StepRequest& request) const {
+  const std::vector<std::string> declared = argument_list();
+  std::string history = "RUN ";
+  if (!declared.empty()) history += fmt::format("|{} {} ", declared.size(), join(declared, " "));
+  return history + join(request.arguments, " ");
+}
+
+Result<layers::Layer> StageBuilder::run_step(StepRequest request, const Mounts& mounts, const Step& step) {
+  const Workspace work(solve_.services.options.directory + "/steps/" + random_identifier().substr(0, 20));
+  TRY(make_directories(work.path(), 0700));
+  OpenMounts open;  // closed before the directory goes
+  TRY(open_mounts(mounts, work.path(), step, open, request));
+  request.environment.insert(request.environment.end(), mounts.environment.begin(), mounts.environment.end());
+  std::optional<layers::Layer> layer;
+  auto changed = [&](int upper) -> Result<void> {
+    layer = TRY(layer_from_upper(upper));
+    return {};
+  };
+  auto output = [&](OutputStream stream, std::string_view data) {
+    solve_.progress.output(step, stream, data);
+  };
+  const int code = TRY(solve_.services.options.runner->run(request, output, changed, solve_.stop));
+  if (code != 0)
+    return fail(ErrorKind::conflict, "The command '{}' returned a non-zero code: {}",
+                join(request.arguments, " "), code);
+  return std::move(*layer);
+}
+
+Result<StageBuilder::Made> StageBuilder::run_command(const dockerfile::RunInstruction& instruction,
+                                                     const Step& step) {
+  if (!instruction.devices.empty())
+    return fail(ErrorKind::unsupported, "RUN --device is not available in this version");
+  const dockerfile::Command& command = instruction.command;
+  StepRequest request;
+  request.layers = config_.diff_ids;
+  request.environment = environment();
+  request.user = config_.config.user;
+  request.working_directory = config_.config.working_dir.empty() ? "/" : config_.config.working_dir;
+  request.settings = solve_.request.settings;
+  if (!instruction.network.empty()) request.settings.network = instruction.network;
+  request.settings.insecure = instruction.security == "insecure";
+
+  const std::string text = command.exec ? "" : dockerfile::shell_text(command);
+  const dockerfile::Command plain{
+      .exec = command.exec, .words = command.exec ? command.words : std::vector{text}, .heredocs = {}};
+  request.arguments = dockerfile::command_words(plain, config_.config);
+  Mounts mounts = TRY(read_mounts(instruction, step));
+  if (has_interpreter(command, text)) {
+    request.arguments = {kScriptDirectory + command.heredocs.front().name};
+    mounts.files.push_back({request.arguments.front(), text, 0555, 0, 0});
+  }
+  const Digest key = run_key(request, has_interpreter(command, text) ? text : "", mounts.digest.finish());
+  return layer_of(key, step, run_history(request), [&] { return run_step(request, mounts, step); });
+}
+
+}  // namespace berth::build

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "build/tree.h"
+
+#include "build/selection.h"
+#include "build/test_trees.h"
+
+namespace berth::build {
+namespace {
+
+using testing::ElementsAre;
+
+std::vector<std::string> found(const Tree& tree, std::string_view written) {
+  std::vector<std::string> paths;
+  Result<std::vector<Source>> sources = find_sources(tree, written);
+  if (!sources) return {"error: " + sources.error().message};
+  for (const Source& source : *sources) paths.push_back(source.path + (source.is_directory ? "/" : ""));
+  return paths;
+}
+
+std::vector<std::string> walked(const Tree& tree, const std::string& start,
+                                std::vector<std::string> excludes = {}) {
+  std::vector<std::string> paths;
+  const Result<void> done =
+      walk_source(tree, {start, true}, dockerfile::IgnoreRules::of(std::move(excludes)).value(),
+                  [&](const TreeItem& item) -> Result<void> {
+                    if (!item.path.empty()) paths.emplace_back(item.path);
+                    return {};
+                  });
+  EXPECT_TRUE(done) << done.error().message;
+  return paths;
+}
+
+TEST(Tree, FindsPathsHoweverTheyAreWritten) {
+  TestTree files;
+  files.file("a/b.txt", "");
+  const Tree tree = files.tree();
+  for (const char* written : {"a/b.txt", "/a/b.txt", "./a//b.txt", "a/../a/b.txt", "../../a/b.txt"})
+    EXPECT_THAT(found(tree, written), ElementsAre("a/b.txt")) << written;
+  EXPECT_THAT(found(tree, "a"), ElementsAre("a/"));
+  EXPECT_THAT(found(tree, "."), ElementsAre("/"));
+}
+
+TEST(Tree, FindsWhatAPatternMatchesInEachDirectory) {
+  TestTree files;
+  for (const char* name : {"a1/x.go", "a2/y.go", "a2/z.c", "b/x.go", "top.go"}) files.file(name, "");
+  const Tree tree = files.tree();
+  EXPECT_THAT(found(tree, "a*/*.go"), ElementsAre("a1/x.go", "a2/y.go"));
+  EXPECT_THAT(found(tree, "*.go"), ElementsAre("top.go"));
+  EXPECT_THAT(found(tree, "a?"), ElementsAre("a1/", "a2/"));
+  EXPECT_FALSE(find_sources(tree, "c*"));
+}
+
+TEST(Tree, WhatIsIgnoredIsNotThere) {
+  TestTree files;
+  for (const char* name : {"a.log", "keep.log", "d/x", "d/y"}) files.file(name, "");
+  const Tree tree = files.tree("*.log\n!keep.log\nd\n!d/y\n");
+  EXPECT_THAT(found(tree, "*.log"), ElementsAre("keep.log"));
+  EXPECT_FALSE(find_sources(tree, "a.log"));
+  EXPECT_FALSE(find_sources(tree, "d/x"));
+  EXPECT_THAT(walked(tree, ""), ElementsAre("d", "d/y", "keep.log"))
+      << "a directory comes for what is taken back in";
+}
+
+TEST(Tree, AnIgnoredDirectoryWithNothingTakenBackDoesNotCome) {
+  TestTree files;
+  for (const char* name : {"d/e/x", "d/f/y", "z"}) files.file(name, "");
+  EXPECT_THAT(walked(files.tree("d\n!d/f/*\n"), ""), ElementsAre("d", "d/f", "d/f/y", "z"));
+  EXPECT_THAT(walked(files.tree("d\n!d/q\n"), ""), ElementsAre("z"));
+}
+
+TEST(Tree, ExcludesAreRelativeToTheSource) {
+  TestTree files;
+  for (const char* name : {"d/a", "d/b.md", "d/e/c.md"}) files.file(name, "");
+  EXPECT_THAT(walked(files.tree(), "d", {"*.md"}), ElementsAre("a", "e", "e/c.md"));
+  EXPECT_THAT(walked(files.tree(), "d", {"**/*.md"}), ElementsAre("a", "e"));
+}
+
+// The attack: a context whose links lead out of it.
+TEST(Tree, LinksDoNotLeadOutside) {
+  TestTree files, outside;
+  outside.file("secret", "secret");
+  files.link("up", "../../../../../.." + outside.path() + "/secret");
+  files.link("absolute", outside.path() + "/secret");
+  files.link("directory", outside.path());
+  const Tree tree = files.tree();
+  EXPECT_FALSE(find_sources(tree, "up"));
+  EXPECT_FALSE(find_sources(tree, "absolute"));
+  EXPECT_FALSE(find_sources(tree, "directory/secret"));
+  EXPECT_FALSE(find_sources(tree, "directory/*"));
+}
+
+TEST(Selection, DependsOnWhatIsCopiedAndNotOnTimes) {
+  TestTree files;
+  files.file("a", "1");
+  files.file("d/b", "2");
+  FileDigests known;
+  auto digest = [&] {
+    const std::vector<Source> sources{{"a", false}, {"d", true}};
+    return digest_selection(files.tree(), sources, {}, &known, {}).value();
+  };
+  const Digest first = digest();
+  const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+  utimensat(AT_FDCWD, (files.path() + "/a").c_str(), old, 0);
+  EXPECT_EQ(digest(), first);
+  files.file("a", "3");
+  EXPECT_NE(digest(), first);
+  files.file("a", "1");
+  EXPECT_EQ(digest(), first);
+  files.file("a", "1", 0755);
+  EXPECT_NE(digest(), first);
+  files.file("a", "1");
+  files.file("d/c", "");
+  EXPECT_NE(digest(), first);
+}
+
+TEST(FileDigests, RememberWhatHasSettledAndNothingYounger) {
+  TestTree files;
+  files.file("a", "1");
+  Fd root = files.open();
+  FileDigests known;
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("1"));
+  EXPECT_EQ(known.remembered(), 0u) << "it may be written again within the same tick";
+  usleep(150'000);
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("1"));
+  EXPECT_EQ(known.remembered(), 1u);
+  files.file("a", "2");
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("2"));
+}
+
+TEST(FileDigests, DoNotFollowALinkThatTookTheFilesPlace) {
+  TestTree files;
+  files.file("a", "1");
+  const struct stat status = files.status("a");
+  unlink((files.path() + "/a").c_str());
+  files.link("a", "/etc/hostname");
+  Fd root = files.open();
+  EXPECT_FALSE(FileDigests().of(root.get(), "a", status, {}));
+}
+
+}  // namespace
+}  // namespace berth::build

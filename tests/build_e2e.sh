@@ -1,0 +1,264 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds by Docker's client: what a Dockerfile, a context or a step may not do, what a killed engine or client leaves, and
+# what the cache holds.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
+source "$(dirname "$0")/lib.sh"
+
+context=$work/context
+export DOCKER_BUILDKIT=0 DOCKER_CLI_HINTS=false DOCKER_CONFIG=$work/docker
+mkdir -p "$DOCKER_CONFIG"
+
+d() { timeout -k 5 $((${LIMIT:-40} * slowness)) docker "$@"; }
+fresh() { rm -rf "$context" && mkdir -p "$context" && cat >"$context/Dockerfile"; } # the Dockerfile on stdin
+build() { d build -q -t out "$@" "$context" 2>/dev/null; }
+out() { b run --rm --network none out "$@"; }
+refuses() { # regular expression, build's options
+  local said
+  said=$(d build -t wrong "${@:2}" "$context" 2>&1) && { echo "it was built"; return 1; }
+  grep -qE "$1" <<<"$said" || { echo "<$1> is not in: $said"; return 1; }
+}
+engine_kill() { kill -9 "$(engine_pid main)"; eventually 10 gone "$(engine_pid main)"; }
+engine_again() { engine_kill && engine_start main; }
+places() { find "$work/main/data/build/steps" "$work/main/data/build/contexts" -mindepth 1; }
+mounts() { grep -c "$work/main" /proc/self/mountinfo || true; }
+nothing_of_builds() { [ -z "$(places)" ] && [ -z "$(pgrep -f 'sleep 4711')" ]; }
+
+# --- what people do ---
+
+several_stages() {
+  fresh <<'D'
+ARG BASE=box
+FROM $BASE AS made
+WORKDIR /src
+COPY src/ .
+RUN cat a b > all && chmod 640 all
+FROM box AS unused
+RUN exit 1
+FROM box
+COPY --from=made --chown=1:2 /src/all /all
+ENV NAME=value
+RUN echo "$NAME" >/name
+CMD ["cat", "/all"]
+D
+  mkdir "$context/src" && echo A >"$context/src/a" && echo B >"$context/src/b"
+  build
+  is "A B" "$(out | xargs)"
+  is "640 1 2" "$(out stat -c '%a %u %g' /all)"
+  is value "$(out cat /name)"
+  contains "$(d history --no-trunc out)" 'COPY --from=made'
+}
+
+cached() { # what has not changed is not done again; times do not count, contents do
+  fresh <<'D'
+FROM box
+COPY f /f
+RUN head -c 8 /dev/urandom | od -An -tx1 >/random
+COPY g /g
+D
+  echo 1 >"$context/f" && echo 1 >"$context/g"
+  build && first=$(out cat /random)
+  touch -d 2001-01-01 "$context/f" && echo 2 >"$context/g"
+  build && is "$first" "$(out cat /random)"
+  engine_again
+  build && is "$first" "$(out cat /random)" "after a kill"
+  chmod 600 "$context/f"
+  build && [ "$(out cat /random)" != "$first" ]
+}
+
+same_image() { # all of it cached gives the same image, and SOURCE_DATE_EPOCH one that is made again
+  fresh <<'D'
+FROM box
+ARG SOURCE_DATE_EPOCH
+COPY f /d/f
+RUN mkdir /e && echo x >/e/f
+LABEL a=b
+D
+  echo 1 >"$context/f"
+  is "$(build)" "$(build)"
+  one=$(build --no-cache --build-arg SOURCE_DATE_EPOCH=1700000000)
+  sleep 1.1 && touch "$context/f"
+  is "$one" "$(build --no-cache --build-arg SOURCE_DATE_EPOCH=1700000000)"
+  is 2023-11-14T22:13:20Z "$(b image inspect -f '{{.Created}}' out)"
+}
+
+shared() { # two builds at once do equal work once
+  fresh <<'D'
+FROM box
+RUN sleep 1 && head -c 8 /dev/urandom | od -An -tx1 >/random
+D
+  for name in one two three; do d build -q --label "l=$name" -t "$name" "$context" >/dev/null 2>&1 & done
+  wait
+  is "$(b run --rm one cat /random)" "$(b run --rm two cat /random)"
+  is "$(b run --rm one cat /random)" "$(b run --rm three cat /random)"
+}
+
+pruned() {
+  is 200 "$(http GET /system/df)"
+  contains "$(jq -r '.BuildCache[].Description' "$work/answer")" 'RUN sleep 1'
+  d builder prune -af >/dev/null
+  is 200 "$(http GET /system/df)"
+  is "[]" "$(jq -c .BuildCache "$work/answer")"
+}
+
+mounted() { # caches stay, nothing of a mount gets into the image
+  fresh <<'D'
+FROM box AS other
+RUN echo other >/o
+FROM box
+ARG N
+RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t --mount=type=bind,from=other,source=/o,target=/mo \
+    --mount=target=/context echo $N >>/c/all && cp /c/all /all && touch /t/x && cat /mo /context/f >/both && ! touch /context/g
+D
+  echo here >"$context/f"
+  build --build-arg N=1 && build --build-arg N=2
+  is "1 2" "$(out cat /all | xargs)"
+  is "other here" "$(out cat /both | xargs)"
+  is "" "$(out sh -c 'ls -d /c /t /mo /context 2>/dev/null' || true)"
+}
+
+# --- what Dockerfiles and contexts try ---
+
+links_outside() {
+  echo "secret of the host" >"$work/secret"
+  fresh <<'D'
+FROM box
+COPY link /x
+D
+  ln -s "$work/secret" "$context/link"
+  refuses 'link'
+  rm "$context/link" && ln -s "$work" "$context/link"
+  refuses 'link'
+  sed -i 's|COPY link|COPY ../../secret|' "$context/Dockerfile"
+  refuses 'secret'
+}
+
+destinations_outside() { # an image whose links lead out of it
+  fresh <<D
+FROM box
+RUN mkdir -p /a && ln -s ../../../../../../../..$work/target /a/up && ln -s $work/target /a/down
+COPY f /a/up/f
+COPY f /a/down/g
+D
+  mkdir -p "$work/target" && echo 1 >"$context/f"
+  build
+  is "" "$(ls -A "$work/target")"
+  is 1 "$(out cat "$work/target/g")"
+}
+
+devices() { # are nothing that a client sends
+  fresh <<<"FROM box
+COPY . /x"
+  mknod "$context/device" c 1 3
+  tar -C "$context" -c . | d build -q -t wrong - >/dev/null 2>"$work/said" && return 1
+  contains "$(cat "$work/said")" device
+}
+
+wrong_words() {
+  fresh <<<"FROM box
+RUNN echo"
+  refuses 'Dockerfile:2:1: .*RUNN.*RUN'
+  fresh <<<"FROM box
+COPY --chwon=1 a /b"
+  refuses 'chwon.*chown'
+  fresh <<<"FROM box
+COPY nothing /x"
+  refuses 'Dockerfile:2:1: .*nothing'
+  fresh <<<"FROM box
+RUN exit 23"
+  refuses 'non-zero code: 23'
+  fresh </dev/null
+  refuses 'empty'
+  rm "$context/Dockerfile"
+  refuses 'Dockerfile'
+}
+
+step_is_confined() {
+  fresh <<'D'
+FROM box
+RUN grep -E 'CapEff|Seccomp:|NoNewPrivs' /proc/self/status >/status; ls /proc/1/root >/dev/null; hostname >/name; id -u >/id
+D
+  build
+  is "$(b run --rm box grep CapEff /proc/self/status)" "$(out grep CapEff /status)"
+  is 2 "$(out awk '/^Seccomp:/ {print $2}' /status)"
+}
+
+steps_are_nobodys_containers() {
+  fresh <<'D'
+FROM box
+RUN sleep 3
+D
+  build &
+  sleep 1
+  is "" "$(b ps -aq)"
+  is 0 "$(b info -f '{{.Containers}}')"
+  wait
+}
+
+# --- what ends in the middle ---
+
+client_goes() {
+  fresh <<'D'
+FROM box
+RUN sleep 4711
+D
+  docker build -t never "$context" >/dev/null 2>&1 &
+  client=$!
+  eventually 10 pgrep -f 'sleep 4711' >/dev/null
+  kill -9 "$client"
+  wait "$client" || true
+  eventually 5 nothing_of_builds
+  exits 1 b image inspect never
+}
+
+engine_dies() { # in a step with mounts: the next one ends it, and takes its places away
+  fresh <<'D'
+FROM box AS other
+FROM box
+RUN --mount=type=bind,from=other,target=/o --mount=type=cache,target=/c sleep 4711
+D
+  before=$(mounts)
+  d build -t never "$context" >/dev/null 2>&1 &
+  eventually 10 pgrep -f 'sleep 4711' >/dev/null
+  engine_again
+  wait
+  eventually 10 nothing_of_builds
+  at_most "$before" "$(mounts)" "mounts, as before"
+  is "" "$(b ps -aq)"
+}
+
+other_stage_stops() { # a stage that fails ends the others at once
+  fresh <<'D'
+FROM box AS slow
+RUN sleep 4711
+FROM box AS bad
+RUN sleep 0.5; exit 9
+FROM box
+COPY --from=slow / /
+COPY --from=bad / /
+D
+  begin=$SECONDS
+  refuses 'non-zero code: 9'
+  at_most 10 $((SECONDS - begin)) seconds
+  eventually 5 nothing_of_builds
+}
+
+engine_start main || exit 1
+image_make
+case_of "several stages, one that nobody needs" several_stages
+case_of "what has not changed is not done again, also after a kill" cached
+case_of "the same input gives the same image" same_image
+case_of "builds at once do equal work once" shared
+case_of "the cache is shown and pruned" pruned
+case_of "mounts: caches stay, nothing gets into the image" mounted
+case_of "a context's links do not lead outside" links_outside
+case_of "an image's links do not lead outside" destinations_outside
+case_of "a context brings no devices" devices
+case_of "what is wrong is named, with its line" wrong_words
+case_of "a step has the defences of a container" step_is_confined
+case_of "steps are not among the containers" steps_are_nobodys_containers
+case_of "a client that goes ends its build" client_goes
+case_of "an engine that dies in a step leaves nothing" engine_dies
+case_of "a stage that fails ends the others" other_stage_stops
+remove_all
+finish
