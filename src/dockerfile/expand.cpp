@@ -5,13 +5,13 @@
 #include <utility>
 
 #include "dockerfile/shell_pattern.h"
+#include "dockerfile/suggest.h"
 
 namespace berth::dockerfile {
 namespace {
 
 // For one text: bytes that are copied and characters that are compared. A second's work at the most.
 constexpr std::size_t kMostEffort = 64u << 20;
-constexpr std::size_t kShownInMessages = 100;
 
 // Not <cctype>: names are ASCII, whatever the locale says.
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -142,7 +142,8 @@ class Expander {
       return value_or_nothing(name);
     }
     if (depth_ == kDeepest)
-      return fail(ErrorKind::invalid, "variables are nested deeper than {} in \"{}\"", kDeepest, shown());
+      return fail(ErrorKind::invalid, "variables are nested deeper than {} in \"{}\"", kDeepest,
+                  shown(text_));
     ++depth_;
     Result<std::string> value = braces();
     --depth_;
@@ -156,7 +157,8 @@ class Expander {
     if (at_end()) return missing('}');
     if (name.empty())
       return fail(ErrorKind::invalid,
-                  "syntax error: bad substitution, a name is expected behind \"${{\" in \"{}\"", shown());
+                  "syntax error: bad substitution, a name is expected behind \"${{\" in \"{}\"",
+                  shown(text_));
     if (skip('}')) return value_or_nothing(name);
     const std::size_t begin = at_;
     const bool colon = skip(':');
@@ -175,7 +177,7 @@ class Expander {
         break;
     }
     return fail(ErrorKind::invalid, "syntax error: unsupported modifier ({}) behind the name in \"{}\"",
-                text_.substr(begin, at_ - begin), shown());
+                shown(text_.substr(begin, at_ - begin)), shown(text_));
   }
 
   // ${name-word} ${name+word} ${name?word}. The word has to be right even where it is not needed.
@@ -189,7 +191,7 @@ class Expander {
     if (modifier == '+') return there ? word : "";
     if (there) return std::move(*value);
     if (word.empty()) word = value ? "a value that is not empty is required" : "a value is required";
-    return fail(ErrorKind::invalid, "{}: {}", name, word);
+    return fail(ErrorKind::invalid, "{}: {}", shown(name), shown(word, 1000));
   }
 
   Result<std::string> trimmed(std::string_view name, char modifier) {
@@ -245,15 +247,11 @@ class Expander {
     return value ? std::move(*value) : "";
   }
 
-  std::string shown() const {
-    if (text_.size() <= kShownInMessages) return std::string(text_);
-    return std::string(text_.substr(0, kShownInMessages)) + "...";
-  }
   std::unexpected<Error> missing(char c) const {
-    return fail(ErrorKind::invalid, "syntax error: missing '{}' in \"{}\"", c, shown());
+    return fail(ErrorKind::invalid, "syntax error: missing '{}' in \"{}\"", c, shown(text_));
   }
   std::unexpected<Error> too_large() const {
-    return fail(ErrorKind::exhausted, "the value of \"{}\" is too large", shown());
+    return fail(ErrorKind::exhausted, "the value of \"{}\" is too large", shown(text_));
   }
 
   std::string_view text_;

@@ -267,6 +267,9 @@ TEST(Words, ThatAreWrongSayWhyAndWhere) {
     EXPECT_THAT(error_of(word), HasSubstr("unsupported modifier (")) << word;
   EXPECT_THAT(error_of("${A^^}"), HasSubstr("(^)"));
   EXPECT_LT(error_of("'" + std::string(5000, 'a')).size(), 200u);
+  // Nothing of a stranger's text gets through to a terminal.
+  EXPECT_THAT(error_of("${A\x1b[2J}"), HasSubstr("(?)"));
+  EXPECT_EQ(error_of("${none?\x1b[2J\xff}"), "none: ?[2J?");
   Result<std::string> value = expand_word("${A", {.lookup = variable});
   EXPECT_EQ(value.error().kind, ErrorKind::invalid);
 }

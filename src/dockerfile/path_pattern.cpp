@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/text.h"
+#include "dockerfile/suggest.h"
 
 namespace berth::dockerfile {
 namespace {
@@ -103,7 +104,7 @@ class PathPattern::Compiler {
   }
   bool next_is(char c) const { return at_ < text_.size() && text_[at_] == c; }
   std::unexpected<Error> malformed() const {
-    return fail(ErrorKind::invalid, "syntax error in pattern: \"{}\"", text_);
+    return fail(ErrorKind::invalid, "syntax error in pattern: \"{}\"", shown(text_));
   }
 
   std::string_view text_;
