@@ -163,7 +163,7 @@ std::string parsed_form(const std::string& text) {
 
 TEST(Corpus, ParsesToWhatIsExpected) {
   std::filesystem::path directory = BERTH_SOURCE_DIR "/src/dockerfile/testdata";
-  bool write = std::getenv("BERTH_WRITE_EXPECTED") != nullptr;
+  const bool write = std::getenv("BERTH_WRITE_EXPECTED") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     if (entry.path().extension() != ".dockerfile") continue;
