@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // testdata/NAME.dockerfile and what it parses to: NAME.expected, the tree in words, or the whole error. To
-// write the expectations anew, and then read what changed: BERTH_WRITE_EXPECTED=1 dockerfile_test
+// write the expectations anew, and then read what changed: BERTH_UPDATE_GOLDEN=1 dockerfile_test
 // --gtest_filter='Corpus.*'
 #include <gtest/gtest.h>
 
@@ -163,7 +163,7 @@ std::string parsed_form(const std::string& text) {
 
 TEST(Corpus, ParsesToWhatIsExpected) {
   std::filesystem::path directory = BERTH_SOURCE_DIR "/src/dockerfile/testdata";
-  const bool write = std::getenv("BERTH_WRITE_EXPECTED") != nullptr;  // NOLINT(concurrency-mt-unsafe)
+  const bool write = std::getenv("BERTH_UPDATE_GOLDEN") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     if (entry.path().extension() != ".dockerfile") continue;
