@@ -5,6 +5,7 @@
 
 #include <mutex>
 
+#include "api/build_preamble.h"
 #include "api/respond.h"
 #include "api/routes.h"
 #include "archive/compression.h"
@@ -277,6 +278,7 @@ Result<void> report(ClassicProgress& progress, const build::BuildRequest& reques
 
 Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
+  TRY(read_build_preamble(call, request));
   std::unique_ptr<build::Workspace> workspace = TRY(call.engine.builder().workspace());
   const std::string directory = workspace->path();
   const std::string remote(call.parameter("remote"));

@@ -79,8 +79,13 @@ class Packer {
         openat(item.directory, item.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     struct stat status;
     if (!file) {
-      if (errno == ENOENT || errno == ELOOP) return Descend::no;
-      return fail_errno(errno, "open {}", name);
+      const int code = errno;
+      if (code == ENOENT || code == ELOOP) return Descend::no;
+      // What is left out need not be readable.
+      TarEntry entry = TRY(entry_of(item.status));
+      entry.name = name;
+      if (options_.filter && !TRY(options_.filter(item, entry))) return Descend::no;
+      return fail_errno(code, "open {}", name);
     }
     if (fstat(file.get(), &status) != 0) return fail_errno(errno, "stat {}", name);
     if (!S_ISREG(status.st_mode)) return Descend::no;
