@@ -54,7 +54,7 @@ std::span<const Command> resource_commands();
 std::span<const Command> network_commands();
 std::span<const Command> port_commands();
 std::span<const Command> registry_commands();
-std::span<const Command> later_commands();  // known names that this version does not do yet
+std::span<const Command> build_commands();
 
 const Command* find_command(std::string_view path);
 std::vector<const Command*> all_commands();

@@ -121,6 +121,22 @@ Result<Credentials> CredentialStore::find(const std::string& registry) const {
   return Credentials{};
 }
 
+Result<std::set<std::string>> CredentialStore::registries() const {
+  const json::object config = TRY(read_config(path()));
+  std::set<std::string> names;
+  for (std::string_view member : {"auths", "credHelpers"})
+    if (const json::object* entries = object_in(config, member))
+      for (const auto& entry : *entries) names.emplace(entry.key());
+  const std::string helper = TRY(helper_of(config, ""));
+  if (helper.empty()) return names;
+  const Output output = TRY(run_helper(helper, "list", ""));
+  if (output.exit_code != 0) return names;  // not every helper can
+  const json::value list = TRY(parse_json(output.standard_output, "the credential helper's list"));
+  if (const json::object* entries = list.if_object())
+    for (const auto& entry : *entries) names.emplace(entry.key());
+  return names;
+}
+
 Result<bool> CredentialStore::store(const std::string& registry, const Credentials& credentials) {
   json::object config = TRY(read_config(path()));
   const std::string helper = TRY(helper_of(config, registry));
@@ -179,6 +195,20 @@ Result<std::string> auth_header(const CredentialStore& store, const std::string&
   const std::string registry = credential_key(name->domain());
   Credentials credentials = TRY(store.find(registry));
   return encode_auth(credentials, registry);
+}
+
+Result<std::string> all_auths_header(const CredentialStore& store,
+                                     const std::function<void(const Error&)>& warn) {
+  json::object all;
+  for (const std::string& registry : TRY(store.registries())) {
+    const Result<Credentials> found = store.find(registry);
+    if (!found) warn(found.error());
+    if (!found || found->empty()) continue;
+    all[registry] = json::object{{"username", found->username},
+                                 {"password", found->password},
+                                 {"identitytoken", found->identity_token}};
+  }
+  return all.empty() ? std::string() : to_base64(json::serialize(all));
 }
 
 }  // namespace berth::cli

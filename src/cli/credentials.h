@@ -3,6 +3,8 @@
 // with a helper program that config.json names ("credsStore" for all, "credHelpers" for one registry):
 // docker-credential-<name> get|store|erase, which speaks JSON on its standard streams.
 #pragma once
+#include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -23,6 +25,8 @@ class CredentialStore {
   explicit CredentialStore(std::string directory) : directory_(std::move(directory)) {}
 
   Result<Credentials> find(const std::string& registry) const;  // empty when there are none
+  // Under which names there may be some: what config.json and the helper for all list.
+  Result<std::set<std::string>> registries() const;
   // True: in plain text, which the user should know.
   Result<bool> store(const std::string& registry, const Credentials& credentials);
   Result<bool> erase(const std::string& registry);  // whether there were any
@@ -37,6 +41,10 @@ std::string credential_key(std::string_view registry);
 
 // The value of X-Registry-Auth for the registry of an image's name: credentials, or "{}".
 Result<std::string> auth_header(const CredentialStore& store, const std::string& image);
+// The value of X-Registry-Config, for who does not know yet which registries it takes: all credentials, or
+// "". Those that a helper does not give are left out, and `warn` is told.
+Result<std::string> all_auths_header(const CredentialStore& store,
+                                     const std::function<void(const Error&)>& warn);
 std::string encode_auth(const Credentials& credentials, const std::string& registry);
 
 }  // namespace berth::cli

@@ -30,7 +30,9 @@ struct Group {
   std::string_view name;
   std::string_view summary;
 };
-constexpr Group kGroups[] = {{"container", "Manage containers"},
+constexpr Group kGroups[] = {{"builder", "Manage builds"},
+                             {"buildx", "Manage builds, as newer clients call it"},
+                             {"container", "Manage containers"},
                              {"image", "Manage images"},
                              {"manifest", "Look at manifests in registries"},
                              {"network", "Manage networks"},

@@ -18,6 +18,20 @@ json::object pairs(const std::vector<std::string>& list) {
   return object;
 }
 
+json::array ulimits(const std::vector<std::string>& list) {
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> limits;  // the last of a name counts
+  for (const std::string& item : list) {
+    auto [name, values] = split_once(item, '=');
+    auto [soft, hard] = split_once(values, ':');
+    limits[std::string(name)] = {parse_integer<std::int64_t>(soft).value_or(0),
+                                 parse_integer<std::int64_t>(hard).value_or(0)};
+  }
+  json::array out;
+  for (const auto& [name, limit] : limits)
+    out.push_back(json::object{{"Name", name}, {"Hard", limit.second}, {"Soft", limit.first}});
+  return out;
+}
+
 json::object empty_endpoint() {
   return {{"IPAMConfig", nullptr},   {"Links", nullptr},         {"Aliases", nullptr}, {"MacAddress", ""},
           {"DriverOpts", nullptr},   {"GwPriority", 0},          {"NetworkID", ""},    {"EndpointID", ""},

@@ -131,20 +131,6 @@ json::array device_numbers(const std::vector<std::string>& list, std::string_vie
   return out;
 }
 
-json::array ulimits(const Flags& flags) {
-  std::map<std::string, std::pair<std::int64_t, std::int64_t>> limits;  // the last of a name counts
-  for (const std::string& item : flags.list("ulimit")) {
-    auto [name, values] = split_once(item, '=');
-    auto [soft, hard] = split_once(values, ':');
-    limits[std::string(name)] = {parse_integer<std::int64_t>(soft).value_or(0),
-                                 parse_integer<std::int64_t>(hard).value_or(0)};
-  }
-  json::array out;
-  for (const auto& [name, limit] : limits)
-    out.push_back(json::object{{"Name", name}, {"Hard", limit.second}, {"Soft", limit.first}});
-  return out;
-}
-
 Result<void> add_resources(const Flags& flags, json::object& host) {
   std::int64_t swappiness = flags.integer("memory-swappiness");
   if (swappiness != -1 && (swappiness < 0 || swappiness > 100))
@@ -173,7 +159,7 @@ Result<void> add_resources(const Flags& flags, json::object& host) {
   host["MemorySwappiness"] = swappiness;
   host["OomKillDisable"] = flags.on("oom-kill-disable");
   host["PidsLimit"] = flags.integer("pids-limit");
-  host["Ulimits"] = ulimits(flags);
+  host["Ulimits"] = ulimits(flags.list("ulimit"));
   host["CpuCount"] = 0;
   host["CpuPercent"] = 0;
   host["IOMaximumIOps"] = 0;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/build/preamble.h"
+
+#include <cstdlib>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/create/mount.h"
+#include "cli/create/security.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr std::size_t kLargestSecret = 500u << 10;  // the engine has the same limit
+
+struct SecretSource {
+  std::string id;
+  std::string type;  // "", "file" or "env"
+  std::string file;
+  std::string variable;
+};
+
+Result<SecretSource> parse_secret(const std::string& text) {
+  SecretSource secret;
+  for (const std::string& field : TRY_AS("invalid --secret", parse_csv(text))) {
+    const auto [key, value] = split_once(field, '=');
+    const std::string name = to_lower(key);
+    if (field.find('=') == field.npos)
+      return fail(ErrorKind::invalid, "invalid --secret: \"{}\" must be a key=value pair", field);
+    if (name == "id")
+      secret.id = value;
+    else if (name == "type")
+      secret.type = value;
+    else if (name == "src" || name == "source")
+      secret.file = value;
+    else if (name == "env")
+      secret.variable = value;
+    else
+      return fail(ErrorKind::invalid, "invalid --secret: unexpected key \"{}\"", key);
+  }
+  if (secret.id.empty()) return fail(ErrorKind::invalid, "invalid --secret: it has no id (id=NAME)");
+  if (!secret.type.empty() && secret.type != "file" && secret.type != "env")
+    return fail(ErrorKind::invalid, "invalid --secret {}: the type \"{}\" is neither file nor env", secret.id,
+                secret.type);
+  return secret;
+}
+
+// Without a source a secret is the variable of its name, or else the file.
+void complete(SecretSource& secret) {
+  if (secret.type == "env" && secret.variable.empty()) secret.variable = std::exchange(secret.file, {});
+  if (!secret.variable.empty() || !secret.file.empty()) return;
+  const bool variable = secret.type != "file" && (secret.type == "env" || std::getenv(secret.id.c_str()));
+  (variable ? secret.variable : secret.file) = secret.id;
+}
+
+Result<std::string> read_secret(const SecretSource& secret) {
+  Result<std::string> bytes;
+  if (secret.variable.empty()) {
+    bytes = read_file(secret.file, kLargestSecret);
+    if (!bytes && bytes.error().code != 0)
+      return fail(bytes.error().kind, "the secret {}: open {}: {}", secret.id, secret.file,
+                  words_of_errno(bytes.error().code));
+  } else {
+    const char* value = std::getenv(secret.variable.c_str());
+    if (!value)
+      return fail(ErrorKind::not_found, "the secret {}: the environment has no variable {}", secret.id,
+                  secret.variable);
+    bytes = std::string(value);
+  }
+  if (!bytes || bytes->size() > kLargestSecret)
+    return fail(ErrorKind::invalid, "the secret {} is larger than {} bytes", secret.id, kLargestSecret);
+  return bytes;
+}
+
+Result<json::object> secrets(const Flags& flags) {
+  json::object all;
+  for (const std::string& text : flags.list("secret")) {
+    SecretSource secret = TRY(parse_secret(text));
+    complete(secret);
+    const std::string bytes = TRY(read_secret(secret));
+    all[secret.id] = to_base64(bytes);
+  }
+  return all;
+}
+
+Result<json::object> contexts(const Flags& flags) {
+  constexpr std::string_view scheme = "docker-image://";
+  json::object all;
+  for (const std::string& text : flags.list("build-context")) {
+    const auto [name, value] = split_once(text, '=');
+    if (name.empty() || value.empty())
+      return fail(ErrorKind::invalid, "invalid --build-context \"{}\": it must be name=docker-image://IMAGE",
+                  text);
+    if (!value.starts_with(scheme) || value.size() == scheme.size())
+      return fail(ErrorKind::unsupported,
+                  "the build context {}: \"{}\" is no image; this version takes docker-image://IMAGE alone",
+                  name, value);
+    all[name] = json::object{{"image", value.substr(scheme.size())}};
+  }
+  return all;
+}
+
+}  // namespace
+
+Result<std::string> build_preamble(const Flags& flags) {
+  json::object document;
+  if (json::object all = TRY(secrets(flags)); !all.empty()) document["secrets"] = std::move(all);
+  if (const auto& stages = flags.list("no-cache-filter"); !stages.empty())
+    document["noCacheStages"] = to_json(stages);
+  if (json::object all = TRY(contexts(flags)); !all.empty()) document["contexts"] = std::move(all);
+  if (document.empty()) return std::string();
+  const std::string text = json::serialize(document);
+  return std::to_string(text.size()) + "\n" + text;
+}
+
+}  // namespace berth::cli

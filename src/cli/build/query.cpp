@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/build/flags.h"
+#include "cli/create/json_forms.h"
+#include "oci/platform.h"
+#include "oci/reference.h"
+
+namespace berth::cli {
+namespace {
+
+Result<void> refuse_what_cannot_be_had(const Flags& flags) {
+  struct Refusal {
+    std::string_view flag;
+    std::string_view instead;
+  };
+  static constexpr Refusal refusals[] = {
+      {"push", ": push the image once it is built"},
+      {"security-opt", " for builds"},
+      {"squash", ""},
+      {"ssh", ": pass a key with --secret"},
+  };
+  for (const Refusal& refusal : refusals)
+    if (flags.given(refusal.flag) && flags.text(refusal.flag) != "false")
+      return fail(ErrorKind::unsupported, "--{} is not available in this version{}", refusal.flag,
+                  refusal.instead);
+  for (const std::string& output : flags.list("output"))
+    if (output != "type=docker" && output != "type=image")
+      return fail(ErrorKind::unsupported,
+                  "--output {} is not available in this version: the result is an image of the engine",
+                  output);
+  return {};
+}
+
+Result<void> add_names(const Flags& flags, http::Query& query) {
+  for (const std::string& name : flags.list("tag")) {
+    const Result<oci::Reference> reference = oci::Reference::parse(name);
+    if (!reference)
+      return fail(ErrorKind::invalid, "invalid tag \"{}\": {}", name, reference.error().message);
+    query.add("t", name);
+  }
+  return {};
+}
+
+// NAME alone takes the value from here; null says that there is none.
+Result<json::object> arguments(const Flags& flags) {
+  json::object all;
+  auto from_environment = [](const std::string& name) -> json::value {
+    const char* value = std::getenv(name.c_str());
+    return value ? json::value(value) : json::value(nullptr);
+  };
+  if (json::value epoch = from_environment("SOURCE_DATE_EPOCH");
+      epoch.is_string() && !epoch.get_string().empty())
+    all["SOURCE_DATE_EPOCH"] = std::move(epoch);
+  for (const std::string& item : flags.list("build-arg")) {
+    const auto [name, value] = split_once(item, '=');
+    if (name.empty()) return fail(ErrorKind::invalid, "invalid --build-arg \"{}\": it has no name", item);
+    all[name] = item.find('=') == item.npos ? from_environment(item) : json::value(value);
+  }
+  return all;
+}
+
+void add_limits(const Flags& flags, http::Query& query) {
+  struct Member {
+    std::string_view flag, parameter;
+  };
+  static constexpr Member sizes[] = {
+      {"memory", "memory"}, {"memory-swap", "memswap"}, {"shm-size", "shmsize"}};
+  static constexpr Member numbers[] = {
+      {"cpu-period", "cpuperiod"}, {"cpu-quota", "cpuquota"}, {"cpu-shares", "cpushares"}};
+  static constexpr Member texts[] = {
+      {"cgroup-parent", "cgroupparent"}, {"cpuset-cpus", "cpusetcpus"}, {"cpuset-mems", "cpusetmems"}};
+  for (const Member& member : sizes)
+    if (flags.given(member.flag)) query.add(member.parameter, std::to_string(flags.bytes(member.flag)));
+  for (const Member& member : numbers)
+    if (flags.given(member.flag)) query.add(member.parameter, std::to_string(flags.integer(member.flag)));
+  for (const Member& member : texts)
+    if (flags.given(member.flag)) query.add(member.parameter, flags.text(member.flag));
+  if (flags.given("ulimit")) query.add("ulimits", json::serialize(ulimits(flags.list("ulimit"))));
+}
+
+}  // namespace
+
+Result<http::Query> build_query(const Flags& flags) {
+  TRY(refuse_what_cannot_be_had(flags));
+  http::Query query;
+  TRY(add_names(flags, query));
+  if (json::object all = TRY(arguments(flags)); !all.empty()) query.add("buildargs", json::serialize(all));
+  if (flags.given("label")) query.add("labels", json::serialize(pairs(flags.list("label"))));
+  if (flags.given("target")) query.add("target", flags.text("target"));
+  if (flags.on("no-cache")) query.add("nocache", "1");
+  if (flags.on("pull")) query.add("pull", "1");
+  if (flags.given("network")) query.add("networkmode", flags.text("network"));
+  for (const std::string& host : flags.list("add-host")) query.add("extrahosts", host);
+  if (flags.given("platform")) {
+    const std::string platform = flags.text("platform");
+    if (platform.find(',') != platform.npos)
+      return fail(ErrorKind::unsupported, "--platform {}: an image is built for one platform at a time",
+                  platform);
+    TRY_AS("--platform", oci::parse_platform(platform));
+    query.add("platform", platform);
+  }
+  add_limits(flags, query);
+  return query;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// build and builder prune.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/build/context.h"
+#include "cli/build/flags.h"
+#include "cli/build/preamble.h"
+#include "cli/commands/common.h"
+#include "cli/commands/pull.h"
+#include "cli/create/security.h"
+#include "cli/credentials.h"
+#include "cli/output/list_format.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr std::size_t kKeptOutput = 256u << 10;  // of a quiet build, for when it fails
+
+enum class Show { lines, raw, nothing };
+
+Result<Show> chosen_show(const Flags& flags) {
+  const std::string mode = flags.text("progress");
+  Show show = Show::lines;
+  if (mode == "rawjson")
+    show = Show::raw;
+  else if (mode == "quiet")
+    show = Show::nothing;
+  else if (mode != "auto" && mode != "plain" && mode != "tty")
+    return fail(ErrorKind::invalid,
+                "invalid --progress \"{}\": it must be auto, plain, tty, rawjson or quiet", mode);
+  return flags.on("quiet") ? Show::nothing : show;
+}
+
+// The lines as the engine sends them, those of failures too.
+Result<void> show_raw(http::Response& response, std::string& image) {
+  return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
+    print_out(json::serialize(message) + "\n");
+    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
+    if (std::string error = text_of(message, "error"); !error.empty())
+      return fail(ErrorKind::system, "{}", error);
+    return true;
+  });
+}
+
+// What is said is only worth something when the build fails.
+Result<void> show_failure_alone(http::Response& response, std::string& image) {
+  std::string said;
+  return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
+    said += text_of(message, "stream");
+    if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
+    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
+    if (std::string error = text_of(message, "error"); !error.empty()) {
+      print_error(said);
+      return fail(ErrorKind::system, "{}", error);
+    }
+    return true;
+  });
+}
+
+Result<std::string> show_build(http::Response& response, Show show) {
+  std::string image;
+  if (show == Show::raw)
+    TRY(show_raw(response, image));
+  else if (show == Show::nothing)
+    TRY(show_failure_alone(response, image));
+  else
+    TRY(show_progress(response, STDOUT_FILENO, false, &image));
+  if (image.empty()) return fail(ErrorKind::corrupt, "the engine's answer ended without an image");
+  return image;
+}
+
+// What goes wrong with the context is this side's error, not one of the connection.
+Result<http::Response> send_build(Context& context, const http::Query& query, http::Headers headers,
+                                  std::unique_ptr<archive::Source> body) {
+  std::optional<Error> failure;
+  http::RequestBody sent;
+  if (body)
+    sent = http::BodySource([&](std::span<char> buffer) {
+      Result<std::size_t> got = body->read(buffer);
+      if (!got) failure = got.error();
+      return got;
+    });
+  Engine* engine = TRY(context.engine());
+  Result<http::Response> response =
+      engine->call("POST", "/build", query, std::move(headers), std::move(sent));
+  if (failure) return std::unexpected(std::move(*failure));
+  return response;
+}
+
+Result<void> write_id(const std::string& path, const std::string& image) {
+  if (path.empty()) return {};
+  const Result<Fd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (!file) return fail(file.error().kind, "open {}: {}", path, words_of_errno(file.error().code));
+  return write_all(file->get(), image);
+}
+
+Result<int> build(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  const Show show = TRY(chosen_show(flags));
+  http::Query query = TRY(build_query(flags));
+  const std::string preamble = TRY(build_preamble(flags));
+  const std::string id_file = flags.text("iidfile");
+  if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
+  BuildContext context = TRY(open_build_context(invocation.words[0], flags.text("file")));
+  if (!context.dockerfile.empty()) query.add("dockerfile", context.dockerfile);
+  if (!context.remote.empty()) query.add("remote", context.remote);
+  http::Headers headers{{"Content-Type", preamble.empty() ? "application/x-tar" : std::string(kBuildType)}};
+  if (!preamble.empty()) context.body = in_front_of(std::move(context.body), preamble);
+  const std::string auths =
+      TRY(all_auths_header(CredentialStore(invocation.context.configuration_directory()),
+                           [](const Error& error) { print_error("WARNING: " + error.message + "\n"); }));
+  if (!auths.empty()) headers.set("X-Registry-Config", auths);
+  http::Response response =
+      TRY(send_build(invocation.context, query, std::move(headers), std::move(context.body)));
+  const std::string image = TRY(show_build(response, show));
+  if (show == Show::nothing) print_out(image + "\n");
+  TRY(write_id(id_file, image));
+  return 0;
+}
+
+Result<int> prune(Invocation& invocation) {
+  const Flags& flags = invocation.flags;
+  const bool all = flags.on("all");
+  const std::string_view question =
+      all ? "WARNING! This will remove all build cache. Are you sure you want to continue?"
+          : "WARNING! This will remove all dangling build cache. Are you sure you want to continue?";
+  if (!flags.on("force") && !confirm(question)) return 0;
+  http::Query query;
+  if (all) query.add("all", "1");
+  if (flags.given("keep-storage")) query.add("keep-storage", std::to_string(flags.bytes("keep-storage")));
+  if (flags.given("filter")) query.add("filters", encode_filters(flags.list("filter")));
+  Engine* engine = TRY(invocation.context.engine());
+  http::Response response = TRY(engine->call("POST", "/build/prune", query));
+  const json::value answer = TRY(read_json(response, "the engine's answer"));
+  std::string out;
+  if (const json::array* deleted = member_of(answer, "CachesDeleted").if_array();
+      deleted && !deleted->empty()) {
+    out += "Deleted build cache objects:\n";
+    for (const json::value& id : *deleted)
+      if (id.is_string()) out += std::string(id.get_string()) + "\n";
+    out += "\n";
+  }
+  print_out(out + "Total reclaimed space: " +
+            format_size_decimal(static_cast<double>(number_of(answer, "SpaceReclaimed"))) + "\n");
+  return 0;
+}
+
+constexpr FlagSpec kPruneFlags[] = {
+    {"all", 'a', "", "All that no build uses now, not only what no image has"},
+    {"filter", 0, "filter", "Which (until=)"},
+    {"force", 'f', "", "Do not ask"},
+    {"keep-storage", 0, "bytes", "How much may stay"},
+};
+constexpr Command kCommands[] = {
+    {"image build|build|builder build|buildx build", "[OPTIONS] PATH | URL | -",
+     "Build an image from a Dockerfile", kBuildFlags, 1, 1, build},
+    {"builder prune|buildx prune", "[OPTIONS]", "Remove what builds have cached", kPruneFlags, 0, 0, prune},
+};
+
+}  // namespace
+
+std::span<const Command> build_commands() { return kCommands; }
+
+}  // namespace berth::cli
