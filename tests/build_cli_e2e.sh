@@ -190,7 +190,7 @@ standard_input_tar() {
 address() {
   context <<<$'FROM box\nRUN echo fetched >/v'
   busybox httpd -f -p 127.0.0.1:18391 -h . &
-  local server=$!
+  server=$!
   trap 'kill $server' EXIT
   eventually 5 curl -fs -o /dev/null http://127.0.0.1:18391/Dockerfile
   b build -q -t out http://127.0.0.1:18391/Dockerfile >/dev/null

@@ -138,8 +138,9 @@ Result<void> read_limits(Call& call, build::StepSettings& settings) {
   settings.cpuset_mems = call.parameter("cpusetmems");
   settings.cgroup_parent = call.parameter("cgroupparent");
   if (const std::string_view text = call.parameter("ulimits"); !text.empty()) {
-    const json::value document = TRY(parse_json(text, "ulimits"));
-    ObjectReader in(json::object{{"ulimits", document}}, "");
+    json::value limits = TRY(parse_json(text, "ulimits"));
+    const json::value document = json::object{{"ulimits", std::move(limits)}};
+    ObjectReader in(document, "");  // keeps a reference
     in.read_objects("ulimits", [&](ObjectReader& one) {
       build::Limit limit;
       one.read("Name", limit.name);
