@@ -217,6 +217,17 @@ secrets() {
   fails grep -qa 'hidden-words\|other-words' "$work/main/engine.log"
   fails grep -rqaF hidden-words "$work/main/data" "$work/main/run"
 }
+secrets_as_variables() { # nor is anything of them on the disk, while the step runs or after it
+  context <<<$'FROM box\nRUN --mount=type=secret,id=k,env=WORDS sleep 1 && echo "$WORDS" | wc -c >/k'
+  printf hidden-variable >"$work/secret"
+  build --no-cache --secret "id=k,src=$work/secret" &
+  local building=$!
+  sleep 0.7
+  fails grep -rq hidden-variable "$work/main/data"
+  wait "$building"
+  fails grep -rq hidden-variable "$work/main/data"
+}
+
 secrets_that_are_wrong() {
   context <<<"FROM box"
   refused 1 'no id' b build --secret src=x .
@@ -342,6 +353,7 @@ case_of "a Dockerfile on standard input" standard_input_alone
 case_of "a tar on standard input" standard_input_tar
 case_of "a context from an address" address
 case_of "secrets reach steps and nothing else" secrets
+case_of "secrets as variables touch no disk" secrets_as_variables
 case_of "secrets that are wrong" secrets_that_are_wrong
 case_of "preambles that are wrong" preambles_that_are_wrong
 case_of "--build-context" named_contexts

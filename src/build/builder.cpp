@@ -225,7 +225,8 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
               .board = StageBoard(file.stages.size()),
               .mutex = {},
               .used_arguments = plan.used_arguments,
-              .cached = 0};
+              .cached = 0,
+              .made = 0};
   Result<void> solved = solve_stages(solve, stop);
   if (Result<void> saved = services_->cache.save_uses(); !saved)
     log_warning("build", "{}", saved.error().message);
@@ -242,7 +243,8 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
   for (const auto& [name, value] : request.arguments)
     if (!solve.used_arguments.contains(name) && !is_proxy_argument(name) && name != "SOURCE_DATE_EPOCH")
       outcome.unused_arguments.push_back(name);
-  if (services_->options.cache_budget > 0)
+  // Sizes of cache mounts are looked up for it: not when nothing has grown.
+  if (services_->options.cache_budget > 0 && solve.made > 0)
     (void)prune({.all = true, .keep_bytes = services_->options.cache_budget, .unused_since = {}});
   return outcome;
 }

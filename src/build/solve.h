@@ -63,6 +63,7 @@ struct Solve {
   std::mutex mutex;
   std::set<std::string> used_arguments;
   std::size_t cached = 0;
+  std::size_t made = 0;  // layers that are new
 };
 
 // The file system of these layers (base first), or an empty one.

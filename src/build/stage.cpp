@@ -99,10 +99,10 @@ Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, c
   solve_.progress.begun(step);
   Made made = TRY(dispatch(instruction, step));
   record(made);
-  if (made.cached) {
-    solve_.progress.cached(step);
+  if (made.cached) solve_.progress.cached(step);
+  if (made.layer) {
     std::lock_guard lock(solve_.mutex);
-    ++solve_.cached;
+    ++(made.cached ? solve_.cached : solve_.made);
   }
   solve_.progress.done(step);
   return {};

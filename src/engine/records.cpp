@@ -140,9 +140,13 @@ std::string encode_record(const ContainerRecord& record) {
   for (const network::PublishedPort& port : record.ports) ports.push_back(to_json(port));
   for (const Digest& layer : record.diff_ids) layers.emplace_back(layer.text());
   for (const MountPoint& mount : record.mounts) mounts.push_back(to_json(mount));
+  // The record of a build's step is there to be taken away; its variables may be secrets, which do not touch
+  // the disk.
+  oci::ContainerConfig config = record.config;
+  if (record.build_step) config.env.clear();
   json::object document{
       {"created", record.created.nanoseconds},
-      {"config", oci::to_json(record.config, oci::ConfigForm::api)},
+      {"config", oci::to_json(config, oci::ConfigForm::api)},
       {"hostConfig", to_json(record.host_config)},
       {"imageId", record.image_id ? record.image_id->text() : std::string()},
       {"layers", std::move(layers)},
