@@ -141,7 +141,6 @@ class Checker {
     for (const Instruction& instruction : file_.global_arguments) check_descriptions(instruction);
     stages_.reserve(file_.stages.size());  // stages point at those that they are FROM
     for (std::size_t number = 0; number < file_.stages.size(); ++number) check_stage(number);
-    std::ranges::stable_sort(warnings_, {}, [](const Warning& warning) { return warning.at.line; });
     return {std::move(warnings_), choice_.are_errors};
   }
 
@@ -162,8 +161,10 @@ class Checker {
   void warn(std::string_view rule, Position at, int last_line, fmt::format_string<Args...> format,
             Args&&... arguments) {
     if (full() || !choice_.wants(rule)) return;
-    warnings_.push_back(
-        {std::string(rule), fmt::format(format, std::forward<Args>(arguments)...), at, last_line});
+    auto place =
+        std::ranges::upper_bound(warnings_, at.line, {}, [](const Warning& one) { return one.at.line; });
+    warnings_.insert(
+        place, {std::string(rule), fmt::format(format, std::forward<Args>(arguments)...), at, last_line});
   }
   template <class... Args>
   void warn(std::string_view rule, const Instruction& of, fmt::format_string<Args...> format,
@@ -422,7 +423,7 @@ class Checker {
   Choice choice_;
   Variables globals_, defaults_;
   std::vector<StageState> stages_;
-  std::vector<Warning> warnings_;
+  std::vector<Warning> warnings_;  // by line
 };
 
 }  // namespace
