@@ -195,6 +195,15 @@ D
   wait
 }
 
+trigger_without_a_stage() { # of a base image: it is not known when stages are chosen
+  fresh <<<"FROM box
+ONBUILD COPY --from=other /x /y"
+  d build -q -t trigger "$context" >/dev/null 2>&1
+  fresh <<<"FROM box AS other
+FROM trigger"
+  refuses 'not part of this build'
+}
+
 # --- what ends in the middle ---
 
 client_goes() {
@@ -257,6 +266,7 @@ case_of "a context brings no devices" devices
 case_of "what is wrong is named, with its line" wrong_words
 case_of "a step has the defences of a container" step_is_confined
 case_of "steps are not among the containers" steps_are_nobodys_containers
+case_of "a trigger cannot take from a stage that is not built" trigger_without_a_stage
 case_of "a client that goes ends its build" client_goes
 case_of "an engine that dies in a step leaves nothing" engine_dies
 case_of "a stage that fails ends the others" other_stage_stops

@@ -94,6 +94,10 @@ void finish_config(oci::ImageConfig& config, const BuildRequest& request,
 
 }  // namespace
 
+StageBoard::StageBoard(std::size_t stages, const Plan& plan) : results_(stages), planned_(stages) {
+  for (const PlannedStage& stage : plan.stages) planned_[stage.index] = true;
+}
+
 void StageBoard::put(std::size_t index, Result<StageResult> result) {
   std::lock_guard lock(mutex_);
   results_[index] = std::move(result);
@@ -101,6 +105,10 @@ void StageBoard::put(std::size_t index, Result<StageResult> result) {
 }
 
 Result<StageResult> StageBoard::wait(std::size_t index, const std::stop_token& stop) {
+  // Only what a base image triggers can ask for such a one: the plan has not seen it.
+  if (!planned_[index])
+    return fail(ErrorKind::invalid,
+                "stage {} is not part of this build: ONBUILD of a base image cannot take from it", index);
   std::unique_lock lock(mutex_);
   if (!changed_.wait(lock, stop, [&] { return results_[index].has_value(); }))
     return fail(ErrorKind::cancelled, "the build was cancelled");
@@ -222,7 +230,7 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
               .epoch = epoch,
               .stop = stop.get_token(),
               .adding = adding,
-              .board = StageBoard(file.stages.size()),
+              .board = StageBoard(file.stages.size(), plan),
               .mutex = {},
               .used_arguments = plan.used_arguments,
               .cached = 0,

@@ -40,7 +40,7 @@ struct StageResult {
 // Where stages wait for others.
 class StageBoard {
  public:
-  explicit StageBoard(std::size_t stages) : results_(stages) {}
+  StageBoard(std::size_t stages, const Plan& plan);
   void put(std::size_t index, Result<StageResult> result);
   Result<StageResult> wait(std::size_t index, const std::stop_token& stop);
 
@@ -48,6 +48,7 @@ class StageBoard {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<std::optional<Result<StageResult>>> results_;
+  std::vector<bool> planned_;
 };
 
 struct Solve {

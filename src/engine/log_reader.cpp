@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kChunk = 256 * 1024;
 constexpr int kMaximumFiles = 1000;
+constexpr int kMostLooks = 100;  // for the oldest file, while the writer rotates
 
 void append_utf8(std::string& out, std::uint32_t code) {
   if (code < 0x80) {
@@ -128,10 +129,17 @@ Result<void> LogReader::start() {
     seek_to_tail();
     return {};
   }
-  int oldest = 0;
-  while (oldest < kMaximumFiles && exists(numbered(oldest + 1))) ++oldest;
-  for (; oldest >= 0 && !file_; --oldest)
-    if (Result<Fd> opened = open_file(numbered(oldest), O_RDONLY | O_NOFOLLOW)) file_ = std::move(*opened);
+  // A rotation between finding the oldest file and opening it leaves one behind that is older: again then. A
+  // writer that rotates faster than that has dropped those lines before anybody could read them.
+  for (int attempt = 0; attempt < kMostLooks; ++attempt) {
+    file_.reset();
+    int oldest = 0;
+    while (oldest < kMaximumFiles && exists(numbered(oldest + 1))) ++oldest;
+    int number = oldest;
+    for (; number >= 0 && !file_; --number)
+      if (Result<Fd> opened = open_file(numbered(number), O_RDONLY | O_NOFOLLOW)) file_ = std::move(*opened);
+    if (!exists(numbered(oldest + 1))) break;
+  }
   return {};
 }
 
