@@ -96,6 +96,11 @@ D
 pruned() {
   is 200 "$(http GET /system/df)"
   contains "$(jq -r '.BuildCache[].Description' "$work/answer")" 'RUN sleep 1'
+  b rmi -f one two three >/dev/null
+  d builder prune -f >/dev/null # what an image has stays
+  is 200 "$(http GET /system/df)"
+  is "" "$(jq -r '.BuildCache[].Description' "$work/answer" | grep 'sleep 1' || true)"
+  contains "$(jq -r '.BuildCache[] | select(.Shared) | .Description' "$work/answer")" 'COPY f /d/f'
   d builder prune -af >/dev/null
   is 200 "$(http GET /system/df)"
   is "[]" "$(jq -c .BuildCache "$work/answer")"
@@ -195,6 +200,57 @@ D
   wait
 }
 
+hosts_network() { # is the client's to give
+  fresh <<<"FROM box
+RUN --network=host true"
+  refuses 'network host'
+  build --network host
+  fresh <<<"FROM box
+RUN --network=none ls /sys/class/net >/n"
+  build --network host
+  is lo "$(out cat /n)"
+}
+
+places_of_mounts() { # where nothing may be mounted, nothing is
+  local target
+  for target in / /proc /proc/self /sys /dev ../../..; do
+    fresh <<<"FROM box
+RUN --mount=type=tmpfs,target=$target grep -c . /proc/self/mountinfo >/m && readlink /proc/self >/p"
+    d build -q -t wrong "$context" >"$work/said" 2>&1 || continue
+    contains "$(b run --rm wrong cat /p)" 1 # /proc is the kernel's all the same
+  done
+}
+
+values_that_grow() {
+  { echo "FROM box"; echo "ENV A=$(head -c 1000 /dev/zero | tr '\0' x)"
+    for _ in $(seq 10); do echo 'ENV A=$A$A'; done
+    for number in $(seq 200); do echo "ENV B$number=\$A"; done; } | fresh
+  refuses 'come to more than'
+}
+
+other_platform() { # one stage compiles for another
+  fresh <<<'FROM --platform=$BUILDPLATFORM box
+ARG TARGETARCH BUILDARCH
+RUN echo $TARGETARCH $BUILDARCH >/p'
+  build --platform linux/arm64
+  is "arm64 amd64" "$(out cat /p)"
+}
+
+caches_in_any_order() { # and twice: nobody waits for himself, nor two for each other
+  fresh <<'D'
+FROM box AS one
+RUN --mount=type=cache,id=a,target=/a,sharing=locked --mount=type=cache,id=b,target=/b,sharing=locked sleep 0.3; echo 1 >/one
+FROM box AS two
+RUN --mount=type=cache,id=b,target=/b,sharing=locked --mount=type=cache,id=a,target=/a,sharing=locked sleep 0.3; echo 2 >/two
+FROM box
+RUN --mount=type=cache,id=a,target=/a,sharing=locked --mount=type=cache,id=a,target=/c,sharing=locked echo x >/a/x && cat /c/x
+COPY --from=one /one /
+COPY --from=two /two /
+D
+  for _ in 1 2 3; do build --no-cache; done
+  is "1 2" "$(out cat /one /two | xargs)"
+}
+
 trigger_without_a_stage() { # of a base image: it is not known when stages are chosen
   fresh <<<"FROM box
 ONBUILD COPY --from=other /x /y"
@@ -266,6 +322,11 @@ case_of "a context brings no devices" devices
 case_of "what is wrong is named, with its line" wrong_words
 case_of "a step has the defences of a container" step_is_confined
 case_of "steps are not among the containers" steps_are_nobodys_containers
+case_of "the host's network is the client's to give" hosts_network
+case_of "mounts in places where none may be" places_of_mounts
+case_of "values that grow without end" values_that_grow
+case_of "a stage that compiles for another platform" other_platform
+case_of "caches that are locked in any order" caches_in_any_order
 case_of "a trigger cannot take from a stage that is not built" trigger_without_a_stage
 case_of "a client that goes ends its build" client_goes
 case_of "an engine that dies in a step leaves nothing" engine_dies

@@ -3,9 +3,8 @@
 // server.
 #include <fcntl.h>
 
-#include <mutex>
-
 #include "api/build_preamble.h"
+#include "api/build_progress.h"
 #include "api/respond.h"
 #include "api/routes.h"
 #include "archive/compression.h"
@@ -27,81 +26,6 @@ namespace {
 
 constexpr std::uint64_t kLargestContext = 64ull << 30;
 constexpr std::uint64_t kMostEntries = 10'000'000;
-
-// What a client of the classic builder shows: JSON lines with "stream". Stages run at once; their output is
-// told one after the other, in the order of the Dockerfile, and that of the first that is not done at once.
-class ClassicProgress final : public build::Progress {
- public:
-  ClassicProgress(Call& call, bool quiet) : call_(call), quiet_(quiet) {}
-
-  void begun(const build::Step& step) override {
-    say(step, fmt::format("Step {}/{} : {}\n", step.number, step.total, step.text));
-  }
-  void cached(const build::Step& step) override { say(step, " ---> Using cache\n"); }
-  void output(const build::Step& step, build::OutputStream, std::string_view data) override {
-    say(step, std::string(data));
-  }
-  void transfer(const build::Step& step, const image::TransferStatus& status) override {
-    if (status.total == 0)
-      say(step, fmt::format("{}{}{}\n", status.id, status.id.empty() ? "" : ": ", status.text));
-  }
-  void warning(std::string_view text) override { say_now(std::string(text) + "\n"); }
-  void done(const build::Step& step) override {
-    if (step.in_stage == step.of_stage) end_stage(step.stage);
-  }
-  void failed(const build::Step&, std::string_view) override {}
-
-  void say_now(const std::string& text) {
-    std::lock_guard lock(mutex_);
-    write({{"stream", text}});
-  }
-  void write_line(const json::object& line) {
-    std::lock_guard lock(mutex_);
-    write(line);
-  }
-  // What was held back, in order.
-  void flush() {
-    std::lock_guard lock(mutex_);
-    for (auto& [stage, texts] : held_)
-      for (std::string& text : texts) write({{"stream", std::move(text)}});
-    held_.clear();
-  }
-
- private:
-  void say(const build::Step& step, std::string text) {
-    if (quiet_) return;
-    std::lock_guard lock(mutex_);
-    if (!shown_) shown_ = step.stage;
-    if (step.stage == *shown_)
-      write({{"stream", std::move(text)}});
-    else
-      held_[step.stage].push_back(std::move(text));
-  }
-  void end_stage(std::size_t stage) {
-    std::lock_guard lock(mutex_);
-    ended_.insert(stage);
-    while (shown_ && ended_.contains(*shown_)) {
-      shown_.reset();
-      if (held_.empty()) return;
-      auto next = held_.begin();
-      shown_ = next->first;
-      for (std::string& text : next->second) write({{"stream", std::move(text)}});
-      held_.erase(next);
-    }
-  }
-  void write(const json::object& line) {
-    if (!call_.exchange.responded() && !call_.exchange.begin(200, {{"Content-Type", "application/json"}}))
-      return;
-    (void)call_.exchange.write(json::serialize(line) + "\r\n");
-  }
-
-  Call& call_;
-  const bool quiet_;
-  std::mutex mutex_;
-  std::optional<std::size_t> shown_;
-  std::set<std::size_t> ended_;
-  std::map<std::size_t, std::vector<std::string>> held_;
-};
 
 Result<std::map<std::string, std::string>> string_map(Call& call, std::string_view name) {
   std::map<std::string, std::string> values;
@@ -264,24 +188,24 @@ Result<void> fetch_context(const std::string& url, const std::string& directory,
 Result<void> report(ClassicProgress& progress, const build::BuildRequest& request,
                     const build::BuildOutcome& outcome, bool quiet) {
   if (!outcome.unused_arguments.empty() && !quiet)
-    progress.say_now(fmt::format("[Warning] One or more build-args {} were not consumed\n",
-                                 "[" + join(outcome.unused_arguments, " ") + "]"));
-  progress.write_line({{"aux", json::object{{"ID", outcome.image.text()}}}});
+    progress.say(fmt::format("[Warning] One or more build-args {} were not consumed\n",
+                             "[" + join(outcome.unused_arguments, " ") + "]"));
+  progress.line({{"aux", json::object{{"ID", outcome.image.text()}}}});
   if (quiet) {
-    progress.say_now(outcome.image.text() + "\n");
+    progress.say(outcome.image.text() + "\n");
     return {};
   }
-  progress.say_now(fmt::format("Successfully built {}\n", outcome.image.short_hex()));
+  progress.say(fmt::format("Successfully built {}\n", outcome.image.short_hex()));
   for (const oci::Reference& name : request.names)
-    progress.say_now(fmt::format("Successfully tagged {}\n", name.familiar()));
+    progress.say(fmt::format("Successfully tagged {}\n", name.familiar()));
   return {};
 }
 
 Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
   TRY(read_build_preamble(call, request));
-  std::unique_ptr<build::Workspace> workspace = TRY(call.engine.builder().workspace());
-  const std::string directory = workspace->path();
+  const build::Workspace workspace = TRY(call.engine.builder().workspace());
+  const std::string directory = workspace.path();
   const std::string remote(call.parameter("remote"));
   if (remote.empty() || remote == "client-session") {
     BodySource body(call.exchange);
@@ -292,13 +216,19 @@ Result<void> build_image(Call& call) {
   TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));
   request.stop = client.gone();
   const bool quiet = call.flag("q");
-  ClassicProgress progress(call, quiet);
+  ClassicProgress progress(
+      [&](const json::object& line) {
+        const bool begun =
+            call.exchange.responded() || call.exchange.begin(200, {{"Content-Type", "application/json"}});
+        if (begun) (void)call.exchange.write(json::serialize(line) + "\r\n");
+      },
+      quiet);
   const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
   progress.flush();
   if (!outcome && !call.exchange.responded()) return std::unexpected(outcome.error());
   if (!outcome)
-    progress.write_line({{"errorDetail", json::object{{"message", outcome.error().message}}},
-                         {"error", outcome.error().message}});
+    progress.line({{"errorDetail", json::object{{"message", outcome.error().message}}},
+                   {"error", outcome.error().message}});
   else
     TRY(report(progress, request, *outcome, quiet));
   return call.exchange.finish();

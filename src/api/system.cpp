@@ -279,9 +279,10 @@ Result<void> events(Call& call) {
   }
 }
 
-json::array build_cache(engine::Engine& engine) {
+Result<json::array> build_cache(engine::Engine& engine) {
+  const std::vector<build::CacheLine> cache = TRY(engine.builder().usage());
   json::array lines;
-  for (const build::CacheLine& line : engine.builder().usage())
+  for (const build::CacheLine& line : cache)
     lines.push_back(json::object{{"ID", line.id},
                                  {"Type", line.kind},
                                  {"Description", line.description},
@@ -296,6 +297,7 @@ json::array build_cache(engine::Engine& engine) {
 
 Result<void> disk_usage(Call& call) {
   image::DiskUsage usage = TRY(call.engine.images().disk_usage());
+  json::array cache = TRY(build_cache(call.engine));
   std::map<std::string, std::int64_t> users;
   json::array containers;
   for (const ContainerPointer& container : call.engine.containers().shown()) {
@@ -318,7 +320,7 @@ Result<void> disk_usage(Call& call) {
                                 {"Images", std::move(images)},
                                 {"Containers", std::move(containers)},
                                 {"Volumes", volume_usage(call.engine)},
-                                {"BuildCache", build_cache(call.engine)}});
+                                {"BuildCache", std::move(cache)}});
 }
 
 std::string_view to_text(image::Finding::Kind kind) {

@@ -2,10 +2,10 @@
 #include "build/builder.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 
 #include "base/file.h"
@@ -14,26 +14,12 @@
 #include "build/selection.h"
 #include "build/solve.h"
 #include "build/stage.h"
+#include "build/workspace.h"
 
 namespace berth::build {
 namespace {
 
 constexpr std::size_t kStagesAtOnce = 16;
-
-// What a crash has left in there may be mounted.
-void clear_directory(const std::string& directory) {
-  Result<std::string> table = read_file("/proc/self/mountinfo", 64u << 20);
-  std::vector<std::string> places;
-  if (table)
-    for (std::string_view line : split(*table, '\n')) {
-      const std::vector<std::string_view> fields = split(line, ' ');
-      if (fields.size() > 4 && fields[4].starts_with(directory + "/")) places.emplace_back(fields[4]);
-    }
-  for (auto place = places.rbegin(); place != places.rend(); ++place)
-    (void)umount2(place->c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
-  if (Result<void> removed = remove_tree(directory); !removed)
-    log_warning("build", "{}", removed.error().message);
-}
 
 Result<std::optional<Timestamp>> source_date_epoch(const BuildRequest& request) {
   const auto given = request.arguments.find("SOURCE_DATE_EPOCH");
@@ -73,8 +59,13 @@ Result<void> solve_stages(Solve& solve, std::stop_source& stop) {
     }
   };
   std::vector<std::jthread> threads;
-  for (std::size_t count = 1; count < std::min(kStagesAtOnce, solve.plan.stages.size()); ++count)
-    threads.emplace_back(work);
+  try {
+    for (std::size_t count = 1; count < std::min(kStagesAtOnce, solve.plan.stages.size()); ++count)
+      threads.emplace_back(work);
+  } catch (const std::system_error& error) {
+    // No more threads to be had: with fewer, then, if it must be with this one alone.
+    log_warning("build", "fewer stages run at once: {}", error.what());
+  }
   work();
   threads.clear();
   if (failure) return std::unexpected(std::move(*failure));
@@ -180,11 +171,6 @@ Digest chain_digest(const std::vector<Digest>& diff_ids) {
   return digest.finish();
 }
 
-Workspace::~Workspace() {
-  if (Result<void> removed = remove_tree(path_); !removed)
-    log_warning("build", "{}", removed.error().message);
-}
-
 Builder::Builder(BuilderOptions options) {
   const std::string mounts = options.directory + "/cache-mounts";
   services_ =
@@ -199,18 +185,14 @@ Builder::~Builder() = default;
 
 Result<void> Builder::load() {
   const std::string& directory = services_->options.directory;
-  clear_directory(directory + "/steps");
-  clear_directory(directory + "/contexts");
-  for (const char* name : {"/steps", "/contexts", "/cache-mounts"})
-    TRY(make_directories(directory + name, 0700));
+  TRY(clear_workspaces(directory + "/steps"));
+  TRY(clear_workspaces(directory + "/contexts"));
+  TRY(services_->mounts.load());
   return services_->cache.load();
 }
 
-Result<std::unique_ptr<Workspace>> Builder::workspace() const {
-  auto work = std::make_unique<Workspace>(services_->options.directory + "/contexts/" +
-                                          random_identifier().substr(0, 20));
-  TRY(make_directories(work->path(), 0700));
-  return work;
+Result<Workspace> Builder::workspace() const {
+  return Workspace::create(services_->options.directory + "/contexts");
 }
 
 Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progress) {
@@ -235,6 +217,9 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
               .used_arguments = plan.used_arguments,
               .cached = 0,
               .made = 0};
+  std::vector<std::size_t> stages;
+  for (const PlannedStage& stage : plan.stages) stages.push_back(stage.index);
+  progress.planned(stages);
   Result<void> solved = solve_stages(solve, stop);
   if (Result<void> saved = services_->cache.save_uses(); !saved)
     log_warning("build", "{}", saved.error().message);
@@ -253,47 +238,56 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
       outcome.unused_arguments.push_back(name);
   // Sizes of cache mounts are looked up for it: not when nothing has grown.
   if (services_->options.cache_budget > 0 && solve.made > 0)
-    (void)prune({.all = true, .keep_bytes = services_->options.cache_budget, .unused_since = {}});
+    (void)prune({.all = false, .keep_bytes = services_->options.cache_budget, .unused_since = {}});
   return outcome;
 }
 
-// What an image has too takes no space of the cache's.
-std::vector<CacheLine> Builder::usage() const {
+// A layer that an image has as well takes no space of the cache's.
+Result<std::vector<CacheLine>> Builder::usage() const {
+  const std::set<Digest> of_images = TRY(services_->options.images->layers_of_images());
   std::vector<CacheLine> lines;
   for (const CachedResult& result : services_->cache.list())
-    lines.push_back({result.key.hex().substr(0, 25), "regular", result.description, result.size,
-                     result.created, result.last_used, result.uses, false, false});
+    lines.push_back({.id = result.key.hex(),
+                     .kind = "regular",
+                     .description = result.description,
+                     .size = result.size,
+                     .created = result.created,
+                     .last_used = result.last_used,
+                     .uses = result.uses,
+                     .shared = of_images.contains(result.diff_id)});
   for (const CacheMountInfo& mount : services_->mounts.list())
-    lines.push_back({mount.key, "exec.cachemount", "cache mount " + mount.id, mount.size, mount.last_used,
-                     mount.last_used, 0, false, mount.in_use});
+    lines.push_back({.id = mount.key,
+                     .kind = "exec.cachemount",
+                     .description = "cache mount " + mount.id,
+                     .size = mount.size,
+                     .created = mount.last_used,
+                     .last_used = mount.last_used,
+                     .in_use = mount.in_use});
   return lines;
 }
 
+Result<void> Builder::remove(const CacheLine& line) {
+  if (line.kind == "exec.cachemount") return services_->mounts.remove(line.id);
+  const Digest key = TRY(Digest::parse("sha256:" + line.id));
+  return services_->cache.remove(key);
+}
+
 Result<PruneOutcome> Builder::prune(const PruneOptions& options) {
-  struct Candidate {
-    std::string id;
-    std::optional<Digest> key;
-    std::int64_t size = 0;
-    Timestamp last_used;
-  };
-  std::vector<Candidate> candidates;
-  for (const CachedResult& result : services_->cache.list())
-    candidates.push_back({result.key.hex().substr(0, 25), result.key, result.size, result.last_used});
-  for (const CacheMountInfo& mount : services_->mounts.list())
-    if (!mount.in_use) candidates.push_back({mount.key, std::nullopt, mount.size, mount.last_used});
-  std::ranges::sort(candidates,
-                    [](const Candidate& a, const Candidate& b) { return a.last_used < b.last_used; });
+  std::vector<CacheLine> lines = TRY(usage());
+  std::ranges::sort(lines, [](const CacheLine& a, const CacheLine& b) { return a.last_used < b.last_used; });
   std::int64_t total = 0;
-  for (const Candidate& one : candidates) total += one.size;
+  for (const CacheLine& line : lines)
+    if (!line.shared) total += line.size;
   PruneOutcome outcome;
-  for (const Candidate& one : candidates) {
-    if (total <= options.keep_bytes && options.keep_bytes > 0) break;
-    if (options.unused_since && one.last_used > *options.unused_since) continue;
-    Result<void> removed = one.key ? services_->cache.remove(*one.key) : services_->mounts.remove(one.id);
-    if (!removed) continue;
-    total -= one.size;
-    outcome.bytes += one.size;
-    outcome.ids.push_back(one.id);
+  for (const CacheLine& line : lines) {
+    if (options.keep_bytes > 0 && total <= options.keep_bytes) break;
+    if (line.in_use || (line.shared && !options.all)) continue;
+    if (options.unused_since && line.last_used > *options.unused_since) continue;
+    if (!remove(line)) continue;  // somebody has begun to use it
+    outcome.ids.push_back(line.id);
+    if (line.shared) continue;
+    total -= line.size;
+    outcome.bytes += line.size;
   }
   return outcome;
 }

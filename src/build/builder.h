@@ -20,6 +20,7 @@
 #include "build/request.h"
 #include "build/result_cache.h"
 #include "build/runner.h"
+#include "build/workspace.h"
 #include "db/database.h"
 #include "image/image_store.h"
 #include "layers/layer_store.h"
@@ -40,7 +41,7 @@ struct BuilderOptions {
 // A line of `docker system df -v` and `docker builder du`.
 struct CacheLine {
   std::string id;
-  std::string kind;  // "regular", "exec.cachemount", "source.local"
+  std::string kind;  // "regular": a layer; "exec.cachemount"
   std::string description;
   std::int64_t size = 0;
   Timestamp created, last_used;
@@ -50,7 +51,7 @@ struct CacheLine {
 };
 
 struct PruneOptions {
-  bool all = false;                       // those that images have too
+  bool all = false;                       // also what images have, which frees nothing
   std::int64_t keep_bytes = 0;            // what may stay
   std::optional<Timestamp> unused_since;  // only what was last used before
 };
@@ -71,27 +72,15 @@ class Builder {
   Result<void> load();
   Result<BuildOutcome> build(const BuildRequest& request, Progress& progress);
 
-  // A directory for a context that was sent, removed with the returned object.
-  Result<std::unique_ptr<class Workspace>> workspace() const;
+  // For a context that was sent.
+  Result<Workspace> workspace() const;
 
-  std::vector<CacheLine> usage() const;
+  Result<std::vector<CacheLine>> usage() const;
   Result<PruneOutcome> prune(const PruneOptions& options);
 
  private:
+  Result<void> remove(const CacheLine& line);
   std::unique_ptr<Services> services_;
-};
-
-// A temporary directory of the builder's.
-class Workspace {
- public:
-  explicit Workspace(std::string path) : path_(std::move(path)) {}
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  ~Workspace();
-  const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;
 };
 
 }  // namespace berth::build

@@ -10,7 +10,9 @@
 #include "base/digest.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "layers/changes.h"
+#include "sys/remove_deep_tree.h"
 
 namespace berth::build {
 namespace {
@@ -19,8 +21,10 @@ constexpr const char* kData = "/_data";
 constexpr std::size_t kMostPrivate = 64;  // copies of one id, for steps that share it with nobody
 
 std::string base_key(const dockerfile::Mount& mount) {
-  return sha256_of(mount.id.empty() ? mount.target : mount.id).hex().substr(0, 32);
+  return sha256_of(CacheMounts::id_of(mount)).hex().substr(0, 32);
 }
+
+std::string hidden_name() { return "." + random_identifier().substr(0, 20); }
 
 }  // namespace
 
@@ -73,30 +77,55 @@ void CacheMounts::release(const std::string& key, bool alone) {
   changed_.notify_all();
 }
 
+// Filled under a name of its own, so that one that is there is whole. Of two who make the same at once, one
+// is taken.
 Result<void> CacheMounts::prepare(const std::string& key, const dockerfile::Mount& mount,
                                   const std::function<Result<void>(int directory)>& fill) {
   const std::string path = path_of(key);
-  const struct timespec touched[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
-  if (exists(path + kData)) {
-    (void)utimensat(AT_FDCWD, path.c_str(), touched, 0);  // when it was used last
+  if (exists(path)) {
+    const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    (void)utimensat(AT_FDCWD, path.c_str(), now, 0);  // when it was used last
     return {};
   }
-  // Filled under another name, so that one that is there is whole.
-  const std::string staging = path + ".new";
-  TRY(remove_tree(staging));
+  const std::string name = hidden_name();
+  Result<void> filled = fill_new(path_of(name), mount, fill);
+  if (filled && rename(path_of(name).c_str(), path.c_str()) == 0) return {};
+  const int code = errno;
+  (void)remove_directory(name);
+  if (!filled) return filled;
+  if (code != ENOTEMPTY && code != EEXIST) return fail_errno(code, "make the cache mount {}", id_of(mount));
+  return {};
+}
+
+Result<void> CacheMounts::fill_new(const std::string& staging, const dockerfile::Mount& mount,
+                                   const std::function<Result<void>(int directory)>& fill) const {
   TRY(make_directories(staging + kData, 0755));
   Fd data = TRY(open_file(staging + kData, O_RDONLY | O_DIRECTORY));
-  if (fill) TRY(fill(data.get()));
+  TRY(fill(data.get()));
   if (fchown(data.get(), mount.uid.value_or(0), mount.gid.value_or(0)) != 0)
     return fail_errno(errno, "own {}", staging);
   if (fchmod(data.get(), mount.mode.value_or(0755)) != 0)
     return fail_errno(errno, "set the mode of {}", staging);
   Fd directory = TRY(open_file(staging, O_RDONLY | O_DIRECTORY));
-  TRY(write_file_atomically(directory.get(), "id", mount.id.empty() ? mount.target : mount.id, 0600,
-                            Durability::visible));
-  if (rename(staging.c_str(), path.c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST)
-    return fail_errno(errno, "make the cache mount {}", path);
+  return write_file_atomically(directory.get(), "id", id_of(mount), 0600, Durability::visible);
+}
+
+Result<void> CacheMounts::load() {
+  TRY(make_directories(directory_, 0700));
+  const std::vector<std::string> names = TRY(list_directory(directory_));
+  for (const std::string& name : names)
+    if (name.front() == '.') TRY(remove_directory(name));
   return {};
+}
+
+const std::string& CacheMounts::id_of(const dockerfile::Mount& mount) {
+  return mount.id.empty() ? mount.target : mount.id;
+}
+
+// Steps have written in there: of any depth.
+Result<void> CacheMounts::remove_directory(const std::string& name) const {
+  Fd directory = TRY(open_file(directory_, O_RDONLY | O_DIRECTORY));
+  return sys::remove_deep_tree(directory.get(), name);
 }
 
 std::vector<CacheMountInfo> CacheMounts::list() const {
@@ -105,7 +134,7 @@ std::vector<CacheMountInfo> CacheMounts::list() const {
   if (!names) return found;
   for (const std::string& name : *names) {
     struct stat status;
-    if (name.ends_with(".new") || stat(path_of(name).c_str(), &status) != 0) continue;
+    if (name.front() == '.' || stat(path_of(name).c_str(), &status) != 0) continue;
     CacheMountInfo info{.key = name, .id = read_file(path_of(name) + "/id").value_or(name)};
     info.last_used = {status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
     if (Result<Fd> data = open_file(path_of(name) + kData, O_RDONLY | O_DIRECTORY))
@@ -123,9 +152,13 @@ Result<void> CacheMounts::remove(const std::string& key) {
     if (users_.contains(key)) return fail(ErrorKind::conflict, "the cache mount {} is in use", key);
     users_[key] = {1, true};
   }
-  Result<void> removed = remove_tree(path_of(key));
+  // Out of sight first: half of one is never used.
+  const std::string name = hidden_name();
+  const bool renamed = rename(path_of(key).c_str(), path_of(name).c_str()) == 0;
+  const int code = errno;
   release(key, true);
-  return removed;
+  if (!renamed) return fail_errno(code, "remove the cache mount {}", key);
+  return remove_directory(name);
 }
 
 }  // namespace berth::build

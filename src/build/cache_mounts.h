@@ -4,6 +4,7 @@
 //
 //   <directory>/<digest of the id>/_data   what steps see
 //                                 /id      the id, for people
+//   <directory>/.<random>                  one that is being made or removed; swept by load()
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -53,6 +54,10 @@ class CacheMounts {
  public:
   explicit CacheMounts(std::string directory) : directory_(std::move(directory)) {}
 
+  // Makes the directory, and takes away what a crash left half made.
+  Result<void> load();
+  static const std::string& id_of(const dockerfile::Mount& mount);  // its id, or the target
+
   // Waits where the mount's sharing asks for it. `fill` is called for a new one with its directory.
   Result<std::unique_ptr<CacheMountUse>> use(const dockerfile::Mount& mount,
                                              const std::function<Result<void>(int directory)>& fill,
@@ -71,6 +76,9 @@ class CacheMounts {
   void release(const std::string& key, bool alone);
   Result<void> prepare(const std::string& key, const dockerfile::Mount& mount,
                        const std::function<Result<void>(int directory)>& fill);
+  Result<void> fill_new(const std::string& staging, const dockerfile::Mount& mount,
+                        const std::function<Result<void>(int directory)>& fill) const;
+  Result<void> remove_directory(const std::string& name) const;
 
   const std::string directory_;
   mutable std::mutex mutex_;

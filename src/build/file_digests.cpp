@@ -13,7 +13,7 @@
 namespace berth::build {
 namespace {
 
-constexpr std::size_t kMostRemembered = 1'000'000;  // some 100 MB
+constexpr std::size_t kMostRemembered = 500'000;  // some 100 MB
 constexpr std::size_t kReadSize = 256u << 10;
 
 // Times of files are as coarse as the kernel's tick: a file that was written just now may be written once
@@ -71,8 +71,7 @@ Result<Digest> FileDigests::of(int directory, const std::string& name, const str
                                const std::stop_token& stop) {
   {
     std::lock_guard lock(mutex_);
-    if (auto found = known_.find(Key(status)); found != known_.end())
-      return Digest::from_bytes(found->second);
+    if (auto found = known_.find(Key(status)); found != known_.end()) return found->second;
   }
   std::optional<struct stat> standing;
   Digest digest = TRY(digest_file(directory, name, &standing, stop));
@@ -83,13 +82,9 @@ Result<Digest> FileDigests::of(int directory, const std::string& name, const str
 }
 
 void FileDigests::remember(const Key& key, const Digest& digest) {
-  std::array<unsigned char, 32> bytes{};
-  const std::string hex = digest.hex();
-  for (std::size_t at = 0; at < bytes.size(); ++at)
-    bytes[at] = static_cast<unsigned char>(std::stoi(hex.substr(2 * at, 2), nullptr, 16));
   std::lock_guard lock(mutex_);
   if (known_.size() >= kMostRemembered) known_.clear();
-  known_.insert_or_assign(key, bytes);
+  known_.insert_or_assign(key, digest);
 }
 
 std::size_t FileDigests::remembered() const {

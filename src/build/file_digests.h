@@ -4,7 +4,6 @@
 #pragma once
 #include <sys/stat.h>
 
-#include <array>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -43,7 +42,7 @@ class FileDigests {
   void remember(const Key& key, const Digest& digest);
 
   mutable std::mutex mutex_;
-  std::unordered_map<Key, std::array<unsigned char, 32>, Hash> known_;
+  std::unordered_map<Key, Digest, Hash> known_;
 };
 
 }  // namespace berth::build

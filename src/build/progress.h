@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "image/transfer.h"
 
@@ -24,13 +25,13 @@ enum class OutputStream { standard = 1, error = 2 };
 class Progress {
  public:
   virtual ~Progress() = default;
+  virtual void planned(
+      const std::vector<std::size_t>& stages) = 0;  // those that are needed, before anything else
   virtual void begun(const Step& step) = 0;
   virtual void cached(const Step& step) = 0;  // its result was there already
   virtual void output(const Step& step, OutputStream stream, std::string_view data) = 0;
   virtual void transfer(const Step& step, const image::TransferStatus& status) = 0;  // of a base image
-  virtual void warning(std::string_view text) = 0;
-  virtual void done(const Step& step) = 0;
-  virtual void failed(const Step& step, std::string_view why) = 0;
+  virtual void ended(std::size_t stage) = 0;                                         // it is whole
 };
 
 }  // namespace berth::build

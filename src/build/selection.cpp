@@ -39,6 +39,7 @@ Result<void> add_item(PartsDigest& digest, const TreeItem& item, bool owners, Fi
     return {};
   }
   const auto xattrs = TRY(archive::read_xattrs(item.directory, item.name));
+  digest.add_number(xattrs.size());
   for (const auto& [name, value] : xattrs) digest.add(name).add(value);
   return {};
 }
@@ -58,18 +59,26 @@ PartsDigest& PartsDigest::add_number(std::uint64_t number) {
   return *this;
 }
 
+PartsDigest& PartsDigest::add_list(std::span<const std::string> parts) {
+  add_number(parts.size());
+  for (const std::string& part : parts) add(part);
+  return *this;
+}
+
 Result<Digest> digest_selection(const Tree& tree, std::span<const Source> sources,
                                 const dockerfile::IgnoreRules& excludes, FileDigests* files,
                                 const std::stop_token& stop) {
-  PartsDigest digest;
+  PartsDigest all;
   for (const Source& source : sources) {
+    PartsDigest one;
     // A directory's contents are taken, a file with its name.
-    digest.add(source.is_directory ? "directory" : "file")
+    one.add(source.is_directory ? "directory" : "file")
         .add(source.is_directory ? "" : last_component(source.path));
-    auto add = [&](const TreeItem& item) { return add_item(digest, item, tree.keeps_owners, files, stop); };
+    auto add = [&](const TreeItem& item) { return add_item(one, item, tree.keeps_owners, files, stop); };
     TRY(walk_source(tree, source, excludes, add));
+    all.add(one.finish().text());
   }
-  return digest.finish();
+  return all.finish();
 }
 
 }  // namespace berth::build

@@ -18,11 +18,14 @@ Result<Digest> digest_selection(const Tree& tree, std::span<const Source> source
                                 const dockerfile::IgnoreRules& excludes, FileDigests* files,
                                 const std::stop_token& stop);
 
-// A digest over parts that cannot run into each other: each goes in with its length.
+// A digest over parts that cannot run into each other: each goes in with its length, and a list with its
+// number of parts. Whoever could make two different inputs look alike would have another's build take his
+// layer.
 class PartsDigest {
  public:
   PartsDigest& add(std::string_view part);
   PartsDigest& add_number(std::uint64_t number);
+  PartsDigest& add_list(std::span<const std::string> parts);  // with their number
   Digest finish() { return digest_.finish(); }
 
  private:

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "build/selection.h"
+#include "oci/manifest.h"
 #include "runtime/users.h"
 #include "sys/rooted_path.h"
 
@@ -32,11 +33,11 @@ Result<StageResult> StageBuilder::run() {
     if (!done) {
       Error error = std::move(done).error();
       if (error.kind == ErrorKind::cancelled) return std::unexpected(std::move(error));
-      solve_.progress.failed(step, error.message);
       return std::unexpected(
           dockerfile::located(solve_.file, instruction.at, instruction.last_line, std::move(error)));
     }
   }
+  solve_.progress.ended(planned_.index);
   return StageResult{config_};
 }
 
@@ -57,7 +58,6 @@ Result<void> StageBuilder::begin() {
   const Step step = step_of(1, stage_.original);
   solve_.progress.begun(step);
   auto located = [&](Error error) {
-    solve_.progress.failed(step, error.message);
     return std::unexpected(dockerfile::located(solve_.file, stage_.at, stage_.at.line, std::move(error)));
   };
   std::vector<std::string> triggers;
@@ -84,7 +84,6 @@ Result<void> StageBuilder::begin() {
   }
   last_change_ = config_.created;
   state_ = {};
-  solve_.progress.done(step);
   for (const std::string& trigger : triggers) {
     dockerfile::Instruction instruction =
         TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
@@ -99,13 +98,26 @@ Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, c
   solve_.progress.begun(step);
   Made made = TRY(dispatch(instruction, step));
   record(made);
+  TRY(check_size());
   if (made.cached) solve_.progress.cached(step);
   if (made.layer) {
     std::lock_guard lock(solve_.mutex);
     ++(made.cached ? solve_.cached : solve_.made);
   }
-  solve_.progress.done(step);
   return {};
+}
+
+// Each value may be as long as a file, and each may hold those before: what they come to in all has to be
+// bounded.
+Result<void> StageBuilder::check_size() const {
+  std::size_t size = 0;
+  for (const std::string& entry : config_.config.env) size += entry.size();
+  for (const auto& [name, value] : config_.config.labels) size += name.size() + value.size();
+  for (const auto& [name, value] : arguments_) size += name.size() + value.size();
+  for (const oci::History& line : config_.history) size += line.created_by.size();
+  if (size <= oci::kDocumentLimit) return {};
+  return fail(ErrorKind::exhausted, "variables, labels and history come to more than {} bytes",
+              oci::kDocumentLimit);
 }
 
 Result<StageBuilder::Made> StageBuilder::dispatch(const dockerfile::Instruction& instruction,
@@ -142,8 +154,9 @@ void StageBuilder::record(const Made& made) {
 
 Result<StageBuilder::Made> StageBuilder::declare(const dockerfile::ArgInstruction& instruction,
                                                  const dockerfile::Instruction& whole) {
+  // TARGETPLATFORM is the result's, whatever this stage runs on: so one stage compiles for another platform.
   const std::map<std::string, std::string> platform =
-      platform_arguments(planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform())));
+      platform_arguments(solve_.request.platform.value_or(oci::host_platform()));
   for (const auto& argument : instruction.arguments) {
     std::optional<std::string> value;
     const auto given = solve_.request.arguments.find(argument.name);

@@ -11,6 +11,7 @@
 #include "build/copy_files.h"
 #include "build/selection.h"
 #include "build/solve.h"
+#include "build/workspace.h"
 #include "dockerfile/config_changes.h"
 #include "dockerfile/expand.h"
 #include "dockerfile/mount.h"
@@ -21,18 +22,6 @@ namespace berth::build {
 struct SourceTree {
   std::shared_ptr<const Tree> tree;           // missing: there is no build context
   std::optional<std::vector<Digest>> layers;  // whose it is; missing: a context's
-};
-
-// Something attached to a directory of ours, until this goes.
-class Attached {
- public:
-  explicit Attached(std::string path) : path_(std::move(path)) {}
-  Attached(Attached&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  Attached& operator=(Attached&&) = delete;
-  ~Attached();
-
- private:
-  std::string path_;
 };
 
 class StageBuilder {
@@ -56,6 +45,7 @@ class StageBuilder {
   Result<Made> enter_directory(const dockerfile::WorkdirInstruction& instruction, const Step& step);
   Result<Made> change_config(const dockerfile::Instruction& instruction);
   void record(const Made& made);
+  Result<void> check_size() const;
   Step step_of(std::size_t in_stage, std::string text) const;
   dockerfile::Expansion expansion() const;
   std::optional<std::string> value_of(std::string_view name) const;
@@ -91,6 +81,11 @@ class StageBuilder {
     std::string target;
     bool read_only = true;
   };
+  struct MountedCache {
+    dockerfile::Mount mount;
+    SourceTree from;  // without a tree a new one is empty
+    Source source;
+  };
   struct MountedFile {
     std::string target;
     std::string content;
@@ -99,7 +94,7 @@ class StageBuilder {
   // What --mount asks for, before anything is mounted.
   struct Mounts {
     std::vector<MountedSource> binds;
-    std::vector<dockerfile::Mount> caches;
+    std::vector<MountedCache> caches;
     std::vector<dockerfile::Mount> temporary;
     std::vector<MountedFile> files;
     std::vector<std::string> environment;  // of secrets
@@ -114,14 +109,16 @@ class StageBuilder {
   Result<layers::Layer> run_step(StepRequest request, const Mounts& mounts, const Step& step);
   Digest run_key(const StepRequest& request, std::string_view script, const Digest& mounts) const;
   std::string run_history(const StepRequest& request) const;
+  Result<void> choose_network(const std::string& wanted, StepSettings& settings) const;
   Result<Mounts> read_mounts(const dockerfile::RunInstruction& instruction, const Step& step);
   Result<void> add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
+  Result<void> add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_secret(const dockerfile::Mount& mount, Mounts& mounts);
-  Result<void> open_mounts(const Mounts& mounts, const std::string& directory, const Step& step,
-                           OpenMounts& open, StepRequest& request);
+  Result<void> open_mounts(const Mounts& mounts, const std::string& directory, OpenMounts& open,
+                           StepRequest& request);
   Result<StepMount> open_bind(const MountedSource& source, const std::string& directory,
                               std::vector<Attached>& attached);
-  Result<std::unique_ptr<CacheMountUse>> open_cache(const dockerfile::Mount& cache, const Step& step);
+  Result<void> open_caches(const std::vector<MountedCache>& caches, OpenMounts& open, StepRequest& request);
   Result<void> open_files(const std::vector<MountedFile>& files, const std::string& directory,
                           std::vector<Attached>& attached, StepRequest& request);
   std::vector<std::string> environment() const;

@@ -167,8 +167,10 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
       .add_number(instruction.unpack.value_or(false));
   key.add_number(plan.target.owner.has_value());
   if (plan.target.owner) key.add_number(plan.target.owner->uid).add_number(plan.target.owner->gid);
-  for (const std::string& destination : plan.destinations) key.add(destination);
+  key.add_list(plan.destinations);
+  key.add_number(plan.downloads.size());
   for (const Download& download : plan.downloads) key.add(download.name).add(download.digest.text());
+  key.add_number(plan.inlines.size());
   for (const CopyPlan::Inline& file : plan.inlines) key.add(file.name).add(file.content);
   return key;
 }

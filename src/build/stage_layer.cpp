@@ -56,8 +56,7 @@ Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, con
 // upper directory is the layer.
 Result<layers::Layer> StageBuilder::write_layer(bool on_nothing, const Write& write) {
   const BuilderOptions& options = solve_.services.options;
-  const Workspace work(options.directory + "/steps/" + random_identifier().substr(0, 20));
-  TRY(make_directories(work.path(), 0700));
+  const Workspace work = TRY(Workspace::create(options.directory + "/steps"));
   const std::vector<Digest> below = on_nothing ? std::vector<Digest>() : config_.diff_ids;
   layers::OverlaySpec spec = file_system_of(solve_, below);
   {

@@ -26,10 +26,6 @@ bool has_interpreter(const dockerfile::Command& command, std::string_view text) 
 
 }  // namespace
 
-Attached::~Attached() {
-  if (!path_.empty()) (void)umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
-}
-
 std::vector<std::string> StageBuilder::argument_list() const {
   std::vector<std::string> list;
   for (const auto& [name, value] : arguments_) {
@@ -91,6 +87,20 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
   return {};
 }
 
+// What it is filled with is looked up now, and waited for if need be: not when a step is under way for which
+// others wait.
+Result<void> StageBuilder::add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
+  mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.from).add(mount.source);
+  MountedCache cache{.mount = mount, .from = {}, .source = {}};
+  if (!mount.from.empty()) {
+    cache.from = TRY(source_tree(mount.from, step));
+    const std::vector<Source> found = TRY(find_sources(*cache.from.tree, mount.source));
+    cache.source = found.front();
+  }
+  mounts.caches.push_back(std::move(cache));
+  return {};
+}
+
 Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInstruction& instruction,
                                                        const Step& step) {
   using Type = dockerfile::Mount::Type;
@@ -111,8 +121,7 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
         mounts.temporary.push_back(std::move(mount));
         break;
       case Type::cache:
-        mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.from).add(mount.source);
-        mounts.caches.push_back(std::move(mount));
+        TRY(add_cache(mount, step, mounts));
         break;
       case Type::ssh:
         if (mount.required)
@@ -175,32 +184,36 @@ Result<void> StageBuilder::open_files(const std::vector<MountedFile>& files, con
   return {};
 }
 
-Result<std::unique_ptr<CacheMountUse>> StageBuilder::open_cache(const dockerfile::Mount& cache,
-                                                                const Step& step) {
-  std::function<Result<void>(int)> fill;
-  if (!cache.from.empty())
-    fill = [&](int data) -> Result<void> {
-      const SourceTree from = TRY(source_tree(cache.from, step));
-      const std::vector<Source> found = TRY(find_sources(*from.tree, cache.source));
-      CopyTarget target{.root = data, .destination = "/", .owner = {}, .mode = {}};
-      return copy_source(*from.tree, found.front(), {}, target, solve_.stop);
+// In one order everywhere, and each but once: two steps that wait for each other's would wait for ever.
+Result<void> StageBuilder::open_caches(const std::vector<MountedCache>& caches, OpenMounts& open,
+                                       StepRequest& request) {
+  std::map<std::string, std::vector<const MountedCache*>> by_id;
+  for (const MountedCache& cache : caches) by_id[CacheMounts::id_of(cache.mount)].push_back(&cache);
+  for (const auto& [id, same] : by_id) {
+    const MountedCache& first = *same.front();
+    auto fill = [&](int data) -> Result<void> {
+      if (!first.from.tree) return {};
+      const CopyTarget target{.root = data, .destination = "/", .owner = {}, .mode = {}};
+      return copy_source(*first.from.tree, first.source, {}, target, solve_.stop);
     };
-  return solve_.services.mounts.use(cache, fill, solve_.stop);
+    std::unique_ptr<CacheMountUse> use = TRY(solve_.services.mounts.use(first.mount, fill, solve_.stop));
+    for (const MountedCache* cache : same)
+      request.mounts.push_back(
+          {StepMount::Kind::bind, use->path(), cache->mount.target, false, cache->mount.read_only, 0});
+    open.caches.push_back(std::move(use));
+  }
+  return {};
 }
 
 // Makes what is to be mounted below `directory`, which only this step uses.
-Result<void> StageBuilder::open_mounts(const Mounts& mounts, const std::string& directory, const Step& step,
-                                       OpenMounts& open, StepRequest& request) {
+Result<void> StageBuilder::open_mounts(const Mounts& mounts, const std::string& directory, OpenMounts& open,
+                                       StepRequest& request) {
   for (const MountedSource& bind : mounts.binds) {
     StepMount one =
         TRY(open_bind(bind, fmt::format("{}/bind-{}", directory, request.mounts.size()), open.attached));
     request.mounts.push_back(std::move(one));
   }
-  for (const dockerfile::Mount& cache : mounts.caches) {
-    std::unique_ptr<CacheMountUse> use = TRY(open_cache(cache, step));
-    request.mounts.push_back({StepMount::Kind::bind, use->path(), cache.target, false, cache.read_only, 0});
-    open.caches.push_back(std::move(use));
-  }
+  TRY(open_caches(mounts.caches, open, request));
   for (const dockerfile::Mount& one : mounts.temporary)
     request.mounts.push_back({StepMount::Kind::tmpfs, "", one.target, false, false, one.size});
   return open_files(mounts.files, directory + "/files", open.attached, request);
@@ -211,11 +224,8 @@ Result<void> StageBuilder::open_mounts(const Mounts& mounts, const std::string& 
 Digest StageBuilder::run_key(const StepRequest& request, std::string_view script,
                              const Digest& mounts) const {
   PartsDigest key = key_of("run");
-  for (const std::string& argument : request.arguments) key.add(argument);
-  key.add("script").add(script).add("environment");
-  for (const std::string& entry : argument_list()) key.add(entry);
-  for (const std::string& entry : config_.config.env) key.add(entry);
-  key.add("user").add(request.user).add(request.working_directory).add(request.settings.network);
+  key.add_list(request.arguments).add(script).add_list(argument_list()).add_list(config_.config.env);
+  key.add(request.user).add(request.working_directory).add(request.settings.network);
   key.add_number(request.settings.insecure).add(mounts.text());
   return key.finish();
 }
@@ -228,10 +238,9 @@ std::string StageBuilder::run_history(const StepRequest& request) const {
 }
 
 Result<layers::Layer> StageBuilder::run_step(StepRequest request, const Mounts& mounts, const Step& step) {
-  const Workspace work(solve_.services.options.directory + "/steps/" + random_identifier().substr(0, 20));
-  TRY(make_directories(work.path(), 0700));
+  const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
   OpenMounts open;  // closed before the directory goes
-  TRY(open_mounts(mounts, work.path(), step, open, request));
+  TRY(open_mounts(mounts, work.path(), open, request));
   request.environment.insert(request.environment.end(), mounts.environment.begin(), mounts.environment.end());
   std::optional<layers::Layer> layer;
   auto changed = [&](int upper) -> Result<void> {
@@ -248,6 +257,18 @@ Result<layers::Layer> StageBuilder::run_step(StepRequest request, const Mounts& 
   return std::move(*layer);
 }
 
+// A Dockerfile may take a step away from the network, but not give it the host's: that is the client's to
+// say.
+Result<void> StageBuilder::choose_network(const std::string& wanted, StepSettings& settings) const {
+  if (wanted == "default") return {};
+  if (wanted == "host" && settings.network != "host")
+    return fail(ErrorKind::denied,
+                "RUN --network=host is not allowed: a build that may use the host's network is begun with "
+                "--network host");
+  settings.network = wanted;
+  return {};
+}
+
 Result<StageBuilder::Made> StageBuilder::run_command(const dockerfile::RunInstruction& instruction,
                                                      const Step& step) {
   if (!instruction.devices.empty())
@@ -259,7 +280,7 @@ Result<StageBuilder::Made> StageBuilder::run_command(const dockerfile::RunInstru
   request.user = config_.config.user;
   request.working_directory = config_.config.working_dir.empty() ? "/" : config_.config.working_dir;
   request.settings = solve_.request.settings;
-  if (!instruction.network.empty()) request.settings.network = instruction.network;
+  if (!instruction.network.empty()) TRY(choose_network(instruction.network, request.settings));
   request.settings.insecure = instruction.security == "insecure";
 
   const std::string text = command.exec ? "" : dockerfile::shell_text(command);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build/tree.h"
 
+#include <sys/xattr.h>
+
 #include "build/selection.h"
 #include "build/test_trees.h"
 
@@ -111,6 +113,34 @@ TEST(Selection, DependsOnWhatIsCopiedAndNotOnTimes) {
   files.file("a", "1");
   files.file("d/c", "");
   EXPECT_NE(digest(), first);
+}
+
+// The attack: the bytes of one selection, cut at other places, are those of another. Then a layer that
+// somebody has built would be taken for another's.
+TEST(Selection, PartsDoNotRunIntoEachOther) {
+  auto list = [](std::vector<std::string> first, std::vector<std::string> second) {
+    return PartsDigest().add_list(first).add_list(second).finish();
+  };
+  EXPECT_NE(list({"a", "b"}, {"c"}), list({"a"}, {"b", "c"}));
+  EXPECT_NE(list({"ab"}, {}), list({"a", "b"}, {}));
+  EXPECT_NE(list({}, {"a"}), list({"a"}, {}));
+}
+
+TEST(Selection, AnAttributeIsNotTakenForAFile) {
+  TestTree plain, other;
+  plain.file("a", "1");
+  plain.file("user.x", "2");
+  other.file("a", "1");
+  other.file("user.x", "2");
+  ASSERT_EQ(setxattr((other.path() + "/a").c_str(), "user.x", "value", 5, 0), 0);
+  auto digest = [](const TestTree& files) {
+    const std::vector<Source> sources{{"", true}};
+    return digest_selection(files.tree(), sources, {}, nullptr, {}).value();
+  };
+  const Digest with = digest(other);
+  EXPECT_NE(with, digest(plain));
+  ASSERT_EQ(removexattr((other.path() + "/a").c_str(), "user.x"), 0);
+  EXPECT_EQ(digest(other), digest(plain));
 }
 
 TEST(FileDigests, RememberWhatHasSettledAndNothingYounger) {

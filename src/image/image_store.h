@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -136,6 +137,7 @@ class ImageStore {
   Result<std::vector<oci::Reference>> tags_of_repository(const oci::Reference& name) const;
   Result<std::vector<HistoryLine>> history(std::string_view name) const;
   Result<DiskUsage> disk_usage() const;
+  Result<std::set<Digest>> layers_of_images() const;
 
   Result<void> tag(std::string_view source, const oci::Reference& name);
   // Docker's rmi: a name is untagged, and what has no name left is deleted with its nameless parents (unless

@@ -178,4 +178,12 @@ Result<DiskUsage> ImageStore::disk_usage() const {
   return usage;
 }
 
+Result<std::set<Digest>> ImageStore::layers_of_images() const {
+  std::set<Digest> layers;
+  db::Transaction transaction = TRY(core_->database().read());
+  db::Statement select = TRY(transaction.prepare("SELECT DISTINCT diff_id FROM image_layers"));
+  while (TRY(select.step())) layers.insert(TRY(select.digest(0)));
+  return layers;
+}
+
 }  // namespace berth::image

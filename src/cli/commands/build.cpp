@@ -136,16 +136,8 @@ Result<int> prune(Invocation& invocation) {
   Engine* engine = TRY(invocation.context.engine());
   http::Response response = TRY(engine->call("POST", "/build/prune", query));
   const json::value answer = TRY(read_json(response, "the engine's answer"));
-  std::string out;
-  if (const json::array* deleted = member_of(answer, "CachesDeleted").if_array();
-      deleted && !deleted->empty()) {
-    out += "Deleted build cache objects:\n";
-    for (const json::value& id : *deleted)
-      if (id.is_string()) out += std::string(id.get_string()) + "\n";
-    out += "\n";
-  }
-  print_out(out + "Total reclaimed space: " +
-            format_size_decimal(static_cast<double>(number_of(answer, "SpaceReclaimed"))) + "\n");
+  print_pruned(deleted_list(answer, "CachesDeleted", "Deleted build cache objects"),
+               number_of(answer, "SpaceReclaimed"));
   return 0;
 }
 

@@ -78,6 +78,25 @@ bool flag_of(const json::value& object, std::string_view member) {
   return value && *value;
 }
 
+std::string deleted_list(const json::value& answer, std::string_view member, std::string_view title) {
+  const json::array* list = member_of(answer, member).if_array();
+  if (!list || list->empty()) return {};
+  std::string out = fmt::format("{}:\n", title);
+  for (const json::value& item : *list) {
+    if (item.is_string())
+      out += std::string(item.get_string()) + "\n";
+    else if (std::string untagged = text_of(item, "Untagged"); !untagged.empty())
+      out += "untagged: " + untagged + "\n";
+    else
+      out += "deleted: " + text_of(item, "Deleted") + "\n";
+  }
+  return out + "\n";
+}
+
+void print_pruned(const std::string& deleted, std::int64_t reclaimed) {
+  print_out(deleted + "Total reclaimed space: " + format_size_decimal(static_cast<double>(reclaimed)) + "\n");
+}
+
 Result<void> read_json_lines(http::Response& response,
                              const std::function<Result<bool>(const json::value&)>& each) {
   Buffer buffer(kBuffer);

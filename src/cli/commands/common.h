@@ -33,6 +33,11 @@ bool flag_of(const boost::json::value& object, std::string_view member);
 const boost::json::value& member_of(const boost::json::value& object,
                                     std::string_view member);  // null if absent
 
+// What the answer of a prune lists as `member`, below `title`; nothing where it lists nothing.
+std::string deleted_list(const boost::json::value& answer, std::string_view member, std::string_view title);
+// The last line of a prune, behind what was deleted.
+void print_pruned(const std::string& deleted, std::int64_t reclaimed);
+
 // Lines of JSON as they come in; `each` returns false to stop reading.
 Result<void> read_json_lines(http::Response& response,
                              const std::function<Result<bool>(const boost::json::value&)>& each);

@@ -150,19 +150,7 @@ Result<int> prune(Invocation& invocation) {
   Engine* engine = TRY(invocation.context.engine());
   http::Response response = TRY(engine->call("POST", "/images/prune", query));
   json::value answer = TRY(read_json(response, "the engine's answer"));
-  std::string out;
-  if (const json::array* deleted = member_of(answer, "ImagesDeleted").if_array();
-      deleted && !deleted->empty()) {
-    out += "Deleted Images:\n";
-    for (const json::value& item : *deleted) {
-      std::string untagged = text_of(item, "Untagged");
-      out +=
-          untagged.empty() ? "deleted: " + text_of(item, "Deleted") + "\n" : "untagged: " + untagged + "\n";
-    }
-    out += "\n";
-  }
-  print_out(out + "Total reclaimed space: " +
-            format_size_decimal(static_cast<double>(number_of(answer, "SpaceReclaimed"))) + "\n");
+  print_pruned(deleted_list(answer, "ImagesDeleted", "Deleted Images"), number_of(answer, "SpaceReclaimed"));
   return 0;
 }
 

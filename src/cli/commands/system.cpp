@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine as a whole: version, info, system df, system prune, system check.
+#include <algorithm>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands/common.h"
@@ -150,26 +152,12 @@ Result<int> info(Invocation& invocation) {
   return 0;
 }
 
-std::string deleted_list(const json::value& answer, std::string_view member, std::string_view title) {
-  const json::array* list = member_of(answer, member).if_array();
-  if (!list || list->empty()) return {};
-  std::string out = fmt::format("{}:\n", title);
-  for (const json::value& item : *list) {
-    if (item.is_string())
-      out += std::string(item.get_string()) + "\n";
-    else if (std::string untagged = text_of(item, "Untagged"); !untagged.empty())
-      out += "untagged: " + untagged + "\n";
-    else
-      out += "deleted: " + text_of(item, "Deleted") + "\n";
-  }
-  return out + "\n";
-}
-
 struct PruneStep {
   std::string_view path;
   std::string_view member;
   std::string_view title;
   std::vector<std::string> filters;
+  bool all = false;
 };
 
 std::string prune_question(bool all, bool volumes) {
@@ -195,6 +183,10 @@ Result<int> prune(Invocation& invocation) {
   if (volumes) steps.push_back({"/volumes/prune", "VolumesDeleted", "Deleted Volumes", {}});
   steps.push_back(
       {"/images/prune", "ImagesDeleted", "Deleted Images", {all ? "dangling=false" : "dangling=true"}});
+  // What is cached has no labels.
+  const std::vector<std::string> filters = flags.list("filter");
+  if (std::ranges::all_of(filters, [](const std::string& one) { return one.starts_with("until="); }))
+    steps.push_back({"/build/prune", "CachesDeleted", "Deleted build cache objects", {}, all});
   Engine* engine = TRY(invocation.context.engine());
   std::int64_t reclaimed = 0;
   std::string out;
@@ -202,6 +194,7 @@ Result<int> prune(Invocation& invocation) {
     for (const std::string& filter : flags.list("filter")) step.filters.push_back(filter);
     http::Query query;
     if (!step.filters.empty()) query.add("filters", encode_filters(step.filters));
+    if (step.all) query.add("all", "1");
     Result<http::Response> response = engine->call("POST", step.path, query);
     bool unknown = !response && (response.error().kind == ErrorKind::not_found ||
                                  response.error().kind == ErrorKind::unsupported);
@@ -211,7 +204,7 @@ Result<int> prune(Invocation& invocation) {
     out += deleted_list(answer, step.member, step.title);
     reclaimed += number_of(answer, "SpaceReclaimed");
   }
-  print_out(out + "Total reclaimed space: " + format_size_decimal(static_cast<double>(reclaimed)) + "\n");
+  print_pruned(out, reclaimed);
   return 0;
 }
 
