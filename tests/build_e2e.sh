@@ -211,13 +211,14 @@ RUN --network=none ls /sys/class/net >/n"
   is lo "$(out cat /n)"
 }
 
-places_of_mounts() { # where nothing may be mounted, nothing is
-  local target
-  for target in / /proc /proc/self /sys /dev ../../..; do
-    fresh <<<"FROM box
-RUN --mount=type=tmpfs,target=$target grep -c . /proc/self/mountinfo >/m && readlink /proc/self >/p"
-    d build -q -t wrong "$context" >"$work/said" 2>&1 || continue
-    contains "$(b run --rm wrong cat /p)" 1 # /proc is the kernel's all the same
+mounts_over_all() {
+  local kind target
+  for kind in bind cache tmpfs secret,id=k; do
+    for target in / ../../.. /a/..; do
+      fresh <<<"FROM box
+RUN --mount=type=$kind,target=$target true"
+      refuses 'mounted over /'
+    done
   done
 }
 
@@ -323,7 +324,7 @@ case_of "what is wrong is named, with its line" wrong_words
 case_of "a step has the defences of a container" step_is_confined
 case_of "steps are not among the containers" steps_are_nobodys_containers
 case_of "the host's network is the client's to give" hosts_network
-case_of "mounts in places where none may be" places_of_mounts
+case_of "mounts over the whole file system" mounts_over_all
 case_of "values that grow without end" values_that_grow
 case_of "a stage that compiles for another platform" other_platform
 case_of "caches that are locked in any order" caches_in_any_order

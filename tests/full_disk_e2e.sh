@@ -111,6 +111,31 @@ commit_full() {
   b rmi committed
   b exec steady rm /root/big
 }
+build_full() { # at each of a build's parts: the context, a copy, a step; none of them stays
+  local context=$work/context before
+  mkdir -p "$context"
+  printf 'FROM box\nCOPY big /big\nRUN cat /big /big >/twice\n' >"$context/Dockerfile"
+  head -c 3000000 /dev/urandom >"$context/big"
+  before=$(free_kilobytes "$data")
+  fill "$data"
+  fails_cleanly build -t built "$context"
+  unfill "$data"
+  printf 'FROM box\nRUN cat /dev/zero >/all\n' >"$context/Dockerfile"
+  fails_cleanly build -t built "$context"
+  printf 'FROM box\nRUN true\nRUN --mount=type=cache,target=/c cat /dev/zero >/c/all\n' >"$context/Dockerfile"
+  fails_cleanly build -t built "$context"
+  is "" "$(b images -q built)"
+  alive
+  b builder prune -af >/dev/null # what the cache mount holds is kept, as it is for the next
+  sync -f "$data"
+  eventually 10 space_is_back "$before"
+  is "" "$(find "$data/build/steps" "$data/build/contexts" -mindepth 1)"
+  printf 'FROM box\nCOPY big /big\n' >"$context/Dockerfile"
+  b build -q -t built "$context"
+  b rmi built >/dev/null
+  b builder prune -af >/dev/null
+  rm -rf "$context"
+}
 cp_full() {
   fill "$data"
   fails_cleanly cp "$work/big.tar" steady:/root/
@@ -222,6 +247,7 @@ full "import of what is larger than the disk" import_too_large
 full "run on a full disk" run_full
 full "logs on a full disk" log_full
 full "commit on a full disk" commit_full
+full "build on a full disk" build_full
 full "cp on a full disk" cp_full
 full "load on a full disk" load_full
 full "rmi on a full disk" remove_images_full

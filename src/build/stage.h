@@ -110,6 +110,7 @@ class StageBuilder {
   Digest run_key(const StepRequest& request, std::string_view script, const Digest& mounts) const;
   std::string run_history(const StepRequest& request) const;
   Result<void> choose_network(const std::string& wanted, StepSettings& settings) const;
+  Result<std::string> place_of(const dockerfile::Mount& mount) const;
   Result<Mounts> read_mounts(const dockerfile::RunInstruction& instruction, const Step& step);
   Result<void> add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);

@@ -44,6 +44,15 @@ std::vector<std::string> StageBuilder::environment() const {
   return environment;
 }
 
+// "" is the working directory.
+Result<std::string> StageBuilder::place_of(const dockerfile::Mount& mount) const {
+  std::string place = in_working_directory(mount.target);
+  if (place.size() > 1 && place.ends_with('/')) place.pop_back();
+  if (place == "/")
+    return fail(ErrorKind::invalid, "nothing can be mounted over /: give the mount a target below it");
+  return place;
+}
+
 Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mounts) {
   const std::string id = mount.id.empty() ? sys::clean_relative(mount.target) : mount.id;
   mounts.digest.add("secret").add(id).add(mount.target).add(mount.environment.value_or(""));
@@ -62,8 +71,8 @@ Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mo
   if (!mount.environment || !mount.target.empty()) {
     const std::string target =
         mount.target.empty() ? "/run/secrets/" + id.substr(id.find_last_of('/') + 1) : mount.target;
-    mounts.files.push_back({in_working_directory(target), secret->second, mount.mode.value_or(0400),
-                            mount.uid.value_or(0), mount.gid.value_or(0)});
+    mounts.files.push_back(
+        {target, secret->second, mount.mode.value_or(0400), mount.uid.value_or(0), mount.gid.value_or(0)});
   }
   return {};
 }
@@ -107,8 +116,7 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
   Mounts mounts;
   for (const dockerfile::MountFlag& flag : instruction.mounts) {
     dockerfile::Mount mount = TRY(dockerfile::parse_mount(flag.text.text, expansion()));
-    if (!mount.target.empty() && mount.type != Type::secret)
-      mount.target = in_working_directory(mount.target);
+    if (mount.type != Type::secret || !mount.target.empty()) mount.target = TRY(place_of(mount));
     switch (mount.type) {
       case Type::bind:
         TRY(add_bind(mount, step, mounts));
