@@ -328,6 +328,12 @@ cache_is_pruned() {
   contains "$said" "Total reclaimed space: "
   contains "$said" "Deleted build cache objects:"
   contains "$(b buildx prune -af)" "reclaimed space: 0B"
+  context <<<$'FROM box\nRUN echo again >/again'
+  build --no-cache
+  b rmi -f out >/dev/null
+  contains "$(b system prune -f --filter label=x)" "reclaimed space: 0B" # what is cached has no labels
+  said=$(b system prune -f)
+  contains "$said" "Deleted build cache objects"
 }
 
 engine_start main

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "archive/detect.h"
 #include "archive/test_support.h"
 #include "base/text.h"
 
@@ -393,6 +394,21 @@ TEST(Tar, SurvivesFlippedBytes) {
       EXPECT_EQ(read.error().kind, ErrorKind::corrupt);
     }
   }
+}
+
+TEST(Detect, ATarIsKnownByTheSumOfItsFirstHeader) {
+  StringSink sink;
+  TarWriter writer(sink);
+  ASSERT_TRUE(writer.add({.name = "f", .mode = 0644, .size = 0}));
+  ASSERT_TRUE(writer.finish());
+  std::string tar = sink.take();
+  EXPECT_TRUE(begins_tar(tar));
+  EXPECT_TRUE(begins_tar(std::string_view(tar).substr(0, kTarBlock)));
+  EXPECT_FALSE(begins_tar(std::string_view(tar).substr(0, kTarBlock - 1)));
+  tar[0] = 'g';
+  EXPECT_FALSE(begins_tar(tar));
+  EXPECT_FALSE(begins_tar(std::string(1024, '\0')));
+  EXPECT_FALSE(begins_tar(std::string(1024, 'x')));
 }
 
 }  // namespace

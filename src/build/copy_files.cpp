@@ -9,6 +9,7 @@
 #include <map>
 
 #include "archive/compression.h"
+#include "archive/detect.h"
 #include "archive/stream.h"
 #include "archive/tar.h"
 #include "archive/xattr.h"
@@ -286,15 +287,18 @@ Result<void> make_file(const NewFile& file, const CopyTarget& target,
   return set_times(made.get(), place.name, attributes);
 }
 
-// Whether the bytes are a tar, after inflating: its first header is right, or it is empty as tars are.
-Result<bool> is_archive(int file) {
+// Whether the bytes are a tar, after inflating. What cannot be inflated is none.
+bool is_archive(int file) {
   archive::FdSource raw(file);
-  Result<std::unique_ptr<archive::Source>> plain = archive::decompress(raw, kCopySize);
+  Result<std::unique_ptr<archive::Source>> plain = archive::decompress(raw);
   if (!plain) return false;
-  archive::TarReader reader(**plain);
-  archive::TarEntry entry;
-  Result<bool> first = reader.next(entry);
-  return first && *first;
+  std::string head(archive::kTarBlock, '\0');
+  for (std::size_t size = 0; size < head.size();) {
+    const Result<std::size_t> got = (*plain)->read({head.data() + size, head.size() - size});
+    if (!got || *got == 0) return false;
+    size += *got;
+  }
+  return archive::begins_tar(head);
 }
 
 Result<void> rewind(int file) {
@@ -320,7 +324,7 @@ Result<void> copy_file(const NewFile& file, int content, const CopyTarget& targe
 }
 
 Result<bool> unpack_archive(int file, const CopyTarget& target, const std::stop_token& stop) {
-  if (!TRY(is_archive(file))) return false;
+  if (!is_archive(file)) return false;
   TRY(rewind(file));
   TRY(sys::make_directories_in_root(target.root, target.destination, new_directory(target)));
   archive::FdSource raw(file);

@@ -57,40 +57,45 @@ Step StageBuilder::step_of(std::size_t in_stage, std::string text) const {
 Result<void> StageBuilder::begin() {
   const Step step = step_of(1, stage_.original);
   solve_.progress.begun(step);
-  auto located = [&](Error error) {
-    return std::unexpected(dockerfile::located(solve_.file, stage_.at, stage_.at.line, std::move(error)));
-  };
-  std::vector<std::string> triggers;
+  Result<std::vector<std::string>> triggers = take_base(step);
+  if (!triggers && triggers.error().kind == ErrorKind::cancelled)
+    return std::unexpected(std::move(triggers).error());
+  if (!triggers)
+    return std::unexpected(
+        dockerfile::located(solve_.file, stage_.at, stage_.at.line, std::move(triggers).error()));
+  last_change_ = config_.created;
+  for (const std::string& trigger : *triggers) {
+    const dockerfile::Instruction instruction =
+        TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
+    TRY_AS("ONBUILD " + trigger, perform(instruction, step_of(1, trigger)));
+  }
+  return {};
+}
+
+// The configuration that the stage begins with. Returns the triggers that were in it.
+Result<std::vector<std::string>> StageBuilder::take_base(const Step& step) {
   if (const auto* stage = std::get_if<FromStage>(&planned_.base)) {
     StageResult base = TRY(solve_.board.wait(stage->index, solve_.stop));
     config_ = std::move(base.config);
-  } else if (std::holds_alternative<FromScratch>(planned_.base)) {
+    return std::vector<std::string>();
+  }
+  if (std::holds_alternative<FromScratch>(planned_.base)) {
     config_.platform = planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform()));
-  } else {
-    std::string name;
-    if (const auto* context = std::get_if<FromContext>(&planned_.base)) {
-      name = solve_.request.named_contexts.at(context->name).image;
-      if (name.empty())
-        return located(
-            {ErrorKind::unsupported, 0,
-             fmt::format("the build context {} is a directory: FROM takes an image", context->name)});
-    } else {
-      name = std::get<FromImage>(planned_.base).name;
-    }
-    Result<image::Image> image = base_image(solve_, name, planned_.platform, step);
-    if (!image) return located(image.error());
-    config_ = std::move(image->config);
-    triggers = std::exchange(config_.config.on_build, {});
+    return std::vector<std::string>();
   }
-  last_change_ = config_.created;
-  state_ = {};
-  for (const std::string& trigger : triggers) {
-    dockerfile::Instruction instruction =
-        TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
-    const Step triggered = step_of(1, trigger);
-    TRY_AS("ONBUILD " + trigger, perform(instruction, triggered));
-  }
-  return {};
+  const std::string name = TRY(name_of_base());
+  image::Image image = TRY(base_image(solve_, name, planned_.platform, step));
+  config_ = std::move(image.config);
+  return std::exchange(config_.config.on_build, {});
+}
+
+Result<std::string> StageBuilder::name_of_base() const {
+  if (const auto* image = std::get_if<FromImage>(&planned_.base)) return image->name;
+  const std::string& context = std::get<FromContext>(planned_.base).name;
+  const std::string& name = solve_.request.named_contexts.at(context).image;
+  if (name.empty())
+    return fail(ErrorKind::unsupported, "the build context {} is a directory: FROM takes an image", context);
+  return name;
 }
 
 Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, const Step& step) {

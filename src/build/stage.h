@@ -39,6 +39,8 @@ class StageBuilder {
 
   // stage.cpp
   Result<void> begin();
+  Result<std::vector<std::string>> take_base(const Step& step);
+  Result<std::string> name_of_base() const;
   Result<void> perform(const dockerfile::Instruction& instruction, const Step& step);
   Result<Made> dispatch(const dockerfile::Instruction& instruction, const Step& step);
   Result<Made> declare(const dockerfile::ArgInstruction& instruction, const dockerfile::Instruction& whole);

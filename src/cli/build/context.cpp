@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "archive/compression.h"
+#include "archive/detect.h"
 #include "archive/pack.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -255,15 +256,8 @@ bool is_git(std::string_view place) {
 bool begins_archive(std::string_view head) {
   if (archive::detect_compression(head) != archive::Compression::none) return true;
   if (head.size() < archive::kTarBlock) return false;
-  if (head.find_first_not_of('\0') == head.npos) return true;  // an empty tar
-  // The header's own sum (POSIX.1-2017, ustar): eight octal digits at 148, counted as blanks.
-  constexpr std::size_t at = 148, width = 8;
-  unsigned sum = width * ' ';
-  for (std::size_t i = 0; i < archive::kTarBlock; ++i)
-    if (i < at || i >= at + width) sum += static_cast<unsigned char>(head[i]);
-  std::string_view digits = head.substr(at, width);
-  digits = trim(digits.substr(0, digits.find('\0')));
-  return parse_integer<unsigned>(digits, 8) == sum;
+  return head.find_first_not_of('\0') == head.npos ||
+         archive::begins_tar(head);  // zeros are a tar without entries
 }
 
 std::unique_ptr<archive::Source> in_front_of(std::unique_ptr<archive::Source> rest, std::string text) {
