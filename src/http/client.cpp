@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/buffer.h"
+#include "base/send_descriptors.h"
 #include "base/text.h"
 #include "http/body_reader.h"
 #include "http/head.h"
@@ -264,11 +265,22 @@ Result<void> begin_body(ClientConnection& connection, const ResponseHead& head, 
   return {};
 }
 
+// The descriptors belong to the head's first byte.
+Result<void> pass_first_byte(Stream& stream, std::string_view& head, const std::vector<Fd>& passed) {
+  std::vector<int> numbers;
+  for (const Fd& descriptor : passed) numbers.push_back(descriptor.get());
+  TRY(send_with_descriptors(stream.descriptor(), head.substr(0, 1), numbers));
+  head.remove_prefix(1);
+  return {};
+}
+
 // One attempt. `silent` says that the server closed without a byte.
 Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_view method,
                                    std::string_view head, const RequestBody& body,
-                                   std::chrono::milliseconds head_timeout, bool& silent) {
+                                   const std::vector<Fd>& passed, std::chrono::milliseconds head_timeout,
+                                   bool& silent) {
   const auto* text = std::get_if<std::string_view>(&body);
+  if (!passed.empty()) TRY(pass_first_byte(*connection.stream, head, passed));
   Result<void> sent = connection.stream->write(head, text ? *text : std::string_view());
   bool source_failure = false;
   if (sent) sent = std::visit(BodySender{*connection.stream, source_failure}, body);
@@ -296,6 +308,9 @@ Result<ResponseHead> exchange_once(ClientConnection& connection, std::string_vie
 Result<Response> Client::request(std::string_view method, std::string_view target, Headers headers,
                                  RequestBody body, const std::stop_token& stop) {
   const std::string head = TRY(format_request(endpoint_, method, target, headers, body));
+  const std::vector<Fd> passed = std::exchange(passed_, {});
+  if (!passed.empty() && endpoint_.unix_path.empty())
+    return fail(ErrorKind::unsupported, "descriptors are passed over unix sockets alone");
   for (;;) {
     Result<void> connected = ensure_connected(stop);
     if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
@@ -305,12 +320,12 @@ Result<Response> Client::request(std::string_view method, std::string_view targe
     Result<ResponseHead> answer = [&] {
       // A server that neither reads nor answers holds this thread in a system call, which that ends.
       const HangUp hang_up(stop, connection_->stream->descriptor());
-      return exchange_once(*connection_, method, head, body, head_timeout_, silent);
+      return exchange_once(*connection_, method, head, body, passed, head_timeout_, silent);
     }();
     if (!answer) {
       connection_.reset();
       if (stop.stop_requested()) return fail(ErrorKind::cancelled, "cancelled");
-      if (kept && silent && is_repeatable(method) && is_resendable(body)) continue;
+      if (kept && silent && passed.empty() && is_repeatable(method) && is_resendable(body)) continue;
       return std::unexpected(std::move(answer).error().within(endpoint_.text));
     }
     Response response;

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -121,6 +122,10 @@ class Client {
                                                    std::string_view protocol, Headers headers = {},
                                                    std::string_view body = {});
 
+  // Passes these open descriptors along with the head of the next request, and closes them here then. Only
+  // over unix sockets. Such a request is not sent again.
+  void pass_with_next(std::vector<Fd> descriptors) noexcept { passed_ = std::move(descriptors); }
+
   // How long to wait for an answer's head; zero (the default) is for ever. Connecting has 30 s.
   void set_head_timeout(std::chrono::milliseconds timeout) noexcept { head_timeout_ = timeout; }
 
@@ -128,6 +133,7 @@ class Client {
   Result<void> ensure_connected(const std::stop_token& stop);
   Endpoint endpoint_;
   std::chrono::milliseconds head_timeout_{0};
+  std::vector<Fd> passed_;
   std::shared_ptr<TlsContext> tls_;
   std::shared_ptr<ClientConnection> connection_;
 };

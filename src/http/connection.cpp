@@ -75,6 +75,7 @@ void Connection::serve() {
     }
     run_handler();
     if (answer_ == Answer::hijacked) return;
+    (void)stream_->take_passed();
     if (!settle()) {
       linger();
       return;
@@ -333,6 +334,8 @@ Result<HijackedConnection> Connection::hijack(int status, Headers headers) {
 const Request& Exchange::request() const noexcept { return connection_.request_; }
 
 Result<std::size_t> Exchange::read_body(std::span<char> buffer) { return connection_.read_body(buffer); }
+
+std::vector<Fd> Exchange::take_descriptors() noexcept { return connection_.stream_->take_passed(); }
 
 Result<std::string> Exchange::read_body_whole(std::size_t limit) {
   if (connection_.body_.known_left() <= limit) TRY(connection_.allow_body());

@@ -68,8 +68,9 @@ class Query {
 struct Peer {
   uid_t uid = static_cast<uid_t>(-1);  // unix sockets (SO_PEERCRED); otherwise -1
   gid_t gid = static_cast<gid_t>(-1);
-  pid_t pid = 0;        // 0 when unknown
-  std::string address;  // "@" for unix sockets, otherwise "192.0.2.1:40312" or "[2001:db8::1]:40312"
+  pid_t pid = 0;              // 0 when unknown
+  std::vector<gid_t> groups;  // supplementary (SO_PEERGROUPS)
+  std::string address;        // "@" for unix sockets, otherwise "192.0.2.1:40312" or "[2001:db8::1]:40312"
   std::string
       certificate_name;  // the subject of a verified TLS client certificate, one line; otherwise empty
   bool local = false;    // came through a unix socket

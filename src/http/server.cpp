@@ -50,6 +50,17 @@ class BlockedSignals {
   sigset_t before_;
 };
 
+std::vector<gid_t> groups_of(int socket) {
+  std::vector<gid_t> groups(64);
+  for (;;) {
+    socklen_t size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const bool known = getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0;
+    const bool larger = !known && errno == ERANGE && size > groups.size() * sizeof(gid_t);
+    groups.resize(known || larger ? size / sizeof(gid_t) : 0);
+    if (!larger) return groups;
+  }
+}
+
 Peer describe_peer(int socket, const sockaddr_storage& address) {
   Peer peer;
   char text[INET6_ADDRSTRLEN] = "";
@@ -70,6 +81,7 @@ Peer describe_peer(int socket, const sockaddr_storage& address) {
       peer.uid = credentials.uid;
       peer.gid = credentials.gid;
       peer.pid = credentials.pid;
+      peer.groups = groups_of(socket);
     }
   }
   return peer;
@@ -299,7 +311,8 @@ void Server::State::serve(Fd socket, Peer peer, const std::shared_ptr<TlsContext
     peer.certificate_name = stream->peer_certificate_name();
     connection.emplace(std::move(stream), std::move(peer), limits, handler, host);
   } else {
-    connection.emplace(make_plain_stream(std::move(socket)), std::move(peer), limits, handler, host);
+    const Passed passed = peer.local ? Passed::kept : Passed::closed;
+    connection.emplace(make_plain_stream(std::move(socket), passed), std::move(peer), limits, handler, host);
   }
   connection->serve();
 }

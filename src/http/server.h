@@ -67,6 +67,11 @@ class Exchange {
   Result<std::size_t> read_body(std::span<char> buffer);
   Result<std::string> read_body_whole(std::size_t limit);  // a longer one is ErrorKind::invalid
 
+  // The open descriptors that the client has passed so far with this request (unix(7), SCM_RIGHTS), in order,
+  // 32 at most: over a unix socket alone. They may be of anything, and the client can still use them. Those
+  // that nobody takes are closed when the request is done.
+  std::vector<Fd> take_descriptors() noexcept;
+
   // A complete answer, with its Content-Length. HEAD gets the head alone.
   Result<void> respond(int status, Headers headers, std::string_view body);
 

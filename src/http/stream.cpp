@@ -19,6 +19,7 @@ constexpr std::size_t kFirstBuffer = 8u << 10;
 
 constexpr time_t kReceiveSeconds = 30;
 constexpr std::size_t kCopyStep = 64u << 10;
+constexpr std::size_t kMostPassed = 32;  // descriptors between two requests; more are closed
 
 std::unexpected<Error> file_is_shorter(std::uint64_t missing) {
   return fail(ErrorKind::corrupt, "a file that is being sent is {} bytes shorter than it was", missing);
@@ -32,13 +33,12 @@ int remaining_milliseconds(const Deadline& deadline) {
 
 class PlainStream final : public Stream {
  public:
-  explicit PlainStream(Fd socket) : socket_(std::move(socket)) {}
+  PlainStream(Fd socket, Passed passed) : socket_(std::move(socket)), keeps_passed_(passed == Passed::kept) {}
 
   Result<std::size_t> read(std::span<char> buffer, const Deadline& deadline) override {
     for (;;) {
       const bool long_wait = deadline && wait_in_receive(*deadline);
-      ssize_t got =
-          recv(socket_.get(), buffer.data(), buffer.size(), deadline && !long_wait ? MSG_DONTWAIT : 0);
+      const ssize_t got = receive(buffer, deadline && !long_wait ? MSG_DONTWAIT : 0);
       if (got >= 0) return static_cast<std::size_t>(got);
       if (errno == EINTR || (errno == EAGAIN && (long_wait || (!deadline && receive_limit_ != 0)))) continue;
       if (errno != EAGAIN) return fail_errno(errno, "read from the connection");
@@ -79,8 +79,36 @@ class PlainStream final : public Stream {
     limit_receive(0);
     return std::move(socket_);
   }
+  std::vector<Fd> take_passed() noexcept override { return std::exchange(passed_, {}); }
 
  private:
+  // The kernel closes what there is no room for.
+  ssize_t receive(std::span<char> buffer, int flags) {
+    if (!keeps_passed_) return recv(socket_.get(), buffer.data(), buffer.size(), flags);
+    alignas(cmsghdr) char control[CMSG_SPACE(kMostPassed * sizeof(int))];
+    iovec part{buffer.data(), buffer.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t got = recvmsg(socket_.get(), &message, flags | MSG_CMSG_CLOEXEC);
+    if (got >= 0 && message.msg_controllen > 0) keep(message);
+    return got;
+  }
+  void keep(msghdr& message) {
+    for (cmsghdr* item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
+      if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) continue;
+      const std::size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t index = 0; index < count; ++index) {
+        int number;
+        std::memcpy(&number, CMSG_DATA(item) + index * sizeof number, sizeof number);
+        Fd descriptor(number);
+        if (passed_.size() < kMostPassed) passed_.push_back(std::move(descriptor));
+      }
+    }
+  }
+
   // A deadline that is far away costs no poll(2): the socket itself gives up after a part of that time, and
   // the rest is looked at then. A request on a kept connection is one system call this way, and not three.
   bool wait_in_receive(std::chrono::steady_clock::time_point deadline) {
@@ -95,6 +123,8 @@ class PlainStream final : public Stream {
   }
   time_t receive_limit_ = 0;
   Fd socket_;
+  const bool keeps_passed_;
+  std::vector<Fd> passed_;
 };
 
 }  // namespace
@@ -129,8 +159,8 @@ Result<bool> wait_for(int descriptor, short events, const Deadline& deadline) {
   }
 }
 
-std::unique_ptr<Stream> make_plain_stream(Fd socket) {
-  return std::make_unique<PlainStream>(std::move(socket));
+std::unique_ptr<Stream> make_plain_stream(Fd socket, Passed passed) {
+  return std::make_unique<PlainStream>(std::move(socket), passed);
 }
 
 std::string Input::take() {

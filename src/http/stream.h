@@ -50,10 +50,14 @@ class Stream {
   virtual void shutdown_write() noexcept = 0;
   virtual int descriptor() const noexcept = 0;
   virtual bool buffered() const noexcept { return false; }  // read() has something that poll(2) does not see
-  virtual Fd take_descriptor() noexcept { return {}; }      // a plain socket's; nothing for TLS
+  // What came along with the bytes so far (SCM_RIGHTS), in order.
+  virtual std::vector<Fd> take_passed() noexcept { return {}; }
+  virtual Fd take_descriptor() noexcept { return {}; }  // a plain socket's; nothing for TLS
 };
 
-std::unique_ptr<Stream> make_plain_stream(Fd socket);
+// Descriptors that the other side passes are closed unless they are wanted.
+enum class Passed { closed, kept };
+std::unique_ptr<Stream> make_plain_stream(Fd socket, Passed passed = Passed::closed);
 
 // What was read from a stream and not used yet.
 class Input {
