@@ -203,17 +203,17 @@ Result<void> report(ClassicProgress& progress, const build::BuildRequest& reques
 
 Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
-  TRY(read_build_preamble(call, request));
+  const BuildPreamble preamble = TRY(read_build_preamble(call, request));
   const build::Workspace workspace = TRY(call.engine.builder().workspace());
   const std::string directory = workspace.path();
   const std::string remote(call.parameter("remote"));
-  if (remote.empty() || remote == "client-session") {
+  if (!preamble.passed && (remote.empty() || remote == "client-session")) {
     BodySource body(call.exchange);
     TRY(unpack_context(body, directory, {}));
   }
   const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   if (!remote.empty() && remote != "client-session") TRY(fetch_context(remote, directory, client.gone()));
-  TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));
+  if (!preamble.passed) TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));
   request.stop = client.gone();
   const bool quiet = call.flag("q");
   ClassicProgress progress(

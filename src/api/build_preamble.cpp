@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/build_preamble.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <limits>
+
 #include "base/json.h"
 #include "base/text.h"
+#include "dockerfile/dockerfile.h"
 
 namespace berth::api {
 namespace {
@@ -13,6 +19,25 @@ constexpr std::size_t kLargestDocument = 16u << 20;
 constexpr std::size_t kLargestSecret = 500u << 10;
 constexpr std::size_t kLargestSecrets = 8u << 20;
 constexpr std::size_t kLongestSize = 10;  // digits
+
+// Of a directory that came along, by its place among the descriptors.
+struct PassedDirectory {
+  std::uint64_t descriptor = 0;
+  std::string ignore;  // base64
+};
+
+struct LocalContext {
+  std::string name, dockerfile;  // the Dockerfile's name as the user sees it, and its text in base64
+  PassedDirectory directory;
+};
+
+bool read_passed(ObjectReader& object, PassedDirectory& passed) {
+  std::optional<std::uint64_t> descriptor;
+  object.read("descriptor", descriptor);
+  object.read("ignore", passed.ignore);
+  passed.descriptor = descriptor.value_or(std::numeric_limits<std::uint64_t>::max());
+  return descriptor.has_value();
+}
 
 Result<std::string> read_exactly(http::Exchange& exchange, std::size_t size) {
   std::string text(size, '\0');
@@ -55,10 +80,57 @@ Result<void> add_secrets(const std::map<std::string, std::string>& encoded, buil
   return {};
 }
 
+// With the permissions of the client's user: an engine that is asked by somebody does not read for him what
+// he could not read himself.
+Result<std::shared_ptr<build::Tree>> tree_of(const http::Peer& peer, Fd directory,
+                                             const std::string& ignore) {
+  struct stat status;
+  if (fstat(directory.get(), &status) != 0) return fail_errno(errno, "look at the build context");
+  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::invalid, "the build context is not a directory");
+  auto tree = std::make_shared<build::Tree>();
+  tree->root = std::move(directory);
+  tree->live = true;
+  if (peer.uid != geteuid())
+    tree->reader = sys::UserIdentity{.uid = peer.uid, .gid = peer.gid, .groups = peer.groups};
+  const std::optional<std::string> rules = from_base64(ignore);
+  if (!rules) return fail(ErrorKind::invalid, "the ignore file in {} is not base64", kWhat);
+  tree->ignore = TRY_AS(".dockerignore", dockerfile::IgnoreRules::parse(*rules));
+  return tree;
+}
+
+// Each is taken once.
+class PassedDirectories {
+ public:
+  explicit PassedDirectories(Call& call)
+      : peer_(call.request().peer), descriptors_(call.exchange.take_descriptors()) {}
+
+  Result<std::shared_ptr<build::Tree>> take(const PassedDirectory& passed) {
+    if (passed.descriptor >= descriptors_.size() || !descriptors_[passed.descriptor])
+      return fail(ErrorKind::invalid, "the build context was not passed along with the request");
+    return tree_of(peer_, std::move(descriptors_[passed.descriptor]), passed.ignore);
+  }
+
+ private:
+  const http::Peer& peer_;
+  std::vector<Fd> descriptors_;
+};
+
+// Its Dockerfile and ignore file come as texts: the client has read them, from wherever they are.
+Result<void> take_local(const LocalContext& local, PassedDirectories& passed, build::BuildRequest& request) {
+  const std::optional<std::string> text = from_base64(local.dockerfile);
+  if (!text) return fail(ErrorKind::invalid, "the Dockerfile in {} is not base64", kWhat);
+  if (text->size() > dockerfile::kLongestDockerfile)
+    return fail(ErrorKind::invalid, "the Dockerfile is longer than {} bytes", dockerfile::kLongestDockerfile);
+  request.dockerfile = *text;
+  request.dockerfile_name = local.name;
+  request.context = TRY(passed.take(local.directory));
+  return {};
+}
+
 }  // namespace
 
-Result<void> read_build_preamble(Call& call, build::BuildRequest& request) {
-  if (call.request().headers.get("Content-Type").value_or("") != kType) return {};
+Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& request) {
+  if (call.request().headers.get("Content-Type").value_or("") != kType) return BuildPreamble();
   const std::size_t size = TRY(read_size(call.exchange));
   const std::string text = TRY(read_exactly(call.exchange, size));
   const json::value document = TRY(parse_json(text, kWhat));
@@ -67,16 +139,30 @@ Result<void> read_build_preamble(Call& call, build::BuildRequest& request) {
   ObjectReader in(document, kWhat);
   in.read("secrets", secrets);
   in.read("noCacheStages", stages);
+  std::optional<LocalContext> local;
+  in.read_object("local", [&](ObjectReader& object) {
+    local.emplace();
+    object.read("name", local->name);
+    object.read("dockerfile", local->dockerfile);
+    read_passed(object, local->directory);
+  });
+  std::map<std::string, PassedDirectory> directories;
   in.read_object("contexts", [&](ObjectReader& contexts) {
     contexts.each_object([&](std::string_view name, ObjectReader& context) {
       std::string& image = request.named_contexts[std::string(name)].image;
       context.read("image", image);
-      if (image.empty()) context.refuse("image", "an image's name");
+      if (!image.empty()) return;
+      if (!read_passed(context, directories[std::string(name)])) context.refuse("image", "an image's name");
     });
   });
   TRY(in.finish());
+  PassedDirectories passed(call);
+  for (const auto& [name, directory] : directories)
+    request.named_contexts[name].tree = TRY(passed.take(directory));
+  if (local) TRY(take_local(*local, passed, request));
   request.no_cache_stages.insert(stages.begin(), stages.end());
-  return add_secrets(secrets, request);
+  TRY(add_secrets(secrets, request));
+  return BuildPreamble{.passed = local.has_value()};
 }
 
 }  // namespace berth::api

@@ -2,13 +2,21 @@
 // What a client of ours says in front of the context, because a query is no place for it: secrets, stages
 // that are not to be cached, named contexts. cli/build/preamble.h has the form.
 #pragma once
+#include <string>
+
 #include "api/router.h"
 #include "build/request.h"
 
 namespace berth::api {
 
+struct BuildPreamble {
+  bool passed = false;  // the context is a directory that the client has passed: no tar follows
+};
+
 // Leaves the body where the tar begins. A request of another type has none, and is left alone. Errors name
 // secrets by their ids alone.
-Result<void> read_build_preamble(Call& call, build::BuildRequest& request);
+//
+// A directory that was passed becomes a tree that is read with the permissions of the client's user.
+Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& request);
 
 }  // namespace berth::api

@@ -25,17 +25,19 @@ std::string api_version() { return fmt::format("1.{}", kNewestVersion); }
 std::string oldest_api_version() { return fmt::format("1.{}", kOldestVersion); }
 
 Result<void> ping(Call& call) {
-  return call.exchange.respond(200,
-                               {{"Api-Version", api_version()},
-                                {"Builder-Version", "1"},
-                                {"Docker-Experimental", "false"},
-                                {"Ostype", "linux"},
-                                {"Swarm", "inactive"},
-                                {"Server", fmt::format("Berth/{} (linux)", kVersion)},
-                                {"Cache-Control", "no-cache, no-store, must-revalidate"},
-                                {"Pragma", "no-cache"},
-                                {"Content-Type", "text/plain; charset=utf-8"}},
-                               call.request().method == "HEAD" ? "" : "OK");
+  http::Headers headers{{"Api-Version", api_version()},
+                        {"Builder-Version", "1"},
+                        {"Docker-Experimental", "false"},
+                        {"Ostype", "linux"},
+                        {"Swarm", "inactive"},
+                        {"Server", fmt::format("Berth/{} (linux)", kVersion)},
+                        {"Cache-Control", "no-cache, no-store, must-revalidate"},
+                        {"Pragma", "no-cache"},
+                        {"Content-Type", "text/plain; charset=utf-8"}};
+  // Tells a client of ours that descriptors arrive: a socket that is forwarded looks like any other.
+  if (const std::size_t passed = call.exchange.take_descriptors().size(); passed > 0)
+    headers.add("Berth-Passed", std::to_string(passed));
+  return call.exchange.respond(200, std::move(headers), call.request().method == "HEAD" ? "" : "OK");
 }
 
 Result<void> version(Call& call) {

@@ -193,7 +193,7 @@ class TreeCopy {
       }
       links_.emplace(inode, path);
     }
-    Fd from = TRY(open_at(item.directory, item.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    Fd from = TRY(open_item(item));
     struct stat opened;
     if (fstat(from.get(), &opened) != 0) return fail_errno(errno, "look at {}", item.name);
     if (!S_ISREG(opened.st_mode))
@@ -205,10 +205,18 @@ class TreeCopy {
     return set_times(to.get(), shown, attributes);
   }
 
+  Result<Fd> open_item(const TreeItem& item) {
+    const ReadingTree reading(tree_);
+    return open_at(item.directory, item.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  }
+
   Result<void> copy_link(const TreeItem& item, int directory, const std::string& name,
                          const std::string& shown, const Attributes& attributes) {
     char target[4096];
-    const ssize_t size = readlinkat(item.directory, item.name.c_str(), target, sizeof target - 1);
+    const ssize_t size = [&] {
+      const ReadingTree reading(tree_);
+      return readlinkat(item.directory, item.name.c_str(), target, sizeof target - 1);
+    }();
     if (size < 0) return fail_errno(errno, "read the link {}", item.name);
     target[size] = 0;
     TRY(make_room(directory, name, shown));
@@ -241,7 +249,10 @@ class TreeCopy {
   }
 
   Result<void> copy_xattrs(const TreeItem& item, int to) {
-    const auto xattrs = TRY(archive::read_xattrs(item.directory, item.name));
+    const auto xattrs = TRY([&] {
+      const ReadingTree reading(tree_);
+      return archive::read_xattrs(item.directory, item.name);
+    }());
     if (xattrs.empty()) return {};
     return archive::write_xattrs(to, xattrs);
   }

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <vector>
 
+#include "archive/xattr.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "build/parts_digest.h"
 
 namespace berth::build {
 namespace {
@@ -44,12 +46,13 @@ std::size_t FileDigests::Hash::operator()(const Key& key) const noexcept {
   return hash ^ (key.size + (hash << 6) + (hash >> 2));
 }
 
-FileDigests::Key::Key(const struct stat& status) noexcept
+FileDigests::Key::Key(const struct stat& status, uid_t reading) noexcept
     : device(status.st_dev),
       inode(status.st_ino),
       size(static_cast<std::uint64_t>(status.st_size)),
       modified(nanoseconds(status.st_mtim)),
-      changed(nanoseconds(status.st_ctim)) {}
+      changed(nanoseconds(status.st_ctim)),
+      reader(reading) {}
 
 Result<Digest> digest_file(int directory, const std::string& name, std::optional<struct stat>* standing,
                            const std::stop_token& stop) {
@@ -57,27 +60,31 @@ Result<Digest> digest_file(int directory, const std::string& name, std::optional
   struct stat before;
   if (fstat(file.get(), &before) != 0) return fail_errno(errno, "look at {}", name);
   if (!S_ISREG(before.st_mode)) return fail(ErrorKind::conflict, "{} was replaced while it was read", name);
-  Digest digest = TRY(digest_contents(file.get(), name, stop));
+  PartsDigest whole;
+  whole.add(TRY(digest_contents(file.get(), name, stop)).text());
+  const auto xattrs = TRY(archive::read_xattrs(file.get()));
+  whole.add_number(xattrs.size());
+  for (const auto& [key, value] : xattrs) whole.add(key).add(value);
   struct stat after;
   if (fstat(file.get(), &after) != 0) return fail_errno(errno, "look at {}", name);
   const bool stood = before.st_size == after.st_size &&
                      nanoseconds(before.st_mtim) == nanoseconds(after.st_mtim) &&
                      nanoseconds(before.st_ctim) == nanoseconds(after.st_ctim);
   if (standing && stood) *standing = after;
-  return digest;
+  return whole.finish();
 }
 
 Result<Digest> FileDigests::of(int directory, const std::string& name, const struct stat& status,
-                               const std::stop_token& stop) {
+                               uid_t reader, const std::stop_token& stop) {
   {
     std::lock_guard lock(mutex_);
-    if (auto found = known_.find(Key(status)); found != known_.end()) return found->second;
+    if (auto found = known_.find(Key(status, reader)); found != known_.end()) return found->second;
   }
   std::optional<struct stat> standing;
   Digest digest = TRY(digest_file(directory, name, &standing, stop));
   // Only what stood still while it was read, and has for a while, is known by its times.
   if (standing && now().nanoseconds - nanoseconds(standing->st_ctim) > kSettled)
-    remember(Key(*standing), digest);
+    remember(Key(*standing, reader), digest);
   return digest;
 }
 

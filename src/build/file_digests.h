@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 of files' contents, remembered by what the kernel says about the file: device, inode, size, and the
-// times of its last change. An unchanged file is not read again. Thread-safe.
+// Digests of files' contents and extended attributes, remembered by what the kernel says about the file:
+// device, inode, size, and the times of its last change. An unchanged file is not read again. Thread-safe.
 #pragma once
 #include <sys/stat.h>
 
@@ -24,16 +24,18 @@ Result<Digest> digest_file(int directory, const std::string& name, std::optional
 class FileDigests {
  public:
   // Of the regular file `name` in `directory`, whose status the caller has just read; no link is followed.
-  Result<Digest> of(int directory, const std::string& name, const struct stat& status,
+  // What one reader could read says nothing about another, so each has what is remembered of its own.
+  Result<Digest> of(int directory, const std::string& name, const struct stat& status, uid_t reader,
                     const std::stop_token& stop);
 
   std::size_t remembered() const;
 
  private:
   struct Key {
-    explicit Key(const struct stat& status) noexcept;
+    Key(const struct stat& status, uid_t reader) noexcept;
     std::uint64_t device = 0, inode = 0, size = 0;
     std::int64_t modified = 0, changed = 0;  // nanoseconds
+    uid_t reader = 0;
     bool operator==(const Key&) const = default;
   };
   struct Hash {

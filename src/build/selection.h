@@ -2,6 +2,7 @@
 // The digest of what COPY takes: types, modes, names, contents, link targets and extended attributes, but no
 // times. Two selections with one digest make the same layer but for its times.
 #pragma once
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -9,27 +10,25 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "build/file_digests.h"
+#include "build/parts_digest.h"
 #include "build/tree.h"
 
 namespace berth::build {
 
-// `files` remembers; without it every file is read: where inode numbers are handed out anew with each mount.
-Result<Digest> digest_selection(const Tree& tree, std::span<const Source> sources,
-                                const dockerfile::IgnoreRules& excludes, FileDigests* files,
-                                const std::stop_token& stop);
-
-// A digest over parts that cannot run into each other: each goes in with its length, and a list with its
-// number of parts. Whoever could make two different inputs look alike would have another's build take his
-// layer.
-class PartsDigest {
- public:
-  PartsDigest& add(std::string_view part);
-  PartsDigest& add_number(std::uint64_t number);
-  PartsDigest& add_list(std::span<const std::string> parts);  // with their number
-  Digest finish() { return digest_.finish(); }
-
- private:
-  Sha256 digest_;
+struct SelectionDigest {
+  Digest contents;
+  std::optional<Digest> standing;  // of a live tree: which files these were, and when they were last changed
 };
+
+// `files` remembers; without it every file is read: where inode numbers are handed out anew with each mount.
+Result<SelectionDigest> digest_selection(const Tree& tree, std::span<const Source> sources,
+                                         const dockerfile::IgnoreRules& excludes, FileDigests* files,
+                                         const std::stop_token& stop);
+
+// What stood there has to stand there still: `before` is the selection's SelectionDigest::standing. If not,
+// or if a source is gone, the error is `cancelled`: look and copy again. For trees that are live; others
+// stand.
+Result<void> check_standing(const Tree& tree, std::span<const Source> sources,
+                            const dockerfile::IgnoreRules& excludes, const std::optional<Digest>& before);
 
 }  // namespace berth::build

@@ -63,10 +63,13 @@ class StageBuilder {
   Result<layers::Layer> layer_from_upper(int upper);
   PartsDigest key_of(std::string_view kind, bool on_nothing = false) const;  // with what lies below
   bool may_use_cache() const;
+  // Does it again when a live context has changed under it, a few times.
+  Result<Made> while_it_changes(const std::function<Result<Made>()>& work) const;
 
   // stage_copy.cpp
   struct CopyPlan;
   Result<Made> copy(const dockerfile::CopyInstruction& instruction, const Step& step);
+  Result<Made> copy_once(const dockerfile::CopyInstruction& instruction, const Step& step);
   Result<CopyPlan> plan_copy(const dockerfile::CopyInstruction& instruction);
   Result<void> download(CopyPlan& plan);
   Result<void> find(CopyPlan& plan, bool parents);
@@ -80,6 +83,7 @@ class StageBuilder {
   struct MountedSource {
     SourceTree from;
     Source source;
+    std::optional<Digest> standing;  // of it, where it is a live directory
     std::string target;
     bool read_only = true;
   };
@@ -108,6 +112,7 @@ class StageBuilder {
     std::vector<Attached> attached;
   };
   Result<Made> run_command(const dockerfile::RunInstruction& instruction, const Step& step);
+  Result<Made> run_once(const dockerfile::RunInstruction& instruction, const Step& step);
   Result<layers::Layer> run_step(StepRequest request, const Mounts& mounts, const Step& step);
   Digest run_key(const StepRequest& request, std::string_view script, const Digest& mounts) const;
   std::string run_history(const StepRequest& request) const;

@@ -32,6 +32,11 @@ std::string_view parent_of(std::string_view path) {
   return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
+Result<Fd> open_archive(const Tree& tree, const Source& source) {
+  const ReadingTree reading(tree);
+  return sys::open_regular_in_root(tree.root.get(), source.path);
+}
+
 }  // namespace
 
 // All words with their values, and what they stand for.
@@ -47,6 +52,7 @@ struct StageBuilder::CopyPlan {
   std::shared_ptr<const Tree> tree;
   std::vector<std::string> written;       // paths in the tree
   std::vector<Source> sources;            // what they denote
+  std::optional<Digest> standing;         // of these, where the tree is a live one
   std::vector<std::string> destinations;  // of each source
   std::vector<std::string> urls;
   std::vector<Download> downloads;
@@ -183,12 +189,13 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
     const Source& source = plan.sources[number];
     target.destination = plan.destinations[number];
     if (plan.unpacks && !source.is_directory) {
-      Fd file = TRY(sys::open_regular_in_root(plan.tree->root.get(), source.path));
+      Fd file = TRY(open_archive(*plan.tree, source));
       const bool unpacked = TRY(unpack_archive(file.get(), target, solve_.stop));
       if (unpacked) continue;
     }
     TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop));
   }
+  if (plan.tree) TRY(check_standing(*plan.tree, plan.sources, plan.excludes, plan.standing));
   target.destination = plan.target.destination;
   for (const CopyPlan::Inline& file : plan.inlines)
     TRY(copy_text({file.name, 0644, solve_.epoch.value_or(now())}, file.content, target));
@@ -204,6 +211,11 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
 
 Result<StageBuilder::Made> StageBuilder::copy(const dockerfile::CopyInstruction& instruction,
                                               const Step& step) {
+  return while_it_changes([&] { return copy_once(instruction, step); });
+}
+
+Result<StageBuilder::Made> StageBuilder::copy_once(const dockerfile::CopyInstruction& instruction,
+                                                   const Step& step) {
   CopyPlan plan = TRY(plan_copy(instruction));
   plan.target.owner = TRY(owner_of(instruction.chown));
   if (instruction.from || !plan.written.empty()) {
@@ -217,9 +229,10 @@ Result<StageBuilder::Made> StageBuilder::copy(const dockerfile::CopyInstruction&
   PartsDigest key = copy_key(plan, instruction);
   if (plan.tree) {
     FileDigests* known = plan.tree->stable ? nullptr : &solve_.services.files;
-    const Digest selection =
+    const SelectionDigest selection =
         TRY(digest_selection(*plan.tree, plan.sources, plan.excludes, known, solve_.stop));
-    key.add(selection.text());
+    key.add(selection.contents.text());
+    plan.standing = selection.standing;
   }
   return layer_by_writing(key.finish(), step, step.text, instruction.link,
                           [&](int root) { return write_copy(plan, instruction, root); });

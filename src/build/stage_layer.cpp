@@ -9,6 +9,11 @@
 #include "layers/overlay.h"
 
 namespace berth::build {
+namespace {
+
+constexpr int kMostTries = 5;
+
+}  // namespace
 
 PartsDigest StageBuilder::key_of(std::string_view kind, bool on_nothing) const {
   PartsDigest digest;
@@ -50,6 +55,19 @@ Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, con
                                                           std::string history, bool on_nothing,
                                                           const Write& write) {
   return layer_of(key, step, std::move(history), [&] { return write_layer(on_nothing, write); });
+}
+
+// Such a change is `cancelled` (selection.h), so that nobody else who waits for the result takes the error.
+Result<StageBuilder::Made> StageBuilder::while_it_changes(const std::function<Result<Made>()>& work) const {
+  for (int tries = 1;; ++tries) {
+    Result<Made> made = work();
+    if (made || made.error().kind != ErrorKind::cancelled || solve_.stop.stop_requested()) return made;
+    if (tries == kMostTries)
+      return fail(
+          ErrorKind::conflict,
+          "files of the build context keep changing while they are copied: stop what writes to them, or "
+          "name it in .dockerignore");
+  }
 }
 
 // Over an overlay of what is there, so that links and directories are seen as a container would see them. Its

@@ -79,7 +79,7 @@ Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mo
 
 Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
   SourceTree from = TRY(source_tree(mount.from, step));
-  MountedSource bind{std::move(from), {}, mount.target, mount.read_only};
+  MountedSource bind{std::move(from), {}, {}, mount.target, mount.read_only};
   if (!bind.from.tree)
     return fail(ErrorKind::invalid, "there is no build context to mount at {}", mount.target);
   const std::vector<Source> found = TRY(find_sources(*bind.from.tree, mount.source));
@@ -88,9 +88,10 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
   if (bind.from.layers) {
     mounts.digest.add(chain_digest(*bind.from.layers).text());
   } else {
-    const Digest selection =
+    const SelectionDigest selection =
         TRY(digest_selection(*bind.from.tree, {&bind.source, 1}, {}, &solve_.services.files, solve_.stop));
-    mounts.digest.add(selection.text());
+    mounts.digest.add(selection.contents.text());
+    bind.standing = selection.standing;
   }
   mounts.binds.push_back(std::move(bind));
   return {};
@@ -155,6 +156,7 @@ Result<StepMount> StageBuilder::open_bind(const MountedSource& source, const std
     CopyTarget target{
         .root = root.get(), .destination = mount.is_file ? "/file" : "/", .owner = {}, .mode = {}};
     TRY(copy_source(*source.from.tree, source.source, {}, target, solve_.stop));
+    TRY(check_standing(*source.from.tree, {&source.source, 1}, {}, source.standing));
     if (mount.is_file) mount.source += "/file";
     return mount;
   }
@@ -279,6 +281,11 @@ Result<void> StageBuilder::choose_network(const std::string& wanted, StepSetting
 
 Result<StageBuilder::Made> StageBuilder::run_command(const dockerfile::RunInstruction& instruction,
                                                      const Step& step) {
+  return while_it_changes([&] { return run_once(instruction, step); });
+}
+
+Result<StageBuilder::Made> StageBuilder::run_once(const dockerfile::RunInstruction& instruction,
+                                                  const Step& step) {
   if (!instruction.devices.empty())
     return fail(ErrorKind::unsupported, "RUN --device is not available in this version");
   const dockerfile::Command& command = instruction.command;

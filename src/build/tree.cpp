@@ -2,6 +2,7 @@
 #include "build/tree.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <optional>
 
@@ -111,6 +112,7 @@ class Walk {
 }  // namespace
 
 Result<std::vector<Source>> find_sources(const Tree& tree, std::string_view written) {
+  const ReadingTree reading(tree);
   const std::string clean = sys::clean_relative(written);
   std::vector<std::string> paths{""};
   for (std::string_view component : split(clean, '/'))
@@ -125,7 +127,13 @@ Result<std::vector<Source>> find_sources(const Tree& tree, std::string_view writ
 }
 
 Result<void> walk_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
-                         const std::function<Result<void>(const TreeItem&)>& visit) {
+                         const std::function<Result<void>(const TreeItem&)>& visitor) {
+  const ReadingTree reading(tree);
+  const sys::UserIdentity engine{.uid = geteuid(), .gid = getegid(), .groups = {}};
+  const std::function<Result<void>(const TreeItem&)> visit = [&](const TreeItem& item) {
+    const sys::ActAs acting(tree.reader ? &engine : nullptr);
+    return visitor(item);
+  };
   // The start may be reached over links; opened once, it is what everything else is relative to.
   Fd start = TRY(sys::open_in_root(tree.root.get(), source.path, O_PATH));
   struct stat status;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "dockerfile/ignore.h"
+#include "sys/act_as.h"
 
 namespace berth::build {
 
@@ -20,6 +22,17 @@ struct Tree {
   dockerfile::IgnoreRules ignore;  // what of it is not there
   bool keeps_owners = false;       // a stage's files keep theirs, a context's become root's
   bool stable = false;             // nobody else writes to it: files need not be looked at for changes
+  bool live = false;  // the client's own directory: it may change at any time, also while it is copied
+  std::optional<sys::UserIdentity> reader;  // with whose permissions it is read; missing: the engine's
+};
+
+// From here to its end this thread looks at the tree with its reader's permissions.
+class ReadingTree {
+ public:
+  explicit ReadingTree(const Tree& tree) : acting_(tree.reader ? &*tree.reader : nullptr) {}
+
+ private:
+  const sys::ActAs acting_;
 };
 
 // Something that a source of COPY denotes, by its path below the root.
@@ -42,7 +55,7 @@ struct TreeItem {
 
 // Everything of a source that is neither ignored nor excluded, a directory before what is in it, sorted. The
 // start comes first. Sockets are left out. A directory that is ignored and has something in it that is not
-// comes too.
+// comes too. `visit` has the engine's permissions.
 Result<void> walk_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
                          const std::function<Result<void>(const TreeItem&)>& visit);
 

@@ -3,6 +3,7 @@
 
 #include <sys/xattr.h>
 
+#include "build/copy_files.h"
 #include "build/selection.h"
 #include "build/test_trees.h"
 
@@ -98,7 +99,7 @@ TEST(Selection, DependsOnWhatIsCopiedAndNotOnTimes) {
   FileDigests known;
   auto digest = [&] {
     const std::vector<Source> sources{{"a", false}, {"d", true}};
-    return digest_selection(files.tree(), sources, {}, &known, {}).value();
+    return digest_selection(files.tree(), sources, {}, &known, {}).value().contents;
   };
   const Digest first = digest();
   const struct timespec old[2] = {{1000, 0}, {1000, 0}};
@@ -135,7 +136,7 @@ TEST(Selection, AnAttributeIsNotTakenForAFile) {
   ASSERT_EQ(setxattr((other.path() + "/a").c_str(), "user.x", "value", 5, 0), 0);
   auto digest = [](const TestTree& files) {
     const std::vector<Source> sources{{"", true}};
-    return digest_selection(files.tree(), sources, {}, nullptr, {}).value();
+    return digest_selection(files.tree(), sources, {}, nullptr, {}).value().contents;
   };
   const Digest with = digest(other);
   EXPECT_NE(with, digest(plain));
@@ -143,18 +144,94 @@ TEST(Selection, AnAttributeIsNotTakenForAFile) {
   EXPECT_EQ(digest(other), digest(plain));
 }
 
+Digest digest_of_file(std::string_view text) {
+  return PartsDigest().add(sha256_of(text).text()).add_number(0).finish();
+}
+
 TEST(FileDigests, RememberWhatHasSettledAndNothingYounger) {
   TestTree files;
   files.file("a", "1");
   Fd root = files.open();
   FileDigests known;
-  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("1"));
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), 0, {}).value(), digest_of_file("1"));
   EXPECT_EQ(known.remembered(), 0u) << "it may be written again within the same tick";
   usleep(150'000);
-  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("1"));
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), 0, {}).value(), digest_of_file("1"));
   EXPECT_EQ(known.remembered(), 1u);
   files.file("a", "2");
-  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), {}).value(), sha256_of("2"));
+  EXPECT_EQ(known.of(root.get(), "a", files.status("a"), 0, {}).value(), digest_of_file("2"));
+}
+
+TEST(FileDigests, WhatOneReaderCouldReadIsNotKnownToAnother) {
+  TestTree files;
+  files.file("secret", "for root alone", 0600);
+  timespec past[2] = {{1, 0}, {1, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, (files.path() + "/secret").c_str(), past, 0), 0);
+  usleep(150'000);
+  const Fd root = files.open();
+  FileDigests known;
+  const struct stat status = files.status("secret");
+  ASSERT_TRUE(known.of(root.get(), "secret", status, 0, {}));
+  EXPECT_EQ(known.remembered(), 1u);
+  const sys::UserIdentity somebody{.uid = 61234, .gid = 61234, .groups = {}};
+  const sys::ActAs acting(&somebody);
+  EXPECT_FALSE(known.of(root.get(), "secret", status, somebody.uid, {}));
+}
+
+TEST(Tree, IsReadWithItsReadersPermissions) {
+  TestTree files;
+  files.file("open/a", "a");
+  files.file("open/secret", "for root alone", 0600);
+  files.file("shut/b", "b");
+  ASSERT_EQ(chmod(files.path().c_str(), 0755), 0);
+  ASSERT_EQ(chmod((files.path() + "/shut").c_str(), 0700), 0);
+  Tree tree = files.tree();
+  tree.reader = sys::UserIdentity{.uid = 61234, .gid = 61234, .groups = {}};
+  auto digested = [&](const std::string& path, bool directory) {
+    const Source source{path, directory};
+    FileDigests known;
+    return digest_selection(tree, {&source, 1}, {}, &known, {}).has_value();
+  };
+  EXPECT_TRUE(digested("open/a", false));
+  EXPECT_FALSE(digested("open/secret", false));
+  EXPECT_FALSE(digested("open", true));
+  EXPECT_FALSE(find_sources(tree, "shut/b"));
+  EXPECT_FALSE(digested("shut", true));
+  TestTree copies;
+  const Fd root = copies.open();
+  const CopyTarget target{.root = root.get(), .destination = "/", .owner = {}, .mode = {}};
+  EXPECT_TRUE(copy_source(tree, {"open/a", false}, {}, target, {}));
+  EXPECT_EQ(copies.text("a"), "a");
+  EXPECT_FALSE(copy_source(tree, {"open/secret", false}, {}, target, {}));
+  tree.reader.reset();
+  EXPECT_TRUE(digested("shut", true));
+}
+
+TEST(Tree, AChangeOfALiveDirectoryIsSeen) {
+  TestTree files;
+  files.file("d/a", "a");
+  files.file("d/b", "b");
+  Tree tree = files.tree();
+  tree.live = true;
+  const Source source{"d", true};
+  auto look = [&] { return digest_selection(tree, {&source, 1}, {}, nullptr, {}).value().standing; };
+  auto stands = [&](const std::optional<Digest>& before) {
+    return check_standing(tree, {&source, 1}, {}, before).has_value();
+  };
+  const std::vector<std::function<void()>> changes{
+      [&] { files.file("d/a", "A"); },
+      [&] { files.file("d/c", "c"); },
+      [&] { ASSERT_EQ(chmod((files.path() + "/d/b").c_str(), 0600), 0); },
+      [&] { ASSERT_EQ(setxattr((files.path() + "/d/b").c_str(), "user.x", "1", 1, 0), 0); },
+      [&] { ASSERT_EQ(rename((files.path() + "/d/a").c_str(), (files.path() + "/d/b").c_str()), 0); },
+      [&] { ASSERT_EQ(rename((files.path() + "/d").c_str(), (files.path() + "/e").c_str()), 0); },
+  };
+  for (std::size_t number = 0; number < changes.size(); ++number) {
+    const std::optional<Digest> before = look();
+    EXPECT_TRUE(stands(before)) << number;
+    changes[number]();
+    EXPECT_FALSE(stands(before)) << number;
+  }
 }
 
 TEST(FileDigests, DoNotFollowALinkThatTookTheFilesPlace) {
@@ -164,7 +241,7 @@ TEST(FileDigests, DoNotFollowALinkThatTookTheFilesPlace) {
   unlink((files.path() + "/a").c_str());
   files.link("a", "/etc/hostname");
   Fd root = files.open();
-  EXPECT_FALSE(FileDigests().of(root.get(), "a", status, {}));
+  EXPECT_FALSE(FileDigests().of(root.get(), "a", status, 0, {}));
 }
 
 }  // namespace

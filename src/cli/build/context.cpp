@@ -2,7 +2,9 @@
 #include "cli/build/context.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,7 +88,6 @@ Result<void> pack_selection(const Selection& selection, archive::Sink& sink) {
   options.filter = [&](const archive::PackItem& item, archive::TarEntry& entry) -> Result<bool> {
     if (!selection.wants(item.path, S_ISDIR(item.status.st_mode))) return false;
     entry.uid = entry.gid = 0;  // who has it here means nothing there
-    std::erase_if(entry.xattrs, [](const auto& xattr) { return xattr.first != "security.capability"; });
     return true;
   };
   TRY(archive::pack_into(writer, selection.root.get(), "/", options));
@@ -169,42 +170,52 @@ Result<std::string> find_dockerfile(const std::string& root, const std::string& 
   return path;
 }
 
-Result<void> choose_dockerfile(const std::string& root, const std::string& file, Selection& selection,
-                               std::string& name) {
-  std::string rules;
+Result<void> choose_dockerfile(const std::string& root, const std::string& file, LocalContext& local) {
   if (file == "-") {
-    rules = TRY(ignore_text(root, ""));
-    add_dockerfile(selection, name, TRY(read_standard_input("the Dockerfile")), rules);
-  } else {
-    const std::string path = TRY(find_dockerfile(root, file));
-    const std::string real = TRY_AS(path, real_path(path));
-    rules = TRY(ignore_text(root, path));
-    if (std::optional<std::string> inside = name_in(root, path, real)) {
-      name = *inside;
-      selection.always = {name, name + ".dockerignore"};
-      if (is_below(real, root)) selection.always.push_back(real.substr(root == "/" ? 1 : root.size() + 1));
-    } else {
-      add_dockerfile(selection, name, TRY(read_file(path, dockerfile::kLongestDockerfile)), rules);
-    }
+    local.ignore = TRY(ignore_text(root, ""));
+    local.dockerfile_name = "Dockerfile";
+    local.dockerfile = TRY(read_standard_input("the Dockerfile"));
+    return {};
   }
-  selection.always.emplace_back(".dockerignore");
-  selection.rules = TRY_AS(".dockerignore", dockerfile::IgnoreRules::parse(rules));
+  const std::string path = TRY(find_dockerfile(root, file));
+  const std::string real = TRY_AS(path, real_path(path));
+  local.ignore = TRY(ignore_text(root, path));
+  local.dockerfile = TRY(read_file(path, dockerfile::kLongestDockerfile));
+  const std::optional<std::string> name = name_in(root, path, real);
+  local.inside = name.has_value();
+  local.dockerfile_name = name.value_or(path);
+  if (!name) return {};
+  local.kept = {*name, *name + ".dockerignore"};
+  if (is_below(real, root)) local.kept.push_back(real.substr(root == "/" ? 1 : root.size() + 1));
   return {};
 }
 
-Result<BuildContext> open_directory(const std::string& place, const std::string& file) {
-  Result<std::string> root = real_path(place);
-  if (!root && root.error().kind == ErrorKind::not_found)
+// What is mounted in user space shows itself to its own user alone, as a rule.
+bool is_in_user_space(int directory) {
+  struct statfs status;
+  return fstatfs(directory, &status) == 0 && status.f_type == FUSE_SUPER_MAGIC;
+}
+
+Result<LocalContext> open_directory(const std::string& place, std::string& root) {
+  Result<std::string> real = real_path(place);
+  if (!real && real.error().kind == ErrorKind::not_found)
     return fail(ErrorKind::not_found, "unable to prepare context: path \"{}\" not found", place);
-  if (!root) return fail(root.error().kind, "unable to prepare context: {}: {}", place, root.error().message);
-  auto selection = std::make_shared<Selection>();
-  Result<Fd> opened = open_file(*root, O_RDONLY | O_DIRECTORY);
+  if (!real) return fail(real.error().kind, "unable to prepare context: {}: {}", place, real.error().message);
+  root = *real;
+  LocalContext local;
+  Result<Fd> opened = open_file(root, O_RDONLY | O_DIRECTORY);
   if (!opened && opened.error().code == ENOTDIR)
     return fail(ErrorKind::invalid, "unable to prepare context: {} is not a directory", place);
-  selection->root = TRY_AS("unable to prepare context", std::move(opened));
+  local.root = TRY_AS("unable to prepare context", std::move(opened));
+  local.readable_elsewhere = !is_in_user_space(local.root.get());
+  return local;
+}
+
+Result<BuildContext> open_local(const std::string& place, const std::string& file) {
+  std::string root;
   BuildContext context;
-  TRY_AS("unable to prepare context", choose_dockerfile(*root, file, *selection, context.dockerfile));
-  context.body = source_of(std::move(selection));
+  context.local = TRY(open_directory(place, root));
+  TRY_AS("unable to prepare context", choose_dockerfile(root, file, *context.local));
   return context;
 }
 
@@ -270,11 +281,36 @@ Result<BuildContext> open_build_context(const std::string& place, const std::str
     return fail(ErrorKind::unsupported,
                 "a build context from Git is not available in this version: clone {} and build the directory",
                 place);
-  if (!place.starts_with("http://") && !place.starts_with("https://")) return open_directory(place, file);
+  if (!place.starts_with("http://") && !place.starts_with("https://")) return open_local(place, file);
   if (file == "-")
     return fail(ErrorKind::unsupported,
                 "a Dockerfile on standard input cannot be combined with a context from an address");
-  return BuildContext{.remote = place, .dockerfile = file, .body = nullptr};
+  BuildContext context;
+  context.remote = place;
+  context.dockerfile = file;
+  return context;
+}
+
+Result<void> send_local(BuildContext& context) {
+  LocalContext local = std::move(*context.local);
+  context.local.reset();
+  auto selection = std::make_shared<Selection>();
+  context.dockerfile = local.dockerfile_name;
+  if (!local.inside)
+    add_dockerfile(*selection, context.dockerfile, std::move(local.dockerfile), local.ignore);
+  selection->root = std::move(local.root);
+  selection->always = std::move(local.kept);
+  selection->always.emplace_back(".dockerignore");
+  selection->rules = TRY_AS(".dockerignore", dockerfile::IgnoreRules::parse(local.ignore));
+  context.body = source_of(std::move(selection));
+  return {};
+}
+
+Result<LocalContext> open_named_directory(const std::string& place) {
+  std::string root;
+  LocalContext local = TRY(open_directory(place, root));
+  local.ignore = TRY(ignore_text(root, ""));
+  return local;
 }
 
 }  // namespace berth::cli

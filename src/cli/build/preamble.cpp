@@ -84,34 +84,69 @@ Result<json::object> secrets(const Flags& flags) {
   return all;
 }
 
-Result<json::object> contexts(const Flags& flags) {
+std::size_t pass(Fd directory, Preamble& preamble) {
+  preamble.descriptors.push_back(std::move(directory));
+  return preamble.descriptors.size() - 1;
+}
+
+json::object describe(LocalContext& local, Preamble& preamble) {
+  return {{"descriptor", pass(std::move(local.root), preamble)}, {"ignore", to_base64(local.ignore)}};
+}
+
+Result<json::object> named_directory(const std::string& name, const std::string& place, bool passing,
+                                     Preamble& preamble) {
+  LocalContext local = TRY_AS("the build context " + name, open_named_directory(place));
+  if (!passing || !local.readable_elsewhere)
+    return fail(ErrorKind::unsupported,
+                "the build context {}: a directory can only be passed to the engine of this machine over its "
+                "own socket",
+                name);
+  return describe(local, preamble);
+}
+
+Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamble) {
   constexpr std::string_view scheme = "docker-image://";
   json::object all;
   for (const std::string& text : flags.list("build-context")) {
     const auto [name, value] = split_once(text, '=');
     if (name.empty() || value.empty())
-      return fail(ErrorKind::invalid, "invalid --build-context \"{}\": it must be name=docker-image://IMAGE",
+      return fail(ErrorKind::invalid,
+                  "invalid --build-context \"{}\": it must be name=docker-image://IMAGE or name=DIRECTORY",
                   text);
-    if (!value.starts_with(scheme) || value.size() == scheme.size())
-      return fail(ErrorKind::unsupported,
-                  "the build context {}: \"{}\" is no image; this version takes docker-image://IMAGE alone",
-                  name, value);
-    all[name] = json::object{{"image", value.substr(scheme.size())}};
+    if (value.starts_with(scheme) && value.size() > scheme.size())
+      all[name] = json::object{{"image", value.substr(scheme.size())}};
+    else if (value.find("://") != value.npos || value.starts_with("target:"))
+      return fail(
+          ErrorKind::unsupported,
+          "the build context {}: \"{}\" is neither a directory nor an image (docker-image://IMAGE); this "
+          "version takes no others",
+          name, value);
+    else
+      all[name] = TRY(named_directory(std::string(name), std::string(value), passing, preamble));
   }
   return all;
 }
 
 }  // namespace
 
-Result<std::string> build_preamble(const Flags& flags) {
+Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing) {
+  Preamble preamble;
   json::object document;
+  if (passed) {
+    json::object local = describe(*passed, preamble);
+    local["name"] = passed->dockerfile_name;
+    local["dockerfile"] = to_base64(passed->dockerfile);
+    document["local"] = std::move(local);
+  }
   if (json::object all = TRY(secrets(flags)); !all.empty()) document["secrets"] = std::move(all);
   if (const auto& stages = flags.list("no-cache-filter"); !stages.empty())
     document["noCacheStages"] = to_json(stages);
-  if (json::object all = TRY(contexts(flags)); !all.empty()) document["contexts"] = std::move(all);
-  if (document.empty()) return std::string();
+  if (json::object all = TRY(contexts(flags, passing, preamble)); !all.empty())
+    document["contexts"] = std::move(all);
+  if (document.empty()) return preamble;
   const std::string text = json::serialize(document);
-  return std::to_string(text.size()) + "\n" + text;
+  preamble.text = std::to_string(text.size()) + "\n" + text;
+  return preamble;
 }
 
 }  // namespace berth::cli

@@ -3,18 +3,32 @@
 // beyond Docker's POST /build. A body of the type "application/vnd.berth.build" begins with a line that is
 // the size of a JSON document in decimal, and that document; the tar follows.
 //
-//   {"secrets": {"id": "<base64>"}, "noCacheStages": ["name"], "contexts": {"name": {"image": "reference"}}}
+//   {"secrets": {"id": "<base64>"}, "noCacheStages": ["name"], "contexts": {"name": {"image": "reference"}},
+//    "local": {"name": "Dockerfile", "dockerfile": "<base64>", "descriptor": 0, "ignore": "<base64>"}}
+//
+// Directories of this machine are not sent but passed: as open descriptors that go along with the request
+// (unix(7), SCM_RIGHTS), and which the document names by their place. Then no tar follows. "contexts" may
+// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "cli/build/context.h"
 #include "cli/flags/flags.h"
 
 namespace berth::cli {
 
 inline constexpr std::string_view kBuildType = "application/vnd.berth.build";
 
-// From --secret, --no-cache-filter and --build-context; "" when none of them is given.
-Result<std::string> build_preamble(const Flags& flags);
+struct Preamble {
+  std::string text;             // "" when there is nothing to say
+  std::vector<Fd> descriptors;  // to be passed
+};
+
+// From --secret, --no-cache-filter and --build-context, and the context if it is to be passed (or null).
+// `passing`: descriptors arrive.
+Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing);
 
 }  // namespace berth::cli

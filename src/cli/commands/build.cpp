@@ -91,6 +91,11 @@ Result<http::Response> send_build(Context& context, const http::Query& query, ht
   return response;
 }
 
+// Not of an engine that is told of no directory.
+bool wants_passing(const Flags& flags, const BuildContext& context) {
+  return (context.local && context.local->readable_elsewhere) || !flags.list("build-context").empty();
+}
+
 Result<void> write_id(const std::string& path, const std::string& image) {
   if (path.empty()) return {};
   const Result<Fd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -102,14 +107,20 @@ Result<int> build(Invocation& invocation) {
   const Flags& flags = invocation.flags;
   const Show show = TRY(chosen_show(flags));
   http::Query query = TRY(build_query(flags));
-  const std::string preamble = TRY(build_preamble(flags));
   const std::string id_file = flags.text("iidfile");
   if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
   BuildContext context = TRY(open_build_context(invocation.words[0], flags.text("file")));
+  Engine* engine = TRY(invocation.context.engine());
+  const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
+  const bool passed = passing && context.local && context.local->readable_elsewhere;
+  Preamble preamble = TRY(build_preamble(flags, passed ? &*context.local : nullptr, passing));
+  if (context.local && !passed) TRY(send_local(context));
+  engine->pass_with_next(std::move(preamble.descriptors));
   if (!context.dockerfile.empty()) query.add("dockerfile", context.dockerfile);
   if (!context.remote.empty()) query.add("remote", context.remote);
-  http::Headers headers{{"Content-Type", preamble.empty() ? "application/x-tar" : std::string(kBuildType)}};
-  if (!preamble.empty()) context.body = in_front_of(std::move(context.body), preamble);
+  http::Headers headers{
+      {"Content-Type", preamble.text.empty() ? "application/x-tar" : std::string(kBuildType)}};
+  if (!preamble.text.empty()) context.body = in_front_of(std::move(context.body), preamble.text);
   const std::string auths =
       TRY(all_auths_header(CredentialStore(invocation.context.configuration_directory()),
                            [](const Error& error) { print_error("WARNING: " + error.message + "\n"); }));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/engine/engine.h"
 
+#include <fcntl.h>
+
+#include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -81,6 +84,18 @@ Result<void> Engine::negotiate() {
   std::string offered(answer->headers.get_or("Api-Version", "1.24"));
   if (version_numbers(offered) < version_numbers(version_)) version_ = offered;
   return finish(std::move(*answer));
+}
+
+Result<bool> Engine::takes_descriptors() {
+  if (endpoint().unix_path.empty()) return false;
+  std::vector<Fd> some;
+  some.push_back(TRY(open_file("/", O_PATH | O_DIRECTORY)));
+  client_.pass_with_next(std::move(some));
+  Result<http::Response> answer = client_.request("HEAD", "/_ping", extra_headers_);
+  if (!answer) return std::unexpected(translated(std::move(answer).error()));
+  const bool came = answer->headers.get_or("Berth-Passed", "") == "1";
+  TRY(finish(std::move(*answer)));
+  return came;
 }
 
 Engine Engine::another() const {

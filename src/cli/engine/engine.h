@@ -27,6 +27,11 @@ class Engine {
   // unavailable.
   Result<void> negotiate();
 
+  // Whether open descriptors that are passed along with a request arrive at the engine: it is ours, of this
+  // machine, and nobody stands between. Asks it.
+  Result<bool> takes_descriptors();
+  void pass_with_next(std::vector<Fd> descriptors) { client_.pass_with_next(std::move(descriptors)); }
+
   const std::string& version() const { return version_; }
   const http::Endpoint& endpoint() const { return client_.endpoint(); }
 
