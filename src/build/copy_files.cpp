@@ -13,6 +13,7 @@
 #include "archive/stream.h"
 #include "archive/tar.h"
 #include "archive/xattr.h"
+#include "base/buffer.h"
 #include "base/file.h"
 #include "sys/rooted_path.h"
 
@@ -20,6 +21,7 @@ namespace berth::build {
 namespace {
 
 constexpr std::size_t kCopySize = 8u << 20;  // between two looks at the stop token
+constexpr std::size_t kReadSize = 64u << 10;
 
 struct Attributes {
   archive::Owner owner;
@@ -52,21 +54,25 @@ Result<void> set_times(int file, const std::string& name, const Attributes& attr
   return {};
 }
 
-Result<void> copy_contents(int from, int to, const std::string& name, const std::stop_token& stop) {
-  for (;;) {
+// `by_kernel` becomes false where the kernel does not copy by itself: between most file systems.
+Result<void> copy_contents(int from, int to, const std::string& name, bool& by_kernel,
+                           const std::stop_token& stop) {
+  while (by_kernel) {
     if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
     const ssize_t copied = copy_file_range(from, nullptr, to, nullptr, kCopySize, 0);
-    if (copied == 0) break;
+    if (copied == 0) return {};
     if (copied > 0 || errno == EINTR) continue;
-    // Between some file systems the kernel does not copy by itself.
     if (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
       return fail_errno(errno, "copy {}", name);
-    archive::FdSource source(from);
-    archive::FdSink sink(to);
-    TRY_AS("copy " + name, archive::copy_stream(source, sink));
-    break;
+    by_kernel = false;
   }
-  return {};
+  Buffer buffer(kReadSize);
+  for (;;) {
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
+    const std::size_t got = TRY_AS("copy " + name, read_some(from, {buffer.data(), kReadSize}));
+    if (got == 0) return {};
+    TRY_AS("copy " + name, write_all(to, {buffer.data(), got}));
+  }
 }
 
 // Whatever is there goes, unless it is a directory.
@@ -76,6 +82,14 @@ Result<void> make_room(int directory, const std::string& name, std::string_view 
     return fail(ErrorKind::conflict, "cannot copy to {}: a directory is there, and what is copied is none",
                 shown);
   return fail_errno(errno, "replace {}", shown);
+}
+
+Result<Fd> make_new(int directory, const std::string& name, std::string_view shown) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  Result<Fd> made = open_at(directory, name, kFlags, 0600);
+  if (made || made.error().code != EEXIST) return made;
+  TRY(make_room(directory, name, shown));
+  return open_at(directory, name, kFlags, 0600);
 }
 
 std::string_view last_component(std::string_view path) { return path.substr(path.find_last_of('/') + 1); }
@@ -182,10 +196,10 @@ class TreeCopy {
 
   Result<void> copy_regular(const TreeItem& item, int directory, const std::string& name,
                             const std::string& path, const std::string& shown, const Attributes& attributes) {
-    TRY(make_room(directory, name, shown));
     const auto inode = std::pair(item.status.st_dev, item.status.st_ino);
     if (item.status.st_nlink > 1) {
       if (auto first = links_.find(inode); first != links_.end()) {
+        TRY(make_room(directory, name, shown));
         sys::RootedParent other = TRY(sys::parent_in_root(start_.get(), first->second));
         if (linkat(other.directory.get(), other.name.c_str(), directory, name.c_str(), 0) != 0)
           return fail_errno(errno, "link {}", shown);
@@ -198,8 +212,8 @@ class TreeCopy {
     if (fstat(from.get(), &opened) != 0) return fail_errno(errno, "look at {}", item.name);
     if (!S_ISREG(opened.st_mode))
       return fail(ErrorKind::conflict, "{} was replaced while it was copied", item.name);
-    Fd to = TRY(open_at(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-    TRY(copy_contents(from.get(), to.get(), shown, stop_));
+    Fd to = TRY(make_new(directory, name, shown));
+    TRY(copy_contents(from.get(), to.get(), shown, by_kernel_, stop_));
     TRY(set_attributes(to.get(), shown, attributes));
     TRY(copy_xattrs(item, to.get()));
     return set_times(to.get(), shown, attributes);
@@ -269,6 +283,7 @@ class TreeCopy {
   const Tree& tree_;
   const CopyTarget& target_;
   const std::stop_token& stop_;
+  bool by_kernel_ = true;
   Fd start_;
   std::string file_name_;  // where the source is no directory
   Fd parent_;
@@ -330,8 +345,10 @@ Result<void> copy_text(const NewFile& file, std::string_view content, const Copy
 
 Result<void> copy_file(const NewFile& file, int content, const CopyTarget& target) {
   TRY(rewind(content));
-  return make_file(file, target,
-                   [&](int to, const std::string& name) { return copy_contents(content, to, name, {}); });
+  return make_file(file, target, [&](int to, const std::string& name) {
+    bool by_kernel = true;
+    return copy_contents(content, to, name, by_kernel, {});
+  });
 }
 
 Result<bool> unpack_archive(int file, const CopyTarget& target, const std::stop_token& stop) {

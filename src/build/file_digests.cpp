@@ -4,10 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <vector>
 
 #include "archive/xattr.h"
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "build/parts_digest.h"
@@ -16,7 +17,7 @@ namespace berth::build {
 namespace {
 
 constexpr std::size_t kMostRemembered = 500'000;  // some 100 MB
-constexpr std::size_t kReadSize = 256u << 10;
+constexpr off_t kLeastRead = 4096, kReadSize = 256u << 10;
 
 // Times of files are as coarse as the kernel's tick: a file that was written just now may be written once
 // more without a difference. Such a one is read again the next time.
@@ -24,9 +25,12 @@ constexpr std::int64_t kSettled = 100'000'000;  // nanoseconds
 
 std::int64_t nanoseconds(const struct timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
 
-Result<Digest> digest_contents(int file, const std::string& name, const std::stop_token& stop) {
+Result<Digest> digest_contents(int file, const struct stat& status, const std::string& name,
+                               const std::stop_token& stop) {
   Sha256 digest;
-  std::vector<char> buffer(kReadSize);
+  // Most files are small: a large buffer for each would cost more than the reading. One byte more than there
+  // is, so that the end comes with the second read.
+  Buffer buffer(static_cast<std::size_t>(std::clamp<off_t>(status.st_size + 1, kLeastRead, kReadSize)));
   for (;;) {
     if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
     const ssize_t size = read(file, buffer.data(), buffer.size());
@@ -61,7 +65,7 @@ Result<Digest> digest_file(int directory, const std::string& name, std::optional
   if (fstat(file.get(), &before) != 0) return fail_errno(errno, "look at {}", name);
   if (!S_ISREG(before.st_mode)) return fail(ErrorKind::conflict, "{} was replaced while it was read", name);
   PartsDigest whole;
-  whole.add(TRY(digest_contents(file.get(), name, stop)).text());
+  whole.add(TRY(digest_contents(file.get(), before, name, stop)).text());
   const auto xattrs = TRY(archive::read_xattrs(file.get()));
   whole.add_number(xattrs.size());
   for (const auto& [key, value] : xattrs) whole.add(key).add(value);

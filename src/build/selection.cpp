@@ -66,19 +66,21 @@ Result<SelectionDigest> digest_selection(const Tree& tree, std::span<const Sourc
                                          const dockerfile::IgnoreRules& excludes, FileDigests* files,
                                          const std::stop_token& stop) {
   PartsDigest all, standing;
+  Amount amount;
   for (const Source& source : sources) {
     PartsDigest one;
     // A directory's contents are taken, a file with its name.
     one.add(source.is_directory ? "directory" : "file")
         .add(source.is_directory ? "" : last_component(source.path));
     auto add = [&](const TreeItem& item) {
+      amount.add(S_ISREG(item.status.st_mode) ? static_cast<std::uint64_t>(item.status.st_size) : 0);
       if (tree.live) add_standing(standing, item);
       return add_item(one, item, tree, files, stop);
     };
     TRY(walk_source(tree, source, excludes, add));
     all.add(one.finish().text());
   }
-  SelectionDigest digest{all.finish(), std::nullopt};
+  SelectionDigest digest{all.finish(), amount, std::nullopt};
   if (tree.live) digest.standing = standing.finish();
   return digest;
 }

@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "build/file_digests.h"
+#include "build/memory_room.h"
 #include "build/parts_digest.h"
 #include "build/tree.h"
 
@@ -17,6 +18,7 @@ namespace berth::build {
 
 struct SelectionDigest {
   Digest contents;
+  Amount amount;
   std::optional<Digest> standing;  // of a live tree: which files these were, and when they were last changed
 };
 

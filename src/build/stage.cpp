@@ -222,7 +222,7 @@ Result<StageBuilder::Made> StageBuilder::enter_directory(const dockerfile::Workd
         TRY(sys::make_directories_in_root(root, path, directory));
         return {};
       };
-      made = TRY(layer_by_writing(key, step, made.history, false, make));
+      made = TRY(layer_by_writing(key, step, made.history, {.write = make, .amount = Amount()}));
     }
   }
   config_.config.working_dir = path;

@@ -55,11 +55,17 @@ class StageBuilder {
 
   // stage_layer.cpp: from a key to a layer
   using Write = std::function<Result<void>(int root)>;  // into the stage's file system, mounted
-  Result<Made> layer_by_writing(const Digest& key, const Step& step, std::string history, bool on_nothing,
-                                const Write& write);
+  struct Writing {
+    Write write;                   // may be done again from the start
+    bool on_nothing = false;       // --link: whatever is below
+    std::optional<Amount> amount;  // that it writes at most, if that is known
+  };
+  Result<Made> layer_by_writing(const Digest& key, const Step& step, std::string history,
+                                const Writing& writing);
   Result<Made> layer_of(const Digest& key, const Step& step, std::string history,
                         const std::function<Result<layers::Layer>()>& make);
-  Result<layers::Layer> write_layer(bool on_nothing, const Write& write);
+  Result<layers::Layer> write_layer(const Writing& writing);
+  Result<layers::Layer> write_layer_in(const std::string& place, const Writing& writing);
   Result<layers::Layer> layer_from_upper(int upper);
   PartsDigest key_of(std::string_view kind, bool on_nothing = false) const;  // with what lies below
   bool may_use_cache() const;

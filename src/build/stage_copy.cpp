@@ -53,6 +53,7 @@ struct StageBuilder::CopyPlan {
   std::vector<std::string> written;       // paths in the tree
   std::vector<Source> sources;            // what they denote
   std::optional<Digest> standing;         // of these, where the tree is a live one
+  Amount amount;                          // of them
   std::vector<std::string> destinations;  // of each source
   std::vector<std::string> urls;
   std::vector<Download> downloads;
@@ -233,9 +234,14 @@ Result<StageBuilder::Made> StageBuilder::copy_once(const dockerfile::CopyInstruc
         TRY(digest_selection(*plan.tree, plan.sources, plan.excludes, known, solve_.stop));
     key.add(selection.contents.text());
     plan.standing = selection.standing;
+    plan.amount = selection.amount;
   }
-  return layer_by_writing(key.finish(), step, step.text, instruction.link,
-                          [&](int root) { return write_copy(plan, instruction, root); });
+  Writing writing{.write = [&](int root) { return write_copy(plan, instruction, root); },
+                  .on_nothing = instruction.link,
+                  .amount = plan.amount};
+  for (const CopyPlan::Inline& file : plan.inlines) writing.amount->add(file.content.size());
+  if (plan.unpacks || !plan.downloads.empty()) writing.amount.reset();  // nobody knows what is in an archive
+  return layer_by_writing(key.finish(), step, step.text, writing);
 }
 
 }  // namespace berth::build

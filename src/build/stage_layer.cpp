@@ -52,9 +52,8 @@ Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step&
 }
 
 Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, const Step& step,
-                                                          std::string history, bool on_nothing,
-                                                          const Write& write) {
-  return layer_of(key, step, std::move(history), [&] { return write_layer(on_nothing, write); });
+                                                          std::string history, const Writing& writing) {
+  return layer_of(key, step, std::move(history), [&] { return write_layer(writing); });
 }
 
 // Such a change is `cancelled` (selection.h), so that nobody else who waits for the result takes the error.
@@ -70,21 +69,32 @@ Result<StageBuilder::Made> StageBuilder::while_it_changes(const std::function<Re
   }
 }
 
+// In memory if it is little: an upper directory lives for a moment.
+Result<layers::Layer> StageBuilder::write_layer(const Writing& writing) {
+  const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
+  if (writing.amount) {
+    const std::string place = work.path() + "/memory";
+    if (const std::optional<Attached> memory = memory_room(place, *writing.amount)) {
+      Result<layers::Layer> layer = write_layer_in(place, writing);
+      if (layer || layer.error().kind != ErrorKind::exhausted) return layer;
+    }
+  }
+  return write_layer_in(work.path(), writing);
+}
+
 // Over an overlay of what is there, so that links and directories are seen as a container would see them. Its
 // upper directory is the layer.
-Result<layers::Layer> StageBuilder::write_layer(bool on_nothing, const Write& write) {
-  const BuilderOptions& options = solve_.services.options;
-  const Workspace work = TRY(Workspace::create(options.directory + "/steps"));
-  const std::vector<Digest> below = on_nothing ? std::vector<Digest>() : config_.diff_ids;
+Result<layers::Layer> StageBuilder::write_layer_in(const std::string& place, const Writing& writing) {
+  const std::vector<Digest> below = writing.on_nothing ? std::vector<Digest>() : config_.diff_ids;
   layers::OverlaySpec spec = file_system_of(solve_, below);
   {
     Fd like = TRY(open_file_system(solve_, below));
-    spec.upper = TRY(layers::prepare_upper(work.path(), like.get()));
+    spec.upper = TRY(layers::prepare_upper(place, like.get()));
   }
   spec.volatile_upper = true;  // the layer's own bytes are synced
   {
-    Fd root = TRY(layers::mount_detached(*options.layers, spec));
-    TRY(write(root.get()));
+    Fd root = TRY(layers::mount_detached(*solve_.services.options.layers, spec));
+    TRY(writing.write(root.get()));
   }
   Fd upper = TRY(open_file(spec.upper->upper, O_RDONLY | O_DIRECTORY));
   return layer_from_upper(upper.get());
