@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON with errors that name the place. Include this where documents are read or written, not in public
-// headers: it brings Boost.JSON along (json_forward.h declares the types alone).
+// headers: it brings Boost.JSON along (declare what a header names of it by hand).
 //
 // Reading is tolerant as Go's decoder is: a missing member, an empty one and null all mean the default; a
 // member of the wrong type is an error that names it ("HostConfig.Memory must be a number").

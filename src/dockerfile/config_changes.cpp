@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/clock.h"
+#include "base/signal_name.h"
 #include "base/text.h"
 #include "dockerfile/suggest.h"
 
@@ -133,6 +134,7 @@ class Applier {
   }
   Result<void> operator()(const StopSignalInstruction& signal) {
     config_.stop_signal = TRY(expand_word(signal.signal.text, expansion_));
+    TRY(parse_signal(config_.stop_signal));
     return {};
   }
   Result<void> operator()(const HealthCheckInstruction& check) {

@@ -97,6 +97,7 @@ TEST(ConfigChanges, RefusesTheRestAndChangesNothing) {
                                 "ONBUILD ONBUILD RUN x",
                                 "ONBUILD FROM x",
                                 "CMD [1]",
+                                "STOPSIGNAL SIGNONSENSE",
                                 "ENV $UNSET=x",
                                 "USER ${A",
                                 "USER a\nUSER ${A:?}",

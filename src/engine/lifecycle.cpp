@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/signal_name.h"
 #include "base/text.h"
 #include "engine/delete_tree.h"
 #include "engine/modes.h"

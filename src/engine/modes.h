@@ -41,7 +41,4 @@ std::string rootfs_propagation_for(const std::vector<MountPoint>& mounts);
 // What the container calls itself: --hostname, or the id's first twelve digits.
 std::string hostname_of(const ContainerRecord& record);
 
-// "SIGTERM", "term", "15"; Docker's error words for what is no signal.
-Result<int> parse_signal(std::string_view text);
-
 }  // namespace berth::engine

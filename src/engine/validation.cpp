@@ -5,6 +5,7 @@
 #include <array>
 #include <thread>
 
+#include "base/signal_name.h"
 #include "base/text.h"
 #include "engine/links.h"
 #include "engine/modes.h"
