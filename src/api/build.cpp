@@ -3,10 +3,13 @@
 // server.
 #include <fcntl.h>
 
+#include "api/build_call.h"
+#include "api/build_events.h"
 #include "api/build_preamble.h"
 #include "api/build_progress.h"
 #include "api/respond.h"
 #include "api/routes.h"
+#include "api/valid_text.h"
 #include "archive/compression.h"
 #include "archive/unpack.h"
 #include "base/file.h"
@@ -201,6 +204,26 @@ Result<void> report(ClassicProgress& progress, const build::BuildRequest& reques
   return {};
 }
 
+// The last line of a build that has failed; before the first there is still a status to answer with.
+Result<void> report_failure(Call& call, const Error& error, const auto& line) {
+  if (!call.exchange.responded()) return std::unexpected(error);
+  line({{"errorDetail", json::object{{"message", error.message}}}, {"error", error.message}});
+  return call.exchange.finish();
+}
+
+Result<void> build_with_events(Call& call, const build::BuildRequest& request, json::object warnings,
+                               const EventProgress::Write& write) {
+  EventProgress progress(write);
+  auto line = [&](const json::object& one) { progress.line(one); };
+  if (!warnings.at("warnings").as_array().empty()) line({{"check", std::move(warnings)}});
+  const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
+  if (!outcome) return report_failure(call, outcome.error(), line);
+  progress.exported(outcome->image, request.names);
+  if (!outcome->unused_arguments.empty()) line({{"unused", to_json(outcome->unused_arguments)}});
+  line({{"aux", json::object{{"ID", outcome->image.text()}}}});
+  return call.exchange.finish();
+}
+
 Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
   const BuildPreamble preamble = TRY(read_build_preamble(call, request));
@@ -215,22 +238,25 @@ Result<void> build_image(Call& call) {
   if (!remote.empty() && remote != "client-session") TRY(fetch_context(remote, directory, client.gone()));
   if (!preamble.passed) TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));
   request.stop = client.gone();
+  const image::ImageStore& images = call.engine.images();
+  if (preamble.answer.call != "build") {
+    json::object document = TRY(answer_build_call(preamble.answer.call, request, images));
+    return send_json(call, 200, std::move(document));
+  }
+  json::object warnings = TRY(check_before_build(request, images));
+  auto write = [&](const json::object& line) {
+    const bool begun =
+        call.exchange.responded() || call.exchange.begin(200, {{"Content-Type", "application/json"}});
+    if (begun) (void)call.exchange.write(valid_text(json::serialize(line)) + "\r\n");
+  };
+  if (preamble.answer.vertices) return build_with_events(call, request, std::move(warnings), write);
   const bool quiet = call.flag("q");
-  ClassicProgress progress(
-      [&](const json::object& line) {
-        const bool begun =
-            call.exchange.responded() || call.exchange.begin(200, {{"Content-Type", "application/json"}});
-        if (begun) (void)call.exchange.write(json::serialize(line) + "\r\n");
-      },
-      quiet);
+  ClassicProgress progress(write, quiet);
   const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
   progress.flush();
-  if (!outcome && !call.exchange.responded()) return std::unexpected(outcome.error());
   if (!outcome)
-    progress.line({{"errorDetail", json::object{{"message", outcome.error().message}}},
-                   {"error", outcome.error().message}});
-  else
-    TRY(report(progress, request, *outcome, quiet));
+    return report_failure(call, outcome.error(), [&](const json::object& line) { progress.line(line); });
+  TRY(report(progress, request, *outcome, quiet));
   return call.exchange.finish();
 }
 

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "api/build_call.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "dockerfile/dockerfile.h"
@@ -63,6 +64,16 @@ Result<std::size_t> read_size(http::Exchange& exchange) {
   if (*size > kLargestDocument)
     return fail(ErrorKind::invalid, "{} is larger than {} bytes", kWhat, kLargestDocument);
   return *size;
+}
+
+Result<void> read_answer(ObjectReader& in, BuildAnswer& answer) {
+  std::string progress;
+  in.read("call", answer.call);
+  in.read("progress", progress);
+  if (answer.call != "build" && !is_build_call(answer.call))
+    return fail(ErrorKind::unsupported, "the call \"{}\" is not known to this version", answer.call);
+  answer.vertices = progress == "vertices";
+  return {};
 }
 
 Result<void> add_secrets(const std::map<std::string, std::string>& encoded, build::BuildRequest& request) {
@@ -155,6 +166,8 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
       if (!read_passed(context, directories[std::string(name)])) context.refuse("image", "an image's name");
     });
   });
+  BuildAnswer answer;
+  TRY(read_answer(in, answer));
   TRY(in.finish());
   PassedDirectories passed(call);
   for (const auto& [name, directory] : directories)
@@ -162,7 +175,7 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
   if (local) TRY(take_local(*local, passed, request));
   request.no_cache_stages.insert(stages.begin(), stages.end());
   TRY(add_secrets(secrets, request));
-  return BuildPreamble{.passed = local.has_value()};
+  return BuildPreamble{.passed = local.has_value(), .answer = std::move(answer)};
 }
 
 }  // namespace berth::api

@@ -9,8 +9,15 @@
 
 namespace berth::api {
 
+// How a build's client wants to be answered.
+struct BuildAnswer {
+  std::string call = "build";  // or "check", "outline", "targets": build_call.h
+  bool vertices = false;       // progress as events of vertices: build_events.h
+};
+
 struct BuildPreamble {
   bool passed = false;  // the context is a directory that the client has passed: no tar follows
+  BuildAnswer answer;
 };
 
 // Leaves the body where the tar begins. A request of another type has none, and is left alone. Errors name

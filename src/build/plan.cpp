@@ -123,7 +123,11 @@ class Planner {
     std::size_t number = 1;
     for (PlannedStage& stage : plan_.stages) {
       stage.first_step = number;
-      number += 1 + file_.stages[stage.index].instructions.size();
+      const std::vector<Instruction>& instructions = file_.stages[stage.index].instructions;
+      number += 1 + instructions.size();
+      stage.works = static_cast<std::size_t>(std::ranges::count_if(instructions, makes_files));
+      if (is_image(stage.base)) ++stage.works;
+      plan_.works += stage.works;
     }
     plan_.steps = number - 1;
   }
@@ -138,6 +142,16 @@ class Planner {
 }  // namespace
 
 Result<Plan> make_plan(const Dockerfile& file, const PlanInput& input) { return Planner(file, input).run(); }
+
+bool makes_files(const Instruction& instruction) noexcept {
+  return std::holds_alternative<dockerfile::RunInstruction>(instruction.content) ||
+         std::holds_alternative<dockerfile::CopyInstruction>(instruction.content) ||
+         std::holds_alternative<dockerfile::WorkdirInstruction>(instruction.content);
+}
+
+bool is_image(const Origin& origin) noexcept {
+  return std::holds_alternative<FromImage>(origin) || std::holds_alternative<FromContext>(origin);
+}
 
 Origin origin_of(const Dockerfile& file, const std::set<std::string>& contexts, std::string_view name,
                  std::size_t before) {

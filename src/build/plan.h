@@ -33,6 +33,7 @@ struct PlannedStage {
   Origin base;
   std::optional<oci::Platform> platform;  // of --platform; missing: the build's
   std::size_t first_step = 0;             // number of its FROM, from 1
+  std::size_t works = 0;                  // how many of its steps may take time, FROM among them
 };
 
 struct PlanInput {
@@ -46,11 +47,17 @@ struct Plan {
   std::vector<PlannedStage> stages;  // in the order of the file: each comes after all that it needs
   std::size_t target = 0;            // index in the file
   std::size_t steps = 0;
+  std::size_t works = 0;                                // of all stages
   std::map<std::string, std::string> global_arguments;  // of before the first FROM
   std::set<std::string> used_arguments;                 // of PlanInput::arguments
 };
 
 Result<Plan> make_plan(const dockerfile::Dockerfile& file, const PlanInput& input);
+
+// RUN, COPY, ADD and WORKDIR; others change the configuration alone.
+bool makes_files(const dockerfile::Instruction& instruction) noexcept;
+// FROM of an image; not of a stage, nor of nothing.
+bool is_image(const Origin& origin) noexcept;
 
 // The name in the instruction of stage `before`.
 Origin origin_of(const dockerfile::Dockerfile& file, const std::set<std::string>& contexts,

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "image/transfer.h"
 
 namespace berth::build {
@@ -18,6 +19,9 @@ struct Step {
   std::string stage_name;                  // its name or number
   std::size_t in_stage = 0, of_stage = 0;  // from 1
   std::string text;                        // "RUN make"
+  // Its place among those of its stage that may take time (an image as base, RUN, COPY, ADD, WORKDIR), how
+  // many these are, and how many there are in all stages. 0: it changes the configuration alone.
+  std::size_t work = 0, works = 0, all_works = 0;
 };
 
 enum class OutputStream { standard = 1, error = 2 };
@@ -27,11 +31,13 @@ class Progress {
   virtual ~Progress() = default;
   virtual void planned(
       const std::vector<std::size_t>& stages) = 0;  // those that are needed, before anything else
-  virtual void begun(const Step& step) = 0;
-  virtual void cached(const Step& step) = 0;  // its result was there already
+  virtual void begun(const Step& step) = 0;         // what it takes from other stages is there
+  virtual void cached(const Step& step) = 0;        // its result was there already
   virtual void output(const Step& step, OutputStream stream, std::string_view data) = 0;
   virtual void transfer(const Step& step, const image::TransferStatus& status) = 0;  // of a base image
-  virtual void ended(std::size_t stage) = 0;                                         // it is whole
+  // One that was begun has come to its end; `error` is missing where that is a good one.
+  virtual void done(const Step& /*step*/, const Error* /*error*/) {}
+  virtual void ended(std::size_t stage) = 0;  // it is whole
 };
 
 }  // namespace berth::build

@@ -50,14 +50,27 @@ Step StageBuilder::step_of(std::size_t in_stage, std::string text) const {
   step.in_stage = in_stage;
   step.of_stage = stage_.instructions.size() + 1;
   step.text = std::move(text);
+  step.works = planned_.works;
+  step.all_works = solve_.plan.works;
+  const std::size_t from = is_image(planned_.base) ? 1 : 0;
+  if (in_stage == 1) {
+    step.work = from;
+  } else if (makes_files(stage_.instructions[in_stage - 2])) {
+    const auto first = stage_.instructions.begin();
+    step.work = from + static_cast<std::size_t>(std::count_if(
+                           first, first + static_cast<std::ptrdiff_t>(in_stage - 1), makes_files));
+  }
   return step;
 }
 
 // FROM, and what the base image wants to happen in every build on it.
 Result<void> StageBuilder::begin() {
   const Step step = step_of(1, stage_.original);
+  if (const auto* stage = std::get_if<FromStage>(&planned_.base))
+    (void)solve_.board.wait(stage->index, solve_.stop);  // take_base() tells of its failure
   solve_.progress.begun(step);
   Result<std::vector<std::string>> triggers = take_base(step);
+  solve_.progress.done(step, triggers ? nullptr : &triggers.error());
   if (!triggers && triggers.error().kind == ErrorKind::cancelled)
     return std::unexpected(std::move(triggers).error());
   if (!triggers)
@@ -99,8 +112,30 @@ Result<std::string> StageBuilder::name_of_base() const {
 }
 
 Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, const Step& step) {
+  await_sources(instruction);
   if (solve_.stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
   solve_.progress.begun(step);
+  Result<void> done = carry_out(instruction, step);
+  solve_.progress.done(step, done ? nullptr : &done.error());
+  return done;
+}
+
+// A step begins when all is there that it takes: until then it is the other stages that work. What is wrong
+// is for the step itself to find.
+void StageBuilder::await_sources(const dockerfile::Instruction& instruction) {
+  std::vector<std::string> sources;
+  if (const auto* copy = std::get_if<dockerfile::CopyInstruction>(&instruction.content); copy && copy->from)
+    sources.push_back(copy->from->text);
+  if (const auto* run = std::get_if<dockerfile::RunInstruction>(&instruction.content))
+    for (const dockerfile::MountFlag& flag : run->mounts)
+      if (Result<dockerfile::Mount> mount = dockerfile::parse_mount(flag.text.text, expansion()))
+        sources.push_back(std::move(mount->from));
+  for (const std::string& source : sources)
+    if (auto stage = dockerfile::find_stage(solve_.file, source, planned_.index))
+      (void)solve_.board.wait(*stage, solve_.stop);
+}
+
+Result<void> StageBuilder::carry_out(const dockerfile::Instruction& instruction, const Step& step) {
   Made made = TRY(dispatch(instruction, step));
   record(made);
   TRY(check_size());

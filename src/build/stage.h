@@ -42,6 +42,8 @@ class StageBuilder {
   Result<std::vector<std::string>> take_base(const Step& step);
   Result<std::string> name_of_base() const;
   Result<void> perform(const dockerfile::Instruction& instruction, const Step& step);
+  Result<void> carry_out(const dockerfile::Instruction& instruction, const Step& step);
+  void await_sources(const dockerfile::Instruction& instruction);
   Result<Made> dispatch(const dockerfile::Instruction& instruction, const Step& step);
   Result<Made> declare(const dockerfile::ArgInstruction& instruction, const dockerfile::Instruction& whole);
   Result<Made> enter_directory(const dockerfile::WorkdirInstruction& instruction, const Step& step);

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/build_events.h"
+
+namespace berth::api {
+
+void EventProgress::planned(const std::vector<std::size_t>& stages) {
+  std::lock_guard lock(mutex_);
+  several_stages_ = stages.size() > 1;
+}
+
+void EventProgress::begun(const build::Step& step) {
+  std::lock_guard lock(mutex_);
+  if (step.work > 0) begin(step);
+}
+
+void EventProgress::cached(const build::Step& step) {
+  std::lock_guard lock(mutex_);
+  if (Vertex* vertex = of(step)) vertex->cached = true;
+}
+
+void EventProgress::output(const build::Step& step, build::OutputStream stream, std::string_view data) {
+  std::lock_guard lock(mutex_);
+  Vertex* vertex = of(step);
+  if (!vertex) return;
+  ValidText& text = stream == build::OutputStream::error ? vertex->error : vertex->standard;
+  log(*vertex, stream, text.take(data));
+}
+
+void EventProgress::transfer(const build::Step& step, const image::TransferStatus& status) {
+  std::lock_guard lock(mutex_);
+  if (const Vertex* vertex = of(step))
+    this->status(vertex->id, status.id, status.text, status.current, status.total);
+}
+
+void EventProgress::done(const build::Step& step, const Error* error) {
+  std::lock_guard lock(mutex_);
+  Vertex* vertex = of(step);
+  const bool cancelled = error && error->kind == ErrorKind::cancelled;
+  if (!vertex && error && !cancelled) vertex = &begin(step);
+  if (!vertex) return;
+  finish_output(*vertex);
+  json::object told = to_json(*vertex);
+  told["completed"] = format_time_fixed(now());
+  if (vertex->cached && !error) told["cached"] = true;
+  if (cancelled)
+    told["cancelled"] = true;
+  else if (error)
+    told["error"] = valid_text(error->message);
+  running_.erase(step.stage);
+  write_({{"vertex", std::move(told)}});
+}
+
+void EventProgress::exported(const Digest& image, const std::vector<oci::Reference>& names) {
+  std::lock_guard lock(mutex_);
+  Vertex vertex;
+  vertex.id = ++last_id_;
+  vertex.name = "exporting to image";
+  vertex.total = total_;
+  vertex.started = now();
+  json::object told = to_json(vertex);
+  write_({{"vertex", told}});
+  status(vertex.id, "writing image " + image.text(), "");
+  for (const oci::Reference& name : names) status(vertex.id, "naming to " + name.text(), "");
+  told["completed"] = format_time_fixed(now());
+  write_({{"vertex", std::move(told)}});
+}
+
+void EventProgress::line(const json::object& line) {
+  std::lock_guard lock(mutex_);
+  write_(line);
+}
+
+std::string EventProgress::name_of(const build::Step& step) const {
+  const bool unnamed = step.stage_name.starts_with("stage-");
+  const std::string stage = several_stages_ || !unnamed ? step.stage_name + " " : "";
+  if (step.work == 0) return valid_text(fmt::format("[{}] {}", step.stage_name, step.text));
+  return valid_text(fmt::format("[{}{}/{}] {}", stage, step.work, step.works, step.text));
+}
+
+EventProgress::Vertex& EventProgress::begin(const build::Step& step) {
+  Vertex vertex;
+  vertex.id = ++last_id_;
+  vertex.name = name_of(step);
+  vertex.stage = step.stage_name;
+  vertex.total = total_ = step.all_works + 1;  // the image comes last
+  vertex.started = now();
+  write_({{"vertex", to_json(vertex)}});
+  return running_.insert_or_assign(step.stage, std::move(vertex)).first->second;
+}
+
+EventProgress::Vertex* EventProgress::of(const build::Step& step) {
+  const auto found = running_.find(step.stage);
+  return found == running_.end() ? nullptr : &found->second;
+}
+
+json::object EventProgress::to_json(const Vertex& vertex) {
+  return {{"id", vertex.id},
+          {"name", vertex.name},
+          {"stage", valid_text(vertex.stage)},
+          {"total", vertex.total},
+          {"started", format_time_fixed(vertex.started)}};
+}
+
+void EventProgress::finish_output(Vertex& vertex) {
+  log(vertex, build::OutputStream::standard, vertex.standard.finish());
+  log(vertex, build::OutputStream::error, vertex.error.finish());
+}
+
+void EventProgress::log(const Vertex& vertex, build::OutputStream stream, std::string_view text) {
+  if (text.empty()) return;
+  write_({{"log", json::object{{"vertex", vertex.id},
+                               {"stream", static_cast<int>(stream)},
+                               {"time", format_time_fixed(now())},
+                               {"data", text}}}});
+}
+
+void EventProgress::status(std::int64_t vertex, std::string_view id, std::string_view text,
+                           std::uint64_t current, std::uint64_t total) {
+  json::object told{{"vertex", vertex},
+                    {"id", valid_text(id)},
+                    {"text", valid_text(text)},
+                    {"time", format_time_fixed(now())}};
+  if (total > 0) {
+    told["current"] = current;
+    told["total"] = total;
+  }
+  write_({{"status", std::move(told)}});
+}
+
+}  // namespace berth::api
