@@ -28,10 +28,10 @@ quiet_prints_the_id() {
 lines_are_shown() {
   context <<<$'FROM box\nRUN echo visible-$((40 + 2))'
   local mode
-  for mode in auto plain tty; do contains "$(b build --no-cache --progress "$mode" .)" visible-42; done
-  contains "$(b build .)" "Step 1/2 : FROM box"
-  lacks "$(b build --progress quiet .)" Step
-  b build --progress rawjson . | head -n 1 | grep -q '^{"stream":'
+  for mode in auto plain tty; do contains "$(b build --no-cache --progress "$mode" . 2>&1)" visible-42; done
+  contains "$(b build . 2>&1)" "[1/2] FROM box"
+  lacks "$(b build --progress quiet . 2>&1)" FROM
+  is "" "$(b build . 2>/dev/null)" "standard output"
 }
 arguments() {
   context <<<$'FROM box\nARG A=none\nARG B=none\nARG C=none\nRUN echo $A,$B,$C >/v'

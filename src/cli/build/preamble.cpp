@@ -129,7 +129,8 @@ Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamb
 
 }  // namespace
 
-Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing) {
+Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing,
+                                const WantedAnswer& answer) {
   Preamble preamble;
   json::object document;
   if (passed) {
@@ -143,6 +144,8 @@ Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool p
     document["noCacheStages"] = to_json(stages);
   if (json::object all = TRY(contexts(flags, passing, preamble)); !all.empty())
     document["contexts"] = std::move(all);
+  if (answer.call != "build") document["call"] = answer.call;
+  if (answer.vertices) document["progress"] = "vertices";
   if (document.empty()) return preamble;
   const std::string text = json::serialize(document);
   preamble.text = std::to_string(text.size()) + "\n" + text;

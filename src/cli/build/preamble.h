@@ -4,7 +4,8 @@
 // the size of a JSON document in decimal, and that document; the tar follows.
 //
 //   {"secrets": {"id": "<base64>"}, "noCacheStages": ["name"], "contexts": {"name": {"image": "reference"}},
-//    "local": {"name": "Dockerfile", "dockerfile": "<base64>", "descriptor": 0, "ignore": "<base64>"}}
+//    "local": {"name": "Dockerfile", "dockerfile": "<base64>", "descriptor": 0, "ignore": "<base64>"},
+//    "call": "check", "progress": "vertices"}
 //
 // Directories of this machine are not sent but passed: as open descriptors that go along with the request
 // (unix(7), SCM_RIGHTS), and which the document names by their place. Then no tar follows. "contexts" may
@@ -22,6 +23,12 @@ namespace berth::cli {
 
 inline constexpr std::string_view kBuildType = "application/vnd.berth.build";
 
+// How the answer is to be: cli/build/call.h, cli/build/events.h.
+struct WantedAnswer {
+  std::string call = "build";
+  bool vertices = false;
+};
+
 struct Preamble {
   std::string text;             // "" when there is nothing to say
   std::vector<Fd> descriptors;  // to be passed
@@ -29,6 +36,7 @@ struct Preamble {
 
 // From --secret, --no-cache-filter and --build-context, and the context if it is to be passed (or null).
 // `passing`: descriptors arrive.
-Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing);
+Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing,
+                                const WantedAnswer& answer);
 
 }  // namespace berth::cli

@@ -6,72 +6,18 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/call.h"
 #include "cli/build/context.h"
 #include "cli/build/flags.h"
 #include "cli/build/preamble.h"
+#include "cli/build/show.h"
 #include "cli/commands/common.h"
-#include "cli/commands/pull.h"
 #include "cli/create/security.h"
 #include "cli/credentials.h"
 #include "cli/output/list_format.h"
 
 namespace berth::cli {
 namespace {
-
-constexpr std::size_t kKeptOutput = 256u << 10;  // of a quiet build, for when it fails
-
-enum class Show { lines, raw, nothing };
-
-Result<Show> chosen_show(const Flags& flags) {
-  const std::string mode = flags.text("progress");
-  Show show = Show::lines;
-  if (mode == "rawjson")
-    show = Show::raw;
-  else if (mode == "quiet")
-    show = Show::nothing;
-  else if (mode != "auto" && mode != "plain" && mode != "tty")
-    return fail(ErrorKind::invalid,
-                "invalid --progress \"{}\": it must be auto, plain, tty, rawjson or quiet", mode);
-  return flags.on("quiet") ? Show::nothing : show;
-}
-
-// The lines as the engine sends them, those of failures too.
-Result<void> show_raw(http::Response& response, std::string& image) {
-  return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
-    print_out(json::serialize(message) + "\n");
-    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
-    if (std::string error = text_of(message, "error"); !error.empty())
-      return fail(ErrorKind::system, "{}", error);
-    return true;
-  });
-}
-
-// What is said is only worth something when the build fails.
-Result<void> show_failure_alone(http::Response& response, std::string& image) {
-  std::string said;
-  return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
-    said += text_of(message, "stream");
-    if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
-    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
-    if (std::string error = text_of(message, "error"); !error.empty()) {
-      print_error(said);
-      return fail(ErrorKind::system, "{}", error);
-    }
-    return true;
-  });
-}
-
-Result<std::string> show_build(http::Response& response, Show show) {
-  std::string image;
-  if (show == Show::raw)
-    TRY(show_raw(response, image));
-  else if (show == Show::nothing)
-    TRY(show_failure_alone(response, image));
-  else
-    TRY(show_progress(response, STDOUT_FILENO, false, &image));
-  if (image.empty()) return fail(ErrorKind::corrupt, "the engine's answer ended without an image");
-  return image;
-}
 
 // What goes wrong with the context is this side's error, not one of the connection.
 Result<http::Response> send_build(Context& context, const http::Query& query, http::Headers headers,
@@ -103,9 +49,16 @@ Result<void> write_id(const std::string& path, const std::string& image) {
   return write_all(file->get(), image);
 }
 
+Result<int> print_call(const BuildCall& call, http::Response& response) {
+  const json::value document = TRY(read_json(response, "the engine's answer"));
+  print_out(call_text(call, document));
+  return call_status(call, document);
+}
+
 Result<int> build(Invocation& invocation) {
   const Flags& flags = invocation.flags;
-  const Show show = TRY(chosen_show(flags));
+  const BuildCall call = TRY(chosen_call(flags));
+  const ShowMode mode = TRY(chosen_show(flags));
   http::Query query = TRY(build_query(flags));
   const std::string id_file = flags.text("iidfile");
   if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
@@ -113,22 +66,27 @@ Result<int> build(Invocation& invocation) {
   Engine* engine = TRY(invocation.context.engine());
   const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
   const bool passed = passing && context.local && context.local->readable_elsewhere;
-  Preamble preamble = TRY(build_preamble(flags, passed ? &*context.local : nullptr, passing));
+  Preamble preamble = TRY(build_preamble(flags, passed ? &*context.local : nullptr, passing,
+                                         {call.name, mode != ShowMode::nothing}));
+  // A display blocks signals: before there are threads, and after an engine that is started has its own.
+  BuildShow show(call.builds() ? mode : ShowMode::nothing, invocation.context.options().debug);
   if (context.local && !passed) TRY(send_local(context));
   engine->pass_with_next(std::move(preamble.descriptors));
   if (!context.dockerfile.empty()) query.add("dockerfile", context.dockerfile);
   if (!context.remote.empty()) query.add("remote", context.remote);
-  http::Headers headers{
-      {"Content-Type", preamble.text.empty() ? "application/x-tar" : std::string(kBuildType)}};
-  if (!preamble.text.empty()) context.body = in_front_of(std::move(context.body), preamble.text);
   const std::string auths =
       TRY(all_auths_header(CredentialStore(invocation.context.configuration_directory()),
                            [](const Error& error) { print_error("WARNING: " + error.message + "\n"); }));
+  context.body = show.watched(std::move(context.body));
+  http::Headers headers{
+      {"Content-Type", preamble.text.empty() ? "application/x-tar" : std::string(kBuildType)}};
+  if (!preamble.text.empty()) context.body = in_front_of(std::move(context.body), preamble.text);
   if (!auths.empty()) headers.set("X-Registry-Config", auths);
   http::Response response =
       TRY(send_build(invocation.context, query, std::move(headers), std::move(context.body)));
-  const std::string image = TRY(show_build(response, show));
-  if (show == Show::nothing) print_out(image + "\n");
+  if (!call.builds()) return print_call(call, response);
+  const std::string image = TRY(show.follow(response));
+  if (mode == ShowMode::nothing) print_out(image + "\n");
   TRY(write_id(id_file, image));
   return 0;
 }

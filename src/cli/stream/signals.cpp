@@ -20,8 +20,9 @@ SignalWatch::SignalWatch(Which which) : state_(std::make_unique<State>()) {
   static constexpr int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
   static constexpr int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGURG,  SIGSEGV,
                                   SIGBUS,  SIGFPE,  SIGILL,  SIGABRT, SIGTRAP, SIGSYS};
-  if (which == Which::ends_only) {
+  if (which != Which::all) {
     for (int signal : ends) ::sigaddset(&state_->watched, signal);
+    if (which == Which::ends_and_continue) ::sigaddset(&state_->watched, SIGCONT);
   } else {
     for (int signal = 1; signal < 32; ++signal)
       if (std::ranges::find(never, signal) == std::end(never)) ::sigaddset(&state_->watched, signal);

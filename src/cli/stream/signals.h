@@ -10,8 +10,9 @@ namespace berth::cli {
 class SignalWatch {
  public:
   enum class Which {
-    all,        // everything that --sig-proxy forwards, and SIGWINCH
-    ends_only,  // what would end the program, and SIGWINCH
+    all,                // everything that --sig-proxy forwards, and SIGWINCH
+    ends_only,          // what would end the program, and SIGWINCH
+    ends_and_continue,  // SIGCONT as well
   };
   // Blocks the signals from here on; they are delivered once start() was called. Make it before any other
   // thread is started: threads inherit the mask.

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/build/show.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/build/call.h"
+#include "cli/build/clean_text.h"
+#include "cli/build/live.h"
+#include "cli/build/plain.h"
+#include "cli/build/raw_json.h"
+#include "cli/commands/common.h"
+#include "cli/output/list_format.h"
+#include "cli/stream/terminal.h"
+
+namespace berth::cli {
+namespace {
+
+constexpr std::size_t kKeptOutput = 256u << 10;  // of a quiet build, for when it fails
+constexpr std::chrono::milliseconds kBetweenStatuses{100};
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+bool can_draw() { return is_terminal(STDERR_FILENO) && environment("TERM") != "dumb"; }
+
+std::unique_ptr<ProgressView> view_of(ShowMode mode, std::chrono::steady_clock::time_point began) {
+  auto write = [](std::string_view text) { print_error(text); };
+  switch (mode) {
+    case ShowMode::plain:
+      return std::make_unique<PlainProgress>(write);
+    case ShowMode::live:
+      return std::make_unique<LiveProgress>(STDERR_FILENO, environment("NO_COLOR").empty(), began);
+    case ShowMode::raw:
+      return std::make_unique<RawJsonProgress>(write);
+    case ShowMode::nothing:
+      break;
+  }
+  return nullptr;
+}
+
+std::string unused_text(const json::value& list) {
+  std::vector<std::string> names;
+  for (const json::value& name : list.as_array())
+    if (name.is_string()) names.push_back(clean_line(name.get_string()));
+  return fmt::format("[Warning] One or more build-args [{}] were not consumed\n", join(names, " "));
+}
+
+}  // namespace
+
+Result<ShowMode> chosen_show(const Flags& flags) {
+  const std::string preset = environment("BUILDKIT_PROGRESS");
+  const std::string mode = flags.given("progress") || preset.empty() ? flags.text("progress") : preset;
+  if (mode != "auto" && mode != "plain" && mode != "tty" && mode != "rawjson" && mode != "quiet")
+    return fail(ErrorKind::invalid,
+                "invalid --progress \"{}\": it must be auto, plain, tty, rawjson or quiet", mode);
+  if (flags.on("quiet") || mode == "quiet") return ShowMode::nothing;
+  if (mode == "rawjson") return ShowMode::raw;
+  // Without a terminal there is nothing to draw on, whatever was asked for.
+  const bool draws = mode == "tty" ? is_terminal(STDERR_FILENO) : mode == "auto" && can_draw();
+  return draws ? ShowMode::live : ShowMode::plain;
+}
+
+class BuildShow::WatchedSource final : public archive::Source {
+ public:
+  WatchedSource(BuildShow& show, std::unique_ptr<archive::Source> body)
+      : show_(show), body_(std::move(body)) {
+    vertex_.id = kContextVertex;
+    vertex_.name = "[internal] load build context";
+    vertex_.started = berth::now();
+    show_.show(vertex_);
+  }
+
+  Result<std::size_t> read(std::span<char> buffer) override {
+    Result<std::size_t> got = body_->read(buffer);
+    if (got && *got > 0) {
+      size_ += *got;
+      if (show_.mode_ != ShowMode::plain && show_.now() - told_ >= kBetweenStatuses) tell("");
+    } else if (!vertex_.completed) {
+      tell(got ? "done" : "");
+      vertex_.completed = berth::now();
+      if (!got) vertex_.error = got.error().message;
+      show_.show(vertex_);
+    }
+    return got;
+  }
+
+ private:
+  void tell(std::string_view text) {
+    told_ = show_.now();
+    const std::string size = format_size_decimal(static_cast<double>(size_));
+    StatusEvent status;
+    status.vertex = kContextVertex;
+    status.id = show_.mode_ == ShowMode::plain ? fmt::format("transferring context: {}", size)
+                                               : "transferring context:";
+    status.text = show_.mode_ == ShowMode::plain ? text : size;
+    status.time = berth::now();
+    show_.show(status);
+  }
+
+  BuildShow& show_;
+  std::unique_ptr<archive::Source> body_;
+  VertexEvent vertex_;
+  std::uint64_t size_ = 0;
+  Moment told_{};
+};
+
+BuildShow::BuildShow(ShowMode mode, bool debug)
+    : mode_(mode), debug_(debug), began_(std::chrono::steady_clock::now()), view_(view_of(mode, began_)) {}
+
+BuildShow::~BuildShow() {
+  if (view_) view_->finish(true, now());
+}
+
+Moment BuildShow::now() const { return std::chrono::steady_clock::now() - began_; }
+
+void BuildShow::show(const Event& event) {
+  if (view_) view_->show(event, now());
+}
+
+std::unique_ptr<archive::Source> BuildShow::watched(std::unique_ptr<archive::Source> body) {
+  if (!body || !view_) return body;
+  return std::make_unique<WatchedSource>(*this, std::move(body));
+}
+
+Result<void> BuildShow::read(http::Response& response, std::string& image, std::string& afterwards) {
+  std::string said;
+  return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
+    if (std::optional<Event> event = TRY(read_event(message))) show(*event);
+    if (const json::value& document = member_of(message, "check"); document.is_object())
+      afterwards += warnings_summary(document, debug_);
+    if (const json::value& names = member_of(message, "unused"); names.is_array())
+      afterwards += unused_text(names);
+    said += text_of(message, "stream");
+    if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
+    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
+    if (std::string error = text_of(message, "error"); !error.empty()) {
+      print_error(said);
+      return fail(ErrorKind::system, "{}", error);
+    }
+    return true;
+  });
+}
+
+Result<std::string> BuildShow::follow(http::Response& response) {
+  std::string image, afterwards;
+  const Result<void> done = read(response, image, afterwards);
+  if (view_) view_->finish(!done, now());
+  view_.reset();
+  if (mode_ == ShowMode::plain || mode_ == ShowMode::live) print_error(afterwards);
+  if (!done) return std::unexpected(done.error());
+  if (image.empty()) return fail(ErrorKind::corrupt, "the engine's answer ended without an image");
+  return image;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,375 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What `berth build` tells: checks and the other calls, and progress in each of its forms.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
+source "$(dirname "$0")/lib.sh"
+
+context() {
+  local directory
+  directory=$(mktemp -d "$work/context.XXXXXX")
+  cd "$directory" || exit
+  cat >Dockerfile
+}
+
+# --- --check and --call --------------------------------------------------------------------------------------------
+
+check_finds() {
+  context <<<$'FROM box\nENV a b\nCMD echo hi'
+  exits 1 b build --check .
+  contains "$said" "Check complete, 2 warnings have been found!"
+  contains "$said" "WARNING: LegacyKeyValueFormat"
+  contains "$said" "WARNING: JSONArgsRecommended"
+  contains "$said" $'Dockerfile:3\n--------------------\n   1 |     FROM box\n   2 |     ENV a b\n   3 | >>> CMD echo hi\n'
+  exits 1 b build --call=check .
+  exits 0 b build --call=check,ignorestatus=true .
+  # On standard output, and nothing was built.
+  contains "$(b build --check . 2>/dev/null || true)" LegacyKeyValueFormat
+  context <<<$'FROM box\nRUN touch /built && exit 9\nCMD ["true"]'
+  is "Check complete, no warnings found." "$(b build --check .)"
+}
+check_as_json() {
+  context <<<$'FROM box\nCMD echo hi'
+  b build --check --call check,format=json . >"$work/json" || true
+  is "JSONArgsRecommended 2 Dockerfile" "$(python3 -c 'import json, sys; d = json.load(sys.stdin); w = d["warnings"][0]
+print(w["ruleName"], w["location"]["ranges"][0]["start"]["line"], d["sources"][0]["fileName"])' <"$work/json")"
+  exits 1 b build --call check,format=json .
+}
+check_is_told_what_to_skip() {
+  context <<<$'# check=skip=JSONArgsRecommended\nFROM box\nCMD echo hi'
+  exits 0 b build --check .
+  exits 1 b build --check --build-arg BUILDKIT_DOCKERFILE_CHECK=skip=StageNameCasing .
+  context <<<$'# check=odd=1\nFROM box'
+  refused 1 "check option 'odd'" b build --check .
+}
+check_knows_the_base() { # its variables; and of what is not here it does not speak
+  printf 'FROM box\nENV known=1\n' | b build -q -t withenv - >/dev/null
+  context <<<$'FROM withenv\nLABEL a=$known b=$knwn'
+  exits 1 b build --check .
+  contains "$said" "knwn"
+  contains "$said" "did you mean"
+  context <<<$'FROM nowhere.invalid/x\nLABEL a=$whatever'
+  exits 0 b build --check .
+}
+check_of_ignored_files() {
+  context <<<$'# check=experimental=CopyIgnoredFile\nFROM box\nCOPY f /f'
+  echo f >.dockerignore
+  touch f
+  exits 1 b build --check .
+  contains "$said" CopyIgnoredFile
+}
+errors_fail_builds() { # through either door
+  context <<<$'# check=error=true\nFROM box\nCMD echo hi'
+  refused 1 'lint violation.*JSONArgsRecommended' b build -q -t never .
+  exits 1 b build -t never .
+  contains "$said" JSONArgsRecommended
+  exits 1 b image inspect never
+  is 400 "$(tar c . | http POST '/build?t=never' -H 'Content-Type: application/x-tar' --data-binary @-)"
+  contains "$(cat "$work/answer")" JSONArgsRecommended
+  exits 0 b build -q --build-arg BUILDKIT_DOCKERFILE_CHECK=error=false .
+}
+builds_warn() {
+  context <<<$'FROM box\nENV a b\nCMD echo hi'
+  b build . 2>"$work/said"
+  contains "$(cat "$work/said")" $' 2 warnings found (use --debug to expand):\n - LegacyKeyValueFormat: '
+  contains "$(cat "$work/said")" '(line 3)'
+  contains "$(b -D build . 2>&1)" $'   3 | >>> CMD echo hi\n'
+  lacks "$(b build -q . 2>&1)" warning
+  lacks "$(tar c . | curl -s --unix-socket "$work/main/berth.sock" -H 'Content-Type: application/x-tar' --data-binary @- \
+    http://engine/build)" Legacy # the classic door's lines are what they were
+}
+outline() {
+  context <<<$'# V which\nARG V=1\nFROM box AS build\n# TOKEN for fetching\nARG TOKEN\nRUN --mount=type=secret,id=k,required=true true
+# app what it is all about\nFROM build AS app\nARG LATE=x\nRUN --mount=type=ssh true'
+  local text
+  text=$(b build --call outline .)
+  contains "$text" $'TARGET:      app\nDESCRIPTION: what it is all about\n'
+  contains "$text" $'BUILD ARG   VALUE     DESCRIPTION\n'
+  grep -qE '^TOKEN +for fetching$' <<<"$text"
+  grep -qE '^LATE +x' <<<"$text"
+  grep -qE '^k +true$' <<<"$text"
+  contains "$text" "SSH "
+  lacks "$(b build --call outline --target build .)" LATE
+  refused 1 "nowhere" b build --call outline --target nowhere .
+  contains "$(b build --call outline,format=json .)" '"name": "app"'
+}
+targets() {
+  context <<<$'# one the first\nFROM box AS one\nFROM box'
+  is $'TARGET        DESCRIPTION\none           the first\n1 (default)' "$(b build --call targets . | sed 's/ *$//')"
+}
+calls_that_are_wrong() {
+  context <<<$'FROM box'
+  refused 1 'build, check, outline or targets' b build --call odd .
+  refused 1 'format' b build --call check,format=odd .
+  refused 1 'cannot be combined' b build --check --call targets .
+  context <<<$'RUNN x'
+  refused 1 RUNN b build --check .
+  local body='{"call": "odd"}'
+  is 400 "$(http POST /build -H 'Content-Type: application/vnd.berth.build' --data-binary "${#body}"$'\n'"$body")"
+}
+checks_are_harmless() { # a Dockerfile's lines do not command a terminal
+  context <<<$'FROM box\nCMD echo \e]0;title\a\e[2Jhi'
+  exits 1 b build --check .
+  lacks "$said" $'\e'
+  exits 0 b build .
+  lacks "$said" $'\e'
+}
+
+# --- progress ------------------------------------------------------------------------------------------------------
+
+two_stages=$'FROM box AS a\nRUN echo of-a; sleep 1\nFROM box AS b\nRUN echo of-b; sleep 1\nFROM box
+ENV x=y\nCOPY --from=a /etc/group /a\nCOPY --from=b /etc/group /b'
+
+plain_lines() {
+  context <<<$'FROM box AS build\nRUN echo visible-$((40 + 2)); echo err >&2\nFROM build\nRUN true'
+  b build --no-cache --progress plain -t out . >"$work/out" 2>"$work/said"
+  is "" "$(cat "$work/out")" "standard output"
+  grep -qE '^#1 \[internal\] load build context$' "$work/said"
+  grep -qE '^#1 transferring context: [0-9.]+k?B: done$' "$work/said"
+  grep -qE '^#2 \[build 1/2\] FROM box AS build$' "$work/said"
+  grep -qE '^#3 \[build 2/2\] RUN echo' "$work/said"
+  grep -qE '^#3 [0-9]+\.[0-9]{3} visible-42$' "$work/said"
+  grep -qE '^#3 [0-9]+\.[0-9]{3} err$' "$work/said"
+  grep -qE '^#3 DONE [0-9]+\.[0-9]s$' "$work/said"
+  grep -qE '^#4 \[stage-1 1/1\] RUN true$' "$work/said"
+  grep -qF "writing image $(b image inspect -f '{{.Id}}' out)" "$work/said"
+  grep -qF "naming to docker.io/library/out:latest" "$work/said"
+  lacks "$(cat "$work/said")" $'\e'
+  lacks "$(cat "$work/said")" CACHED
+  b build --progress plain -t out . 2>"$work/said"
+  grep -qE '^#3 CACHED$' "$work/said"
+}
+plain_failure() {
+  context <<<$'FROM box\nRUN echo the-reason; printf no-newline; exit 23\nRUN true'
+  exits 1 b build --progress plain .
+  contains "$said" $'#3 ERROR: '
+  grep -qE '^ > \[2/3\] RUN echo the-reason' <<<"$said"
+  is 2 "$(grep -c the-reason$ <<<"$said")" "once as it came, once behind the failure"
+  contains "$said" no-newline
+  grep -qE '^ +2 > RUN' <<<"$said"
+  contains "$said" "returned a non-zero code: 23"
+  lacks "$said" "[3/3]"
+}
+a_failure_stops_the_others() {
+  context <<<$'FROM box AS a\nRUN sleep 97\nFROM box AS b\nRUN sleep 1; exit 5\nFROM box\nCOPY --from=a /x /\nCOPY --from=b /x /'
+  exits 1 b build --progress plain .
+  grep -qE '^#[0-9]+ CANCELED$' <<<"$said"
+  contains "$said" "code: 5"
+}
+times_are_the_steps_own() { # not of what they wait for
+  context <<<$'FROM box AS a\nRUN sleep 2; echo x >/x\nFROM box\nCOPY --from=a /x /x'
+  b build --no-cache --progress plain . 2>"$work/said"
+  local number
+  number=$(sed -n 's/^#\([0-9]*\) \[stage-1 2\/2\] COPY.*/\1/p' "$work/said" | head -n 1)
+  grep -qE "^#$number DONE [01]\.[0-9]s" "$work/said"
+}
+steps_without_files() {
+  context <<<$'FROM box\nENV a=b\nLABEL c=d\nRUN true\nCMD ["x"]'
+  b build --no-cache --progress plain . 2>"$work/said"
+  contains "$(cat "$work/said")" "[2/2] RUN true"
+  lacks "$(cat "$work/said")" ENV
+  context <<<$'FROM box\nSTOPSIGNAL ${x:?gone}'
+  exits 1 b build --progress plain .
+  contains "$said" gone
+}
+any_bytes() { # what a step prints breaks neither the lines nor a terminal, through either door
+  context <<<$'FROM box\nRUN printf \'\\377\\376 \\033]0;title\\007\\033[2Jseen\\302\\2331m \\342\\202\'; sleep 0.2; printf \'\\254\\n\''
+  b build --no-cache --progress plain . 2>"$work/said"
+  contains "$(cat "$work/said")" $'seen1m \xe2\x82\xac'
+  fails grep -qP '\x1b|\x07|\xc2\x9b' "$work/said"
+  b build --no-cache -q . >/dev/null
+  tar c . | curl -s --unix-socket "$work/main/berth.sock" -H 'Content-Type: application/x-tar' --data-binary @- \
+    'http://engine/build?nocache=1' >"$work/lines"
+  iconv -f UTF-8 -t UTF-8 "$work/lines" >/dev/null
+  contains "$(cat "$work/lines")" "Successfully built"
+}
+raw_json() {
+  context <<<$'FROM box\nRUN echo raw-words'
+  b build --no-cache --progress rawjson -t out . >"$work/out" 2>"$work/said"
+  is "" "$(cat "$work/out")" "standard output"
+  is "ok" "$(python3 -c 'import base64, json, sys
+names, ended, said = {}, set(), ""
+for line in open(sys.argv[1]):
+    event = json.loads(line)
+    for vertex in event.get("vertexes", []):
+        names[vertex["digest"]] = vertex["name"]
+        if "completed" in vertex: ended.add(vertex["digest"])
+    for log in event.get("logs", []):
+        assert log["vertex"] in names
+        said += base64.b64decode(log["data"]).decode()
+assert set(names) == ended and "[2/2] RUN echo raw-words" in names.values() and said == "raw-words\n", (names, said)
+print("ok")' "$work/said")"
+}
+chosen_by_the_environment() {
+  context <<<$'FROM box\nRUN true'
+  contains "$(BUILDKIT_PROGRESS=rawjson b build . 2>&1)" '{"vertexes":'
+  contains "$(BUILDKIT_PROGRESS=rawjson b build --progress plain . 2>&1)" '#1 [internal]'
+  is "$(b build -q .)" "$(BUILDKIT_PROGRESS=quiet b build . 2>/dev/null)"
+  BUILDKIT_PROGRESS=odd refused 1 progress b build .
+  contains "$(b build --progress tty . 2>&1)" '#1 [internal]' # there is no terminal to draw on
+}
+
+# Runs a command on a terminal; what was seen there is one of terminal.py's files.
+on_terminal() { timeout $((60 * slowness)) "$here/tests/terminal.py" "$work/seen" "$@"; }
+seen() { cat "$work/seen/$1"; }
+terminal_is_as_it_was() {
+  is "" "$(seen modes)" "modes of the terminal"
+  is "" "$(seen strange)" "what a display does not send"
+  is False "$(seen raw)" "the terminal's settings"
+  is 0 "$(seen style)" "colours that were left on"
+}
+
+display() {
+  context <<<"$two_stages"
+  on_terminal --size 60x20 berth build --no-cache -t out .
+  is 0 "$(seen status)"
+  terminal_is_as_it_was
+  local screen
+  screen=$(seen screen)
+  grep -qE '^\[\+\] Building [0-9.]+s \(9/9\) FINISHED$' <<<"$screen"
+  grep -qE '^ => \[a 2/2\] RUN echo of-a; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
+  grep -qE '^ => \[b 2/2\] RUN echo of-b; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
+  grep -qE '^ => exporting to image' <<<"$screen"
+  is 1 "$(grep -c Building <<<"$screen")" "headers: it is drawn in place"
+  lacks "$screen" '# of-a' # output is shown while its step runs
+  at_most 60 "$(seen widest)" "widest line"
+  at_most $(($(seen seconds) * 10 + 13)) "$(seen frames)" "frames"
+  on_terminal --size 60x20 berth build -t out .
+  grep -qE '^ => CACHED \[a 2/2\] RUN' <<<"$(seen screen)"
+}
+display_is_not_for_pipes_and_dumb_terminals() {
+  context <<<$'FROM box\nRUN true'
+  TERM=dumb on_terminal berth build .
+  contains "$(seen screen)" '#1 [internal]'
+  is 0 "$(seen frames)"
+  on_terminal berth build --progress plain .
+  is 0 "$(seen frames)"
+}
+display_without_colours() {
+  context <<<$'FROM box\nRUN true'
+  local colours
+  script -qec "berth build ." /dev/null </dev/null >"$work/coloured" 2>&1
+  colours=$(grep -c $'\e\\[34m' "$work/coloured")
+  fails test "$colours" = 0
+  NO_COLOR=1 script -qec "berth build ." /dev/null </dev/null >"$work/plain" 2>&1
+  fails grep -q $'\e\\[[0-9;]*m' "$work/plain"
+}
+display_of_a_small_terminal() {
+  context < <(printf 'FROM box AS s%d\nRUN for i in $(seq 50); do echo "%s $i"; done; sleep 1\n' 1 a 2 b 3 c 4 d 5 e 6 f
+    printf 'FROM scratch\n'
+    printf 'COPY --from=s%d /etc/group /%d\n' 1 1 2 2 3 3 4 4 5 5 6 6)
+  on_terminal --size 33x6 berth build --no-cache .
+  is 0 "$(seen status)"
+  terminal_is_as_it_was
+  at_most 33 "$(seen widest)" "widest line"
+  is 0 "$(seen lost)" "lines that were drawn above the top"
+  is 1 "$(seen screen | grep -c Building)" headers
+}
+display_of_a_terminal_that_changes() {
+  context <<<$'FROM box\nRUN for i in $(seq 30); do echo "line $i of some length, so that it is cut"; sleep 0.1; done'
+  on_terminal --size 70x24 --resize 1:40x10 --resize 2:90x30 berth build --no-cache .
+  is 0 "$(seen status)"
+  terminal_is_as_it_was
+  contains "$(seen screen)" FINISHED
+}
+display_of_a_failure() {
+  context <<<$'FROM box\nRUN echo the-reason; exit 23'
+  on_terminal --size 110x24 berth build --no-cache .
+  is 1 "$(seen status)"
+  terminal_is_as_it_was
+  local screen
+  screen=$(seen screen)
+  contains "$screen" "FAILED"
+  contains "$screen" " => ERROR [2/2] RUN echo the-reason; exit 23"
+  grep -qE '^[0-9.]+ the-reason$' <<<"$screen"
+  contains "$screen" "returned a non-zero code: 23"
+}
+display_of_a_hostile_step() {
+  context <<<$'FROM box\nRUN printf \'\\033[2J\\033[?25l\\033[?1049h\\033]0;x\\007\\033[10Aevil\\r\\nnext\\b\\b\\302\\2331A\\n\'; sleep 1'
+  on_terminal berth build --no-cache .
+  is 0 "$(seen status)"
+  terminal_is_as_it_was
+  is 0 "$(seen lost)"
+  context <<<$'FROM box\nRUN printf \'\\033[2J\\033[?1049hevil\\n\'; exit 1'
+  on_terminal berth build --no-cache .
+  terminal_is_as_it_was
+  contains "$(seen screen)" evil
+}
+display_interrupted() {
+  context <<<$'FROM box\nRUN echo started; sleep 7539'
+  on_terminal --type '2:\x03' berth build --no-cache .
+  is -2 "$(seen status)" "it dies of the signal"
+  terminal_is_as_it_was
+  contains "$(seen screen)" "CANCELED [2/2] RUN echo started"
+  eventually 5 no_sleep
+  on_terminal --signal 2:TERM berth build --no-cache .
+  is -15 "$(seen status)"
+  terminal_is_as_it_was
+  on_terminal --signal 2:KILL berth build --no-cache . # nobody can put anything right then
+  is -9 "$(seen status)"
+  is "" "$(seen modes)" "modes of the terminal"
+  eventually 5 no_sleep
+}
+no_sleep() { ! grep -qzsx 7539 /proc/[0-9]*/cmdline; }
+display_stopped_and_continued() {
+  context <<<$'FROM box\nRUN sleep 3'
+  on_terminal --signal 1:STOP --signal 1.5:CONT berth build --no-cache .
+  is 0 "$(seen status)"
+  terminal_is_as_it_was
+  is 2 "$(seen screen | grep -c Building)" "headers: it goes on below what a shell may have written"
+}
+context_that_fails() {
+  context <<<$'FROM box'
+  on_terminal berth build nowhere
+  is 1 "$(seen status)"
+  is 0 "$(seen frames)"
+  contains "$(seen screen)" '"nowhere" not found'
+  terminal_is_as_it_was
+}
+engine_that_goes() { # the engine dies while it builds
+  engine_start other
+  image_make
+  context <<<$'FROM box\nRUN sleep 7541'
+  (sleep 2 && kill -9 "$(engine_pid other)") &
+  on_terminal berth build --no-cache .
+  is 1 "$(seen status)"
+  terminal_is_as_it_was
+  contains "$(seen screen)" CANCELED
+  engine_forget other || true
+  rm "$work/other/engine.pid"
+}
+
+here=$PWD
+export TERM=xterm
+engine_start main
+image_make
+case_of "--check says what it finds, and where" check_finds
+case_of "--check as JSON" check_as_json
+case_of "a Dockerfile says what is not checked" check_is_told_what_to_skip
+case_of "--check knows base images that are here" check_knows_the_base
+case_of "--check knows .dockerignore" check_of_ignored_files
+case_of "warnings that are errors fail builds" errors_fail_builds
+case_of "a build says its warnings at its end" builds_warn
+case_of "--call outline" outline
+case_of "--call targets" targets
+case_of "calls that are wrong" calls_that_are_wrong
+case_of "a hostile Dockerfile is shown harmlessly" checks_are_harmless
+case_of "plain progress" plain_lines
+case_of "plain progress of a failure" plain_failure
+case_of "what a failure stops is cancelled" a_failure_stops_the_others
+case_of "a step's time is its own" times_are_the_steps_own
+case_of "steps without files are told of when they fail" steps_without_files
+case_of "output of any bytes" any_bytes
+case_of "rawjson progress" raw_json
+case_of "the environment chooses the progress" chosen_by_the_environment
+case_of "a display on a terminal" display
+case_of "no display where there is nothing to draw on" display_is_not_for_pipes_and_dumb_terminals
+case_of "NO_COLOR" display_without_colours
+case_of "a display on a small terminal" display_of_a_small_terminal
+case_of "a display on a terminal that changes its size" display_of_a_terminal_that_changes
+case_of "a display of a failure" display_of_a_failure
+case_of "a display of a hostile step" display_of_a_hostile_step
+case_of "a display that is interrupted" display_interrupted
+case_of "a display that is stopped and continued" display_stopped_and_continued
+case_of "a display and a context that is not there" context_that_fails
+case_of "a display and an engine that dies" engine_that_goes
+finish
