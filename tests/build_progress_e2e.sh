@@ -123,25 +123,39 @@ plain_lines() {
   context <<<$'FROM box AS build\nRUN echo visible-$((40 + 2)); echo err >&2\nFROM build\nRUN true'
   b build --no-cache --progress plain -t out . >"$work/out" 2>"$work/said"
   is "" "$(cat "$work/out")" "standard output"
-  grep -qE '^#1 \[internal\] load build context$' "$work/said"
-  grep -qE '^#1 transferring context: [0-9.]+k?B: done$' "$work/said"
-  grep -qE '^#2 \[build 1/2\] FROM box AS build$' "$work/said"
-  grep -qE '^#3 \[build 2/2\] RUN echo' "$work/said"
-  grep -qE '^#3 [0-9]+\.[0-9]{3} visible-42$' "$work/said"
-  grep -qE '^#3 [0-9]+\.[0-9]{3} err$' "$work/said"
-  grep -qE '^#3 DONE [0-9]+\.[0-9]s$' "$work/said"
-  grep -qE '^#4 \[stage-1 1/1\] RUN true$' "$work/said"
+  grep -qE '^#1 \[build 1/2\] FROM box AS build$' "$work/said"
+  grep -qE '^#2 \[build 2/2\] RUN echo' "$work/said"
+  grep -qE '^#2 [0-9]+\.[0-9]{3} visible-42$' "$work/said"
+  grep -qE '^#2 [0-9]+\.[0-9]{3} err$' "$work/said"
+  grep -qE '^#2 DONE [0-9]+\.[0-9]s$' "$work/said"
+  grep -qE '^#3 \[stage-1 1/1\] RUN true$' "$work/said"
   grep -qF "writing image $(b image inspect -f '{{.Id}}' out)" "$work/said"
   grep -qF "naming to docker.io/library/out:latest" "$work/said"
   lacks "$(cat "$work/said")" $'\e'
   lacks "$(cat "$work/said")" CACHED
   b build --progress plain -t out . 2>"$work/said"
-  grep -qE '^#3 CACHED$' "$work/said"
+  grep -qE '^#2 CACHED$' "$work/said"
+}
+a_context_that_is_sent() { # has a vertex of its own
+  context <<<$'FROM box\nCOPY f /f'
+  head -c 3000000 /dev/zero >f
+  tar c . | b build --progress plain - 2>"$work/said"
+  grep -qE '^#1 \[internal\] load build context$' "$work/said"
+  grep -qE '^#1 transferring context: 3[0-9.]*MB: done$' "$work/said"
+  grep -qE '^#1 DONE [0-9.]+s$' "$work/said"
+  grep -qE '^#2 \[1/2\] FROM box$' "$work/said"
+  # One that comes slowly is seen to come.
+  tar cf "$work/slow.tar" .
+  mkfifo "$work/pipe"
+  (head -c 2000000 "$work/slow.tar"; sleep 1; tail -c +2000001 "$work/slow.tar") >"$work/pipe" &
+  on_terminal sh -c "berth build - <$work/pipe"
+  contains "$(seen drawn)" " => => transferring context: 2MB"
+  contains "$(seen screen)" " => [internal] load build context"
 }
 plain_failure() {
   context <<<$'FROM box\nRUN echo the-reason; printf no-newline; exit 23\nRUN true'
   exits 1 b build --progress plain .
-  contains "$said" $'#3 ERROR: '
+  contains "$said" $'#2 ERROR: '
   grep -qE '^ > \[2/3\] RUN echo the-reason' <<<"$said"
   is 2 "$(grep -c the-reason$ <<<"$said")" "once as it came, once behind the failure"
   contains "$said" no-newline
@@ -202,10 +216,10 @@ print("ok")' "$work/said")"
 chosen_by_the_environment() {
   context <<<$'FROM box\nRUN true'
   contains "$(BUILDKIT_PROGRESS=rawjson b build . 2>&1)" '{"vertexes":'
-  contains "$(BUILDKIT_PROGRESS=rawjson b build --progress plain . 2>&1)" '#1 [internal]'
+  contains "$(BUILDKIT_PROGRESS=rawjson b build --progress plain . 2>&1)" '#1 [1/2] FROM box'
   is "$(b build -q .)" "$(BUILDKIT_PROGRESS=quiet b build . 2>/dev/null)"
   BUILDKIT_PROGRESS=odd refused 1 progress b build .
-  contains "$(b build --progress tty . 2>&1)" '#1 [internal]' # there is no terminal to draw on
+  contains "$(b build --progress tty . 2>&1)" '#1 [1/2] FROM box' # there is no terminal to draw on
 }
 
 # Runs a command on a terminal; what was seen there is one of terminal.py's files.
@@ -225,7 +239,7 @@ display() {
   terminal_is_as_it_was
   local screen
   screen=$(seen screen)
-  grep -qE '^\[\+\] Building [0-9.]+s \(9/9\) FINISHED$' <<<"$screen"
+  grep -qE '^\[\+\] Building [0-9.]+s \(8/8\) FINISHED$' <<<"$screen"
   grep -qE '^ => \[a 2/2\] RUN echo of-a; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
   grep -qE '^ => \[b 2/2\] RUN echo of-b; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
   grep -qE '^ => exporting to image' <<<"$screen"
@@ -239,7 +253,7 @@ display() {
 display_is_not_for_pipes_and_dumb_terminals() {
   context <<<$'FROM box\nRUN true'
   TERM=dumb on_terminal berth build .
-  contains "$(seen screen)" '#1 [internal]'
+  contains "$(seen screen)" '#1 [1/2] FROM box'
   is 0 "$(seen frames)"
   on_terminal berth build --progress plain .
   is 0 "$(seen frames)"
@@ -354,6 +368,7 @@ case_of "--call targets" targets
 case_of "calls that are wrong" calls_that_are_wrong
 case_of "a hostile Dockerfile is shown harmlessly" checks_are_harmless
 case_of "plain progress" plain_lines
+case_of "a context that is sent" a_context_that_is_sent
 case_of "plain progress of a failure" plain_failure
 case_of "what a failure stops is cancelled" a_failure_stops_the_others
 case_of "a step's time is its own" times_are_the_steps_own

@@ -5,8 +5,8 @@
   terminal.py DIRECTORY [--size WIDTHxHEIGHT] [--resize SECONDS:WIDTHxHEIGHT]... [--type SECONDS:TEXT]... [--signal SECONDS:NAME]...
               COMMAND...
 
-Writes a file each into the directory: "screen" (at the end, what has scrolled out of it included), "status" (exit status, or
-minus the signal), "frames" (how often the cursor was hidden to draw), "seconds", "modes" (private modes at the end that
+Writes a file each into the directory: "screen" (at the end, what has scrolled out of it included), "drawn" (all that was ever
+drawn, a piece a line), "status" (exit status, or minus the signal), "frames" (how often the cursor was hidden to draw), "seconds", "modes" (private modes at the end that
 are not as they were), "style" (whether colours were left on), "widest" (of all lines that were drawn).
 A character that no display should send is a failure: it is listed in "strange".
 """
@@ -29,7 +29,7 @@ class Screen:
         self.width, self.height = width, height
         self.rows, self.row, self.column = [""], 0, 0
         self.modes, self.style, self.frames, self.widest, self.strange = {"25": True, "7": True}, "0", 0, 0, []
-        self.lost = 0
+        self.lost, self.drawn = 0, ""
 
     def top(self):
         return max(0, len(self.rows) - self.height)
@@ -37,6 +37,7 @@ class Screen:
     def write(self, text):
         for private, numbers, letter, escaped, control, plain in self.TOKEN.findall(text):
             if plain:
+                self.drawn += plain + "\n"
                 self.print(plain)
             elif letter:
                 self.command(private, numbers, letter)
@@ -143,6 +144,7 @@ def main():
     _, status = os.waitpid(child, 0)
     usual = {"25": True, "7": True}
     seen = {
+        "drawn": screen.drawn,
         "screen": "\n".join(row.rstrip() for row in screen.rows),
         "status": os.waitstatus_to_exitcode(status),
         "frames": screen.frames,

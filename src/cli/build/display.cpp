@@ -46,11 +46,17 @@ std::string status_text(const BuildState::Status& status) {
   return text;
 }
 
+// A layer that is here is worth no line.
+bool is_over(const BuildState::Status& status) {
+  return status.text == "Pull complete" || status.text == "Download complete" ||
+         status.text == "Already exists";
+}
+
 // The last `count` of what a running vertex says: transfers that are under way, then output.
 std::vector<DisplayLine> details_of(const Vertex& vertex, std::size_t count, std::size_t width) {
   std::vector<std::string> texts;
   for (const BuildState::Status& status : vertex.statuses)
-    if (status.total > 0 || status.text.empty()) texts.push_back(" => => " + status_text(status));
+    if (!is_over(status)) texts.push_back(" => => " + status_text(status));
   for (const BuildState::Line& line : vertex.tail) texts.push_back(" => => # " + line.text);
   if (const std::string rest = vertex.output.unfinished(); !rest.empty()) texts.push_back(" => => # " + rest);
   if (texts.size() > count) texts.erase(texts.begin(), texts.end() - static_cast<std::ptrdiff_t>(count));
@@ -64,7 +70,6 @@ DisplayLine header(const BuildState& state, std::size_t width, Moment now) {
   const bool own = !state.vertices.empty() && state.vertices.front().id == kContextVertex;
   const std::size_t total = std::max(state.total + (own ? 1 : 0), state.vertices.size());
   const std::string_view end = !state.finished ? "" : state.failed ? " FAILED" : " FINISHED";
-  // Of one that has failed, what was to come is no more.
   return {
       Kind::header,
       cut_to_columns(fmt::format("[+] Building {}s ({}/{}){}", seconds_text(now), done, total, end), width)};

@@ -50,6 +50,10 @@ TEST_F(DisplayTest, WhatRunsShowsItsLastLinesAndItsTransfers) {
   BuildState::Vertex& pull = add("FROM y");
   pull.statuses.push_back({"abc", "Downloading", 1'500'000, 3'000'000});
   EXPECT_THAT(lines(80, 24), Contains(" => => abc Downloading 1.5MB / 3MB"));
+  pull.statuses.front() = {"abc", "Pull complete", 0, 0};
+  EXPECT_THAT(lines(80, 24), Not(Contains(HasSubstr("abc"))));
+  pull.statuses.front() = {"transferring context:", "5MB", 0, 0};
+  EXPECT_THAT(lines(80, 24), Contains(" => => transferring context: 5MB"));
 }
 
 TEST_F(DisplayTest, StagesSideBySideShareTheRoom) {
