@@ -80,7 +80,9 @@ class BuildShow::WatchedSource final : public archive::Source {
     Result<std::size_t> got = body_->read(buffer);
     if (got && *got > 0) {
       size_ += *got;
-      if (show_.mode_ != ShowMode::plain && show_.now() - told_ >= kBetweenStatuses) tell("");
+      // What is drawn is the latest; lines are told now and then.
+      const bool due = show_.mode_ == ShowMode::raw && show_.now() - told_ >= kBetweenStatuses;
+      if (show_.mode_ == ShowMode::live || due) tell("");
     } else if (!vertex_.completed) {
       tell(got ? "done" : "");
       vertex_.completed = berth::now();
