@@ -194,7 +194,7 @@ address() {
   b build -q -t out http://127.0.0.1:18391/Dockerfile >/dev/null
   is fetched "$(out cat /v)"
   refused 1 'not found|404' b build http://127.0.0.1:18391/nothing
-  refused 1 'git' b build http://127.0.0.1:18391/x.git
+  refused 1 'not found' b build http://127.0.0.1:18391/x.git
 }
 
 secrets() {

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "build/builder.h"
 #include "build/download.h"
+#include "build/git_fetch.h"
 #include "dockerfile/dockerfile.h"
 #include "http/client_watch.h"
 #include "oci/platform.h"
@@ -169,13 +170,18 @@ Result<void> unpack_context(archive::Source& sent, const std::string& directory,
   return {};
 }
 
+// Returns where its files are.
+Result<std::string> check_out_context(const std::string& url, const build::GitAccess& access) {
+  const dockerfile::GitReference reference = TRY(dockerfile::parse_git_reference(url));
+  const build::GitCommit commit = TRY(build::resolve_git(reference, access));
+  return build::check_out_git(reference, commit, reference.keep_git_directory.value_or(false), access);
+}
+
 // An HTTP context is a tar, or else a Dockerfile.
 Result<void> fetch_context(const std::string& url, const std::string& directory,
                            const std::stop_token& stop) {
   if (!url.starts_with("http://") && !url.starts_with("https://"))
-    return fail(ErrorKind::unsupported,
-                "a build context from {} is not available in this version: clone it and send the directory",
-                url);
+    return fail(ErrorKind::invalid, "a build context is not fetched from {}", url);
   build::Download download = TRY(build::download_url(url, directory, stop));
   if (lseek(download.file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read what was downloaded");
   archive::FdSource source(download.file.get());
@@ -228,14 +234,17 @@ Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
   const BuildPreamble preamble = TRY(read_build_preamble(call, request));
   const build::Workspace workspace = TRY(call.engine.builder().workspace());
-  const std::string directory = workspace.path();
+  std::string directory = workspace.path();
   const std::string remote(call.parameter("remote"));
   if (!preamble.passed && (remote.empty() || remote == "client-session")) {
     BodySource body(call.exchange);
     TRY(unpack_context(body, directory, {}));
   }
   const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
-  if (!remote.empty() && remote != "client-session") TRY(fetch_context(remote, directory, client.gone()));
+  if (dockerfile::is_git_reference(remote))
+    directory = TRY(check_out_context(remote, {request.secrets, directory, client.gone()}));
+  else if (!remote.empty() && remote != "client-session")
+    TRY(fetch_context(remote, directory, client.gone()));
   if (!preamble.passed) TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));
   request.stop = client.gone();
   const image::ImageStore& images = call.engine.images();

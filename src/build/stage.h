@@ -79,7 +79,10 @@ class StageBuilder {
   Result<Made> copy(const dockerfile::CopyInstruction& instruction, const Step& step);
   Result<Made> copy_once(const dockerfile::CopyInstruction& instruction, const Step& step);
   Result<CopyPlan> plan_copy(const dockerfile::CopyInstruction& instruction);
-  Result<void> download(CopyPlan& plan);
+  Result<void> download(CopyPlan& plan, const dockerfile::CopyInstruction& instruction);
+  Result<void> find_commit(CopyPlan& plan, const std::string& url,
+                           const dockerfile::CopyInstruction& instruction);
+  Result<void> write_repositories(const CopyPlan& plan, const CopyTarget& target) const;
   Result<void> find(CopyPlan& plan, bool parents);
   PartsDigest copy_key(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction) const;
   Result<void> write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction, int root);

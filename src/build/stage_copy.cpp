@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "build/download.h"
+#include "build/git_fetch.h"
 #include "build/selection.h"
 #include "build/stage.h"
 #include "runtime/users.h"
@@ -16,9 +18,9 @@ namespace {
 
 bool is_url(std::string_view text) { return text.starts_with("http://") || text.starts_with("https://"); }
 
+// "github.com/..." is a path here.
 bool is_git(std::string_view text) {
-  return text.starts_with("git@") || text.starts_with("git://") || text.starts_with("ssh://") ||
-         (is_url(text) && split_once(text, '#').first.ends_with(".git"));
+  return dockerfile::is_git_reference(text) && !text.starts_with("github.com/");
 }
 
 // "a/./b/c" of --parents: what comes before "/./" is not part of the destination.
@@ -44,6 +46,11 @@ struct StageBuilder::CopyPlan {
   struct Inline {
     std::string name, content;
   };
+  struct Repository {
+    dockerfile::GitReference reference;
+    GitCommit commit;
+    bool keep_git_directory = false;
+  };
   CopyTarget target{};  // without a root
   std::string chmod, checksum;
   dockerfile::IgnoreRules excludes;
@@ -57,6 +64,7 @@ struct StageBuilder::CopyPlan {
   std::vector<std::string> destinations;  // of each source
   std::vector<std::string> urls;
   std::vector<Download> downloads;
+  std::vector<Repository> repositories;
   std::vector<Inline> inlines;
 };
 
@@ -127,11 +135,46 @@ Result<SourceTree> StageBuilder::source_tree(const std::string& from, const Step
   return SourceTree{std::move(tree), std::move(layers)};
 }
 
-Result<void> StageBuilder::download(CopyPlan& plan) {
+// What a repository is known by. Its files are fetched when they are needed.
+Result<void> StageBuilder::find_commit(CopyPlan& plan, const std::string& url,
+                                       const dockerfile::CopyInstruction& instruction) {
+  dockerfile::GitReference reference = TRY(dockerfile::parse_git_reference(url));
+  if (!reference.user.empty())
+    return fail(ErrorKind::invalid,
+                "ADD {}: a name or a password in front of the host would be kept in the image's history: use "
+                "--secret id=GIT_AUTH_TOKEN",
+                reference.url);
+  if (!plan.checksum.empty()) {
+    TRY(dockerfile::check_git_checksum(plan.checksum));
+    if (reference.checksum.empty()) reference.checksum = plan.checksum;
+    if (reference.checksum != plan.checksum)
+      return fail(ErrorKind::invalid, "{} and --checksum name two commits", reference.url);
+  }
+  const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
+  GitCommit commit = TRY(resolve_git(reference, {solve_.request.secrets, work.path(), solve_.stop}));
+  const bool keep = reference.keep_git_directory.value_or(instruction.keep_git_directory);
+  plan.repositories.push_back({std::move(reference), std::move(commit), keep});
+  return {};
+}
+
+Result<void> StageBuilder::write_repositories(const CopyPlan& plan, const CopyTarget& target) const {
+  for (const CopyPlan::Repository& one : plan.repositories) {
+    const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
+    const std::string files = TRY(check_out_git(one.reference, one.commit, one.keep_git_directory,
+                                                {solve_.request.secrets, work.path(), solve_.stop}));
+    Tree tree;
+    tree.root = TRY(open_file(files, O_RDONLY | O_DIRECTORY));
+    TRY(copy_source(tree, {"", true}, plan.excludes, target, solve_.stop));
+  }
+  return {};
+}
+
+Result<void> StageBuilder::download(CopyPlan& plan, const dockerfile::CopyInstruction& instruction) {
   for (const std::string& url : plan.urls) {
-    if (is_git(url))
-      return fail(ErrorKind::unsupported, "ADD of a git repository is not available in this version: {}",
-                  url);
+    if (is_git(url)) {
+      TRY(find_commit(plan, url, instruction));
+      continue;
+    }
     Download download = TRY(download_url(url, solve_.services.options.directory + "/steps", solve_.stop));
     if (!plan.checksum.empty() && download.digest.text() != plan.checksum)
       return fail(ErrorKind::corrupt, "{} has the digest {}, and not {} as --checksum says", url,
@@ -156,8 +199,9 @@ Result<void> StageBuilder::find(CopyPlan& plan, bool parents) {
       plan.destinations.push_back(std::move(destination));
     }
   }
-  plan.target.many = plan.sources.size() + plan.downloads.size() + plan.inlines.size() > 1;
-  const std::size_t as_written = plan.written.size() + plan.downloads.size() + plan.inlines.size();
+  const std::size_t others = plan.downloads.size() + plan.repositories.size() + plan.inlines.size();
+  plan.target.many = plan.sources.size() + others > 1;
+  const std::size_t as_written = plan.written.size() + others;
   if (as_written > 1 && !plan.target.destination.ends_with('/'))
     return fail(ErrorKind::invalid,
                 "more than one source: the destination must be a directory and end with a /");
@@ -179,6 +223,13 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
   for (const Download& download : plan.downloads) key.add(download.name).add(download.digest.text());
   key.add_number(plan.inlines.size());
   for (const CopyPlan::Inline& file : plan.inlines) key.add(file.name).add(file.content);
+  for (const CopyPlan::Repository& one : plan.repositories)
+    key.add("git")
+        .add(one.reference.url)
+        .add(one.commit.id)
+        .add(one.reference.subdirectory)
+        .add_number(one.keep_git_directory)
+        .add_number(one.reference.submodules);
   return key;
 }
 
@@ -207,7 +258,7 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
     }
     TRY(copy_file({download.name, 0600, download.modified}, download.file.get(), target));
   }
-  return {};
+  return write_repositories(plan, target);
 }
 
 Result<StageBuilder::Made> StageBuilder::copy(const dockerfile::CopyInstruction& instruction,
@@ -225,7 +276,7 @@ Result<StageBuilder::Made> StageBuilder::copy_once(const dockerfile::CopyInstruc
     if (!plan.tree)
       return fail(ErrorKind::invalid, "there is no build context: COPY and ADD find nothing to copy");
   }
-  TRY(download(plan));
+  TRY(download(plan, instruction));
   TRY(find(plan, instruction.parents));
   PartsDigest key = copy_key(plan, instruction);
   if (plan.tree) {

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "cli/create/security.h"
 #include "dockerfile/dockerfile.h"
+#include "dockerfile/git_reference.h"
 #include "dockerfile/ignore.h"
 
 namespace berth::cli {
@@ -255,13 +256,6 @@ Result<BuildContext> open_standard_input(const std::string& file) {
   return context;
 }
 
-bool is_git(std::string_view place) {
-  for (std::string_view scheme : {"git://", "git@", "ssh://", "github.com/"})
-    if (place.starts_with(scheme)) return true;
-  const bool web = place.starts_with("http://") || place.starts_with("https://");
-  return web && place.substr(0, place.find('#')).ends_with(".git");
-}
-
 }  // namespace
 
 bool begins_archive(std::string_view head) {
@@ -277,11 +271,9 @@ std::unique_ptr<archive::Source> in_front_of(std::unique_ptr<archive::Source> re
 
 Result<BuildContext> open_build_context(const std::string& place, const std::string& file) {
   if (place == "-") return open_standard_input(file);
-  if (is_git(place))
-    return fail(ErrorKind::unsupported,
-                "a build context from Git is not available in this version: clone {} and build the directory",
-                place);
-  if (!place.starts_with("http://") && !place.starts_with("https://")) return open_local(place, file);
+  const bool git = dockerfile::is_git_reference(place) && !exists(place);
+  if (git) TRY(dockerfile::parse_git_reference(place));
+  if (!git && !place.starts_with("http://") && !place.starts_with("https://")) return open_local(place, file);
   if (file == "-")
     return fail(ErrorKind::unsupported,
                 "a Dockerfile on standard input cannot be combined with a context from an address");
