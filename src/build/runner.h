@@ -45,6 +45,12 @@ struct StepSettings {
   bool insecure = false;  // --security=insecure, which the engine must allow
 };
 
+// A device of this host.
+struct StepDevice {
+  std::string host, inside;
+  std::string permissions = "rwm";
+};
+
 struct StepRequest {
   std::vector<Digest> layers;  // of the stage so far, base first
   std::vector<std::string> arguments;
@@ -53,6 +59,7 @@ struct StepRequest {
   std::string working_directory;
   StepSettings settings;
   std::vector<StepMount> mounts;
+  std::vector<StepDevice> devices;
 };
 
 class StepRunner {
