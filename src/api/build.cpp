@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "api/build_call.h"
+#include "api/build_entitlements.h"
 #include "api/build_events.h"
 #include "api/build_preamble.h"
 #include "api/build_progress.h"
@@ -171,7 +172,13 @@ Result<void> unpack_context(archive::Source& sent, const std::string& directory,
 }
 
 // Returns where its files are.
-Result<std::string> check_out_context(const std::string& url, const build::GitAccess& access) {
+Result<std::string> check_out_context(const std::string& url, const std::string& directory,
+                                      const build::BuildRequest& request, const std::stop_token& stop) {
+  const auto agent = request.agents.find("default");
+  const build::GitAccess access{.secrets = request.secrets,
+                                .directory = directory,
+                                .stop = stop,
+                                .agent = agent == request.agents.end() ? nullptr : &agent->second};
   const dockerfile::GitReference reference = TRY(dockerfile::parse_git_reference(url));
   const build::GitCommit commit = TRY(build::resolve_git(reference, access));
   return build::check_out_git(reference, commit, reference.keep_git_directory.value_or(false), access);
@@ -233,6 +240,7 @@ Result<void> build_with_events(Call& call, const build::BuildRequest& request, j
 Result<void> build_image(Call& call) {
   build::BuildRequest request = TRY(read_request(call));
   const BuildPreamble preamble = TRY(read_build_preamble(call, request));
+  TRY(check_entitlements(call.engine.build_policy(), request));
   const build::Workspace workspace = TRY(call.engine.builder().workspace());
   std::string directory = workspace.path();
   const std::string remote(call.parameter("remote"));
@@ -242,7 +250,7 @@ Result<void> build_image(Call& call) {
   }
   const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
   if (dockerfile::is_git_reference(remote))
-    directory = TRY(check_out_context(remote, {request.secrets, directory, client.gone()}));
+    directory = TRY(check_out_context(remote, directory, request, client.gone()));
   else if (!remote.empty() && remote != "client-session")
     TRY(fetch_context(remote, directory, client.gone()));
   if (!preamble.passed) TRY(read_context(directory, std::string(call.parameter("dockerfile")), request));

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "api/build_agents.h"
 #include "api/build_call.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -121,6 +122,8 @@ class PassedDirectories {
     return tree_of(peer_, std::move(descriptors_[passed.descriptor]), passed.ignore);
   }
 
+  std::vector<Fd>& descriptors() { return descriptors_; }
+
  private:
   const http::Peer& peer_;
   std::vector<Fd> descriptors_;
@@ -146,10 +149,17 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
   const std::string text = TRY(read_exactly(call.exchange, size));
   const json::value document = TRY(parse_json(text, kWhat));
   std::map<std::string, std::string> secrets;
-  std::vector<std::string> stages;
+  std::vector<std::string> stages, allowed;
   ObjectReader in(document, kWhat);
   in.read("secrets", secrets);
   in.read("noCacheStages", stages);
+  in.read("allow", allowed);
+  std::map<std::string, std::uint64_t> agents;
+  in.read_object("ssh", [&](ObjectReader& ids) {
+    if (!document.at("ssh").is_object()) return;  // which is refused
+    for (const auto& member : document.at("ssh").get_object())
+      ids.read(std::string_view(member.key()), agents[std::string(member.key())]);
+  });
   std::optional<LocalContext> local;
   in.read_object("local", [&](ObjectReader& object) {
     local.emplace();
@@ -174,6 +184,8 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
     request.named_contexts[name].tree = TRY(passed.take(directory));
   if (local) TRY(take_local(*local, passed, request));
   request.no_cache_stages.insert(stages.begin(), stages.end());
+  request.entitlements.insert(allowed.begin(), allowed.end());
+  TRY(add_agents(agents, passed.descriptors(), call.request().peer, request));
   TRY(add_secrets(secrets, request));
   return BuildPreamble{.passed = local.has_value(), .answer = std::move(answer)};
 }

@@ -33,7 +33,8 @@ struct BuilderOptions {
   image::ImageStore* images = nullptr;
   layers::LayerStore* layers = nullptr;
   StepRunner* runner = nullptr;
-  std::string directory;  // of the builder alone, on the layers' file system
+  std::vector<std::string> cdi_directories;  // where RUN --device finds what devices there are (cdi.h)
+  std::string directory;                     // of the builder alone, on the layers' file system
   std::int64_t cache_budget =
       20'000'000'000;  // bytes that cached results and cache mounts may take; 0: no limit
 };

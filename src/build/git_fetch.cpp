@@ -2,6 +2,7 @@
 #include "build/git_fetch.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -18,9 +19,21 @@ using dockerfile::GitReference;
 constexpr std::string_view kGitlink = "160000";
 constexpr std::size_t kLongestLine = 1u << 20;
 
+std::string agent_place(const GitAccess& access) { return access.directory + "/agent"; }
+
+// While it lives, ssh reaches the client's agent. Nothing where the client has given none.
+Result<std::unique_ptr<SshForward>> forward_agent(const GitAccess& access) {
+  if (!access.agent) return nullptr;
+  ::unlink(agent_place(access).c_str());  // of an earlier time
+  return SshForward::start(agent_place(access), *access.agent, {});
+}
+
 GitSurroundings surroundings_for(const GitReference& reference, std::string_view asked,
                                  const GitAccess& access) {
-  GitSurroundings surroundings{.home = access.directory + "/home", .settings = {}, .stop = access.stop};
+  GitSurroundings surroundings{.home = access.directory + "/home",
+                               .settings = {},
+                               .stop = access.stop,
+                               .agent = access.agent ? agent_place(access) : ""};
   if (const std::string header = git_header(reference, asked, access.secrets); !header.empty()) {
     surroundings.settings["http." + reference.origin + ".extraHeader"] = header;
     // It would go to wherever the server says.
@@ -93,6 +106,7 @@ class Checkout {
 
   Result<void> run(const GitCommit& commit, const std::string& tree) {
     TRY(make_directories(access_.directory + "/home", 0700));
+    const std::unique_ptr<SshForward> agent = TRY(forward_agent(access_));
     return check_out(asked_, commit, tree, "", 0);
   }
 
@@ -269,6 +283,7 @@ Result<GitCommit> ask(const GitReference& reference, const GitAccess& access) {
     }
   }
   TRY(make_directories(access.directory + "/home", 0700));
+  const std::unique_ptr<SshForward> agent = TRY(forward_agent(access));
   const std::string listing = TRY(git_says(surroundings_for(reference, reference.origin, access), words));
   GitCommit commit = choose_commit(listing, ref);
   if (commit.id.empty())

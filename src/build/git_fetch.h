@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "build/ssh_forward.h"
 #include "dockerfile/git_reference.h"
 
 namespace berth::build {
@@ -27,6 +28,7 @@ struct GitAccess {
   const std::map<std::string, std::string>& secrets;
   std::string directory;  // of the caller's, for this alone
   std::stop_token stop;
+  const SshAgent* agent = nullptr;  // the client's, for repositories behind ssh
 };
 
 struct GitCommit {

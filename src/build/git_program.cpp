@@ -87,6 +87,7 @@ std::vector<std::string> environment_of(const GitSurroundings& surroundings) {
       "GIT_SSH_VARIANT=ssh",
       "LC_ALL=C",
   };
+  if (!surroundings.agent.empty()) environment.push_back("SSH_AUTH_SOCK=" + surroundings.agent);
   add_own(environment, "PATH");
   for (const char* proxy :
        {"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"})

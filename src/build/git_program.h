@@ -24,6 +24,7 @@ struct GitSurroundings {
   std::string home;                             // a directory of its own: HOME, and where it runs
   std::map<std::string, std::string> settings;  // beside ours; through the environment: argv is for everybody
   std::stop_token stop;
+  std::string agent;  // the path of an SSH agent's socket; "" for none
 };
 
 struct GitOutput {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "build/runner.h"
+#include "build/ssh_forward.h"
 #include "build/tree.h"
 #include "image/transfer.h"
 #include "oci/platform.h"
@@ -39,9 +40,12 @@ struct BuildRequest {
   std::vector<oci::Reference> names;
   bool no_cache = false;
   std::set<std::string> no_cache_stages;
+  std::set<std::string>
+      entitlements;   // what its steps may ask for: "network.host", "security.insecure", "device"
   bool pull = false;  // ask registries for base images even if they are here
   StepSettings settings;
   std::map<std::string, std::string> secrets;  // by id; bytes
+  std::map<std::string, SshAgent> agents;      // by id: of --ssh
   registry::Settings registries;
   std::map<std::string, registry::Credentials> credentials;  // by registry, as config.json names them
   std::stop_token stop;

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "build/copy_files.h"
+#include "build/git_fetch.h"
 #include "build/selection.h"
 #include "build/solve.h"
+#include "build/ssh_forward.h"
 #include "build/workspace.h"
 #include "dockerfile/config_changes.h"
 #include "dockerfile/expand.h"
@@ -80,6 +82,7 @@ class StageBuilder {
   Result<Made> copy_once(const dockerfile::CopyInstruction& instruction, const Step& step);
   Result<CopyPlan> plan_copy(const dockerfile::CopyInstruction& instruction);
   Result<void> download(CopyPlan& plan, const dockerfile::CopyInstruction& instruction);
+  GitAccess git_access(const Workspace& work) const;
   Result<void> find_commit(CopyPlan& plan, const std::string& url,
                            const dockerfile::CopyInstruction& instruction);
   Result<void> write_repositories(const CopyPlan& plan, const CopyTarget& target) const;
@@ -108,23 +111,32 @@ class StageBuilder {
     std::string content;
     std::uint32_t mode = 0400, uid = 0, gid = 0;
   };
+  struct MountedAgent {
+    const SshAgent* agent = nullptr;
+    std::string target;
+    SshForward::Owner owner;
+  };
   // What --mount asks for, before anything is mounted.
   struct Mounts {
     std::vector<MountedSource> binds;
     std::vector<MountedCache> caches;
     std::vector<dockerfile::Mount> temporary;
     std::vector<MountedFile> files;
-    std::vector<std::string> environment;  // of secrets
+    std::vector<MountedAgent> agents;
+    std::vector<std::string> environment;  // of secrets and agents
     PartsDigest digest;                    // of all that the result depends on
   };
   // While the step runs.
   struct OpenMounts {
     std::vector<std::unique_ptr<CacheMountUse>> caches;
     std::vector<Attached> attached;
+    std::vector<std::unique_ptr<SshForward>> agents;
   };
   Result<Made> run_command(const dockerfile::RunInstruction& instruction, const Step& step);
   Result<Made> run_once(const dockerfile::RunInstruction& instruction, const Step& step);
   Result<layers::Layer> run_step(StepRequest request, const Mounts& mounts, const Step& step);
+  Result<void> add_devices(const dockerfile::RunInstruction& instruction, StepRequest& request,
+                           Mounts& mounts) const;
   Digest run_key(const StepRequest& request, std::string_view script, const Digest& mounts) const;
   std::string run_history(const StepRequest& request) const;
   Result<void> choose_network(const std::string& wanted, StepSettings& settings) const;
@@ -133,6 +145,9 @@ class StageBuilder {
   Result<void> add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_secret(const dockerfile::Mount& mount, Mounts& mounts);
+  Result<void> add_agent(dockerfile::Mount mount, Mounts& mounts);
+  static Result<void> open_agents(const std::vector<MountedAgent>& agents, const std::string& directory,
+                                  OpenMounts& open, StepRequest& request);
   Result<void> open_mounts(const Mounts& mounts, const std::string& directory, OpenMounts& open,
                            StepRequest& request);
   Result<StepMount> open_bind(const MountedSource& source, const std::string& directory,

@@ -135,6 +135,14 @@ Result<SourceTree> StageBuilder::source_tree(const std::string& from, const Step
   return SourceTree{std::move(tree), std::move(layers)};
 }
 
+GitAccess StageBuilder::git_access(const Workspace& work) const {
+  const auto agent = solve_.request.agents.find("default");
+  return {.secrets = solve_.request.secrets,
+          .directory = work.path(),
+          .stop = solve_.stop,
+          .agent = agent == solve_.request.agents.end() ? nullptr : &agent->second};
+}
+
 // What a repository is known by. Its files are fetched when they are needed.
 Result<void> StageBuilder::find_commit(CopyPlan& plan, const std::string& url,
                                        const dockerfile::CopyInstruction& instruction) {
@@ -151,7 +159,7 @@ Result<void> StageBuilder::find_commit(CopyPlan& plan, const std::string& url,
       return fail(ErrorKind::invalid, "{} and --checksum name two commits", reference.url);
   }
   const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
-  GitCommit commit = TRY(resolve_git(reference, {solve_.request.secrets, work.path(), solve_.stop}));
+  GitCommit commit = TRY(resolve_git(reference, git_access(work)));
   const bool keep = reference.keep_git_directory.value_or(instruction.keep_git_directory);
   plan.repositories.push_back({std::move(reference), std::move(commit), keep});
   return {};
@@ -160,8 +168,8 @@ Result<void> StageBuilder::find_commit(CopyPlan& plan, const std::string& url,
 Result<void> StageBuilder::write_repositories(const CopyPlan& plan, const CopyTarget& target) const {
   for (const CopyPlan::Repository& one : plan.repositories) {
     const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
-    const std::string files = TRY(check_out_git(one.reference, one.commit, one.keep_git_directory,
-                                                {solve_.request.secrets, work.path(), solve_.stop}));
+    const std::string files =
+        TRY(check_out_git(one.reference, one.commit, one.keep_git_directory, git_access(work)));
     Tree tree;
     tree.root = TRY(open_file(files, O_RDONLY | O_DIRECTORY));
     TRY(copy_source(tree, {"", true}, plan.excludes, target, solve_.stop));

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "build/cdi.h"
 #include "build/selection.h"
 #include "build/stage.h"
 #include "layers/overlay.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr const char* kScriptDirectory =
     "/dev/pipes/";  // on the step's own /dev: nothing of it gets into a layer
+
+constexpr const char* kAgentPlace = "/run/buildkit/ssh_agent.";
 
 // A script that says by what it is run is a program of its own.
 bool has_interpreter(const dockerfile::Command& command, std::string_view text) {
@@ -77,6 +80,24 @@ Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mo
   return {};
 }
 
+// The client's SSH agent. The first that there is becomes the variable by which programs find theirs.
+Result<void> StageBuilder::add_agent(dockerfile::Mount mount, Mounts& mounts) {
+  if (mount.target.empty()) mount.target = fmt::format("{}{}", kAgentPlace, mounts.agents.size());
+  mounts.digest.add("ssh").add(mount.id).add(mount.target);
+  const auto agent = solve_.request.agents.find(mount.id);
+  if (agent == solve_.request.agents.end()) {
+    if (mount.required)
+      return fail(ErrorKind::not_found, "the SSH agent {} is required and was not given: add --ssh {}",
+                  mount.id, mount.id);
+    return {};
+  }
+  if (mounts.agents.empty()) mounts.environment.push_back("SSH_AUTH_SOCK=" + mount.target);
+  mounts.agents.push_back({&agent->second,
+                           mount.target,
+                           {mount.mode.value_or(0600), mount.uid.value_or(0), mount.gid.value_or(0)}});
+  return {};
+}
+
 Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
   SourceTree from = TRY(source_tree(mount.from, step));
   MountedSource bind{std::move(from), {}, {}, mount.target, mount.read_only};
@@ -117,7 +138,8 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
   Mounts mounts;
   for (const dockerfile::MountFlag& flag : instruction.mounts) {
     dockerfile::Mount mount = TRY(dockerfile::parse_mount(flag.text.text, expansion()));
-    if (mount.type != Type::secret || !mount.target.empty()) mount.target = TRY(place_of(mount));
+    const bool placed = (mount.type != Type::secret && mount.type != Type::ssh) || !mount.target.empty();
+    if (placed) mount.target = TRY(place_of(mount));
     switch (mount.type) {
       case Type::bind:
         TRY(add_bind(mount, step, mounts));
@@ -133,8 +155,7 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
         TRY(add_cache(mount, step, mounts));
         break;
       case Type::ssh:
-        if (mount.required)
-          return fail(ErrorKind::unsupported, "--mount=type=ssh is not available in this version");
+        TRY(add_agent(std::move(mount), mounts));
         break;
     }
   }
@@ -194,6 +215,19 @@ Result<void> StageBuilder::open_files(const std::vector<MountedFile>& files, con
   return {};
 }
 
+Result<void> StageBuilder::open_agents(const std::vector<MountedAgent>& agents, const std::string& directory,
+                                       OpenMounts& open, StepRequest& request) {
+  if (agents.empty()) return {};
+  TRY(make_directories(directory, 0700));
+  for (const MountedAgent& one : agents) {
+    const std::string path = fmt::format("{}/{}", directory, request.mounts.size());
+    std::unique_ptr<SshForward> forward = TRY(SshForward::start(path, *one.agent, one.owner));
+    open.agents.push_back(std::move(forward));
+    request.mounts.push_back({StepMount::Kind::bind, path, one.target, true, true, 0});
+  }
+  return {};
+}
+
 // In one order everywhere, and each but once: two steps that wait for each other's would wait for ever.
 Result<void> StageBuilder::open_caches(const std::vector<MountedCache>& caches, OpenMounts& open,
                                        StepRequest& request) {
@@ -226,6 +260,7 @@ Result<void> StageBuilder::open_mounts(const Mounts& mounts, const std::string& 
   TRY(open_caches(mounts.caches, open, request));
   for (const dockerfile::Mount& one : mounts.temporary)
     request.mounts.push_back({StepMount::Kind::tmpfs, "", one.target, false, false, one.size});
+  TRY(open_agents(mounts.agents, directory + "/agents", open, request));
   return open_files(mounts.files, directory + "/files", open.attached, request);
 }
 
@@ -271,11 +306,29 @@ Result<layers::Layer> StageBuilder::run_step(StepRequest request, const Mounts& 
 // say.
 Result<void> StageBuilder::choose_network(const std::string& wanted, StepSettings& settings) const {
   if (wanted == "default") return {};
-  if (wanted == "host" && settings.network != "host")
+  if (wanted == "host" && settings.network != "host" && !solve_.request.entitlements.contains("network.host"))
     return fail(ErrorKind::denied,
                 "RUN --network=host is not allowed: a build that may use the host's network is begun with "
-                "--network host");
+                "--allow network.host or --network host");
   settings.network = wanted;
+  return {};
+}
+
+Result<void> StageBuilder::add_devices(const dockerfile::RunInstruction& instruction, StepRequest& request,
+                                       Mounts& mounts) const {
+  if (instruction.devices.empty()) return {};
+  const std::vector<CdiDevice> known = list_cdi_devices(solve_.services.options.cdi_directories);
+  for (const dockerfile::Word& word : instruction.devices) {
+    const std::string text = TRY(dockerfile::expand_word(word.text, expansion()));
+    const DeviceRequest wanted = TRY(parse_device_request(text));
+    const std::vector<CdiDevice> chosen = TRY(choose_devices(known, wanted, solve_.request.entitlements));
+    for (const CdiDevice& device : chosen) {
+      mounts.digest.add("device").add(device.qualified());
+      request.devices.insert(request.devices.end(), device.nodes.begin(), device.nodes.end());
+      mounts.environment.insert(mounts.environment.end(), device.environment.begin(),
+                                device.environment.end());
+    }
+  }
   return {};
 }
 
@@ -286,8 +339,6 @@ Result<StageBuilder::Made> StageBuilder::run_command(const dockerfile::RunInstru
 
 Result<StageBuilder::Made> StageBuilder::run_once(const dockerfile::RunInstruction& instruction,
                                                   const Step& step) {
-  if (!instruction.devices.empty())
-    return fail(ErrorKind::unsupported, "RUN --device is not available in this version");
   const dockerfile::Command& command = instruction.command;
   StepRequest request;
   request.layers = config_.diff_ids;
@@ -297,12 +348,17 @@ Result<StageBuilder::Made> StageBuilder::run_once(const dockerfile::RunInstructi
   request.settings = solve_.request.settings;
   if (!instruction.network.empty()) TRY(choose_network(instruction.network, request.settings));
   request.settings.insecure = instruction.security == "insecure";
+  if (request.settings.insecure && !solve_.request.entitlements.contains("security.insecure"))
+    return fail(ErrorKind::denied,
+                "RUN --security=insecure is not allowed: a build that may have such steps is begun with "
+                "--allow security.insecure");
 
   const std::string text = command.exec ? "" : dockerfile::shell_text(command);
   const dockerfile::Command plain{
       .exec = command.exec, .words = command.exec ? command.words : std::vector{text}, .heredocs = {}};
   request.arguments = dockerfile::command_words(plain, config_.config);
   Mounts mounts = TRY(read_mounts(instruction, step));
+  TRY(add_devices(instruction, request, mounts));
   if (has_interpreter(command, text)) {
     request.arguments = {kScriptDirectory + command.heredocs.front().name};
     mounts.files.push_back({request.arguments.front(), text, 0555, 0, 0});

@@ -32,6 +32,7 @@ HostConfig host_config_of(const build::StepRequest& request) {
   host.extra_hosts = settings.extra_hosts;
   host.shm_size = settings.shm_size;
   host.security_options = settings.security_options;
+  host.privileged = settings.insecure;
   host.resources.memory = settings.memory;
   host.resources.memory_swap = settings.memory_swap;
   host.resources.cpu_shares = settings.cpu_shares;
@@ -42,6 +43,8 @@ HostConfig host_config_of(const build::StepRequest& request) {
   host.resources.cgroup_parent = settings.cgroup_parent;
   for (const build::Limit& limit : settings.limits)
     host.resources.ulimits.push_back({limit.name, limit.soft, limit.hard});
+  for (const build::StepDevice& device : request.devices)
+    host.resources.devices.push_back({device.host, device.inside, device.permissions});
   for (const build::StepMount& mount : request.mounts)
     if (mount.kind == build::StepMount::Kind::tmpfs)
       host.tmpfs[mount.target] = mount.size > 0 ? fmt::format("size={}", mount.size) : "";
@@ -117,7 +120,7 @@ class StopSignal {
 }  // namespace
 
 Result<ContainerRecord> BuildRunner::make_record(const build::StepRequest& request) const {
-  if (request.settings.insecure)
+  if (request.settings.insecure && !policy_.insecure)
     return fail(ErrorKind::denied, "RUN --security=insecure is not allowed by this engine");
   ContainerRecord record;
   record.id = random_identifier();

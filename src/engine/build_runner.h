@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "build/runner.h"
+#include "engine/build_policy.h"
 #include "engine/container.h"
 #include "engine/lifecycle.h"
 #include "engine/networks.h"
@@ -19,9 +20,11 @@ namespace berth::engine {
 
 class BuildRunner final : public build::StepRunner {
  public:
-  BuildRunner(const Settings& settings, Registry& registry, image::ImageStore& images,
-              const RootFileSystems& roots, Networks& networks, Lifecycle& lifecycle)
+  BuildRunner(const Settings& settings, const BuildPolicy& policy, Registry& registry,
+              image::ImageStore& images, const RootFileSystems& roots, Networks& networks,
+              Lifecycle& lifecycle)
       : settings_(settings),
+        policy_(policy),
         registry_(registry),
         images_(images),
         roots_(roots),
@@ -37,6 +40,7 @@ class BuildRunner final : public build::StepRunner {
   Result<int> watch(const ContainerPointer& container, const OnOutput& output, const std::stop_token& stop);
 
   const Settings& settings_;
+  const BuildPolicy& policy_;
   Registry& registry_;
   image::ImageStore& images_;
   const RootFileSystems& roots_;

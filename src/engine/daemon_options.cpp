@@ -144,6 +144,24 @@ Result<void> set_log_level(DaemonOptions& options, const Values& values) {
   return fail(ErrorKind::invalid, "invalid logging level: {}", level);
 }
 
+Result<void> set_cdi_directories(DaemonOptions& options, const Values& values) {
+  options.builds.cdi_directories = values;
+  return {};
+}
+
+// {"entitlements": {"security-insecure": true, "network-host": false, "device": false}}; the rest of it has
+// no effect here.
+Result<void> set_builder(DaemonOptions& options, const Values& values) {
+  const json::value document = TRY(parse_json(values.back(), "builder"));
+  ObjectReader in(document, "builder");
+  in.read_object("entitlements", [&](ObjectReader& entitlements) {
+    entitlements.read("security-insecure", options.builds.insecure);
+    entitlements.read("network-host", options.builds.host_network);
+    entitlements.read("device", options.builds.devices);
+  });
+  return in.finish();
+}
+
 std::vector<DaemonOption> make_table() {
   using O = DaemonOptions;
   using S = Settings;
@@ -227,6 +245,9 @@ std::vector<DaemonOption> make_table() {
        "Set no-new-privileges for every container"},
       {"seccomp-profile", 0, "seccomp-profile", text, set_setting<&S::seccomp_profile>,
        "Default seccomp profile"},
+      {"cdi-spec-dir", 0, "cdi-spec-dirs", list, set_cdi_directories,
+       "Directory of CDI specifications; may be repeated"},
+      {"", 0, "builder", document, set_builder, "What builds may be allowed: entitlements"},
       {"label", 0, "labels", list, set_setting_list<&S::labels>, "Labels of the engine"},
       {"keeper-path", 0, "keeper-path", text, set_setting<&S::keeper_program>, "Path of berth-keeper"},
   };
@@ -267,8 +288,6 @@ std::vector<DaemonOption> make_table() {
       {"userland-proxy-path", "userland-proxy-path", text},
       {"validate", "", boolean},
       {"authorization-plugin", "authorization-plugins", list},
-      {"cdi-spec-dir", "cdi-spec-dirs", list},
-      {"", "builder", map},
       {"log-format", "log-format", text}};
   for (const Ignored& option : ignored)
     table.push_back({option.flag, 0, option.key, option.shape, nullptr, "No effect here"});

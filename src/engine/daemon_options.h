@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/build_policy.h"
 #include "engine/settings.h"
 
 namespace berth::engine {
 
 struct DaemonOptions {
   Settings settings;
+  BuildPolicy builds;
   std::vector<std::string> hosts;  // "unix:///run/berth/berth.sock", "tcp://127.0.0.1:2376", "fd://"
   std::string group = "berth";     // that may use the unix socket, if it exists
   std::string pid_file;

@@ -183,6 +183,26 @@ TEST(DaemonJson, RegistriesAreReadAndWrongOnesNamed) {
     EXPECT_FALSE(apply_daemon_json(options, wrong, {}, warnings)) << wrong;
 }
 
+TEST(DaemonJson, BuildsGetNothingInsecureUnlessItSaysSo) {
+  auto policy = [](std::string_view text) {
+    DaemonOptions options;
+    std::vector<std::string> warnings;
+    EXPECT_TRUE(apply_daemon_json(options, text, {}, warnings)) << text;
+    return options.builds;
+  };
+  EXPECT_FALSE(policy("{}").insecure);
+  EXPECT_TRUE(policy("{}").host_network);
+  EXPECT_FALSE(policy(R"({"builder": {"gc": {"enabled": true}}})").insecure);
+  EXPECT_TRUE(policy(R"({"builder": {"entitlements": {"security-insecure": true}}})").insecure);
+  EXPECT_FALSE(policy(R"({"builder": {"entitlements": {"network-host": false}}})").host_network);
+  DaemonOptions options;
+  std::vector<std::string> warnings;
+  for (const char* wrong : {R"({"builder": {"entitlements": {"security-insecure": "true"}}})",
+                            R"({"builder": {"entitlements": []}})", R"({"builder": 1})"})
+    EXPECT_FALSE(apply_daemon_json(options, wrong, {}, warnings)) << wrong;
+  EXPECT_FALSE(options.builds.insecure);
+}
+
 TEST(DaemonOptions, TheStorageDriverComesFromTheEnvironmentWhereNothingElseSays) {
   static std::map<std::string, std::string> environment;
   auto variable = [](const char* name) -> const char* {

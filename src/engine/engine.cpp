@@ -47,11 +47,11 @@ bool is_alive(const ContainerPointer& container) {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::open(Settings settings) {
+Result<std::unique_ptr<Engine>> Engine::open(Settings settings, BuildPolicy builds) {
   if (settings.keeper_program.empty()) settings.keeper_program = sibling_program("berth-keeper");
   if (settings.init_program.empty()) settings.init_program = sibling_program("berth-init");
   if (settings.resolver_program.empty()) settings.resolver_program = sibling_program("berth-resolver");
-  std::unique_ptr<Engine> engine(new Engine(std::move(settings)));
+  std::unique_ptr<Engine> engine(new Engine(std::move(settings), std::move(builds)));
   TRY(engine->take_roots());
   TRY(engine->open_storage());
   engine->networks_ = Networks::open(engine->settings_, engine->id_, *engine->database_, engine->events_);
@@ -155,13 +155,14 @@ Result<void> Engine::start_services() {
 
 Result<void> Engine::open_builder() {
   TRY(make_private_directory(settings_.build_directory(), 0700));
-  build_runner_ =
-      std::make_unique<BuildRunner>(settings_, *registry_, *images_, *roots_, *networks_, *lifecycle_);
+  build_runner_ = std::make_unique<BuildRunner>(settings_, builds_, *registry_, *images_, *roots_, *networks_,
+                                                *lifecycle_);
   build::BuilderOptions options;
   options.database = database_.get();
   options.images = images_.get();
   options.layers = &*layers_;
   options.runner = build_runner_.get();
+  options.cdi_directories = builds_.cdi_directories;
   options.directory = settings_.build_directory();
   builder_ = std::make_unique<build::Builder>(options);
   return builder_->load();

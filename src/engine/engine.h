@@ -14,6 +14,7 @@
 #include "build/builder.h"
 #include "content/blob_store.h"
 #include "db/database.h"
+#include "engine/build_policy.h"
 #include "engine/build_runner.h"
 #include "engine/container.h"
 #include "engine/creator.h"
@@ -38,12 +39,13 @@ namespace berth::engine {
 class Engine {
  public:
   // Refuses a data root that another engine uses (ErrorKind::conflict).
-  static Result<std::unique_ptr<Engine>> open(Settings settings);
+  static Result<std::unique_ptr<Engine>> open(Settings settings, BuildPolicy builds = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   const Settings& settings() const { return settings_; }
+  const BuildPolicy& build_policy() const { return builds_; }
   const std::string& id() const { return id_; }  // stays the same for a data root
   Registry& containers() { return *registry_; }
   Creator& creator() { return *creator_; }
@@ -63,7 +65,8 @@ class Engine {
   image::UsersOf image_users();
 
  private:
-  explicit Engine(Settings settings) : settings_(std::move(settings)) {}
+  Engine(Settings settings, BuildPolicy builds)
+      : settings_(std::move(settings)), builds_(std::move(builds)) {}
   Result<void> take_roots();
   Result<void> open_storage();
   Result<void> start_services();
@@ -72,6 +75,7 @@ class Engine {
 
   // In the order of construction: what is below uses what is above.
   Settings settings_;
+  BuildPolicy builds_;
   Fd lock_;
   std::string id_;
   EventBus events_;

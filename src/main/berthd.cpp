@@ -170,7 +170,7 @@ Result<void> serve(const CommandLine& line) {
     set_log_level(LogLevel::error);
   if (geteuid() != 0) return fail(ErrorKind::denied, "the engine must be run as root");
 
-  std::unique_ptr<engine::Engine> engine = TRY(engine::Engine::open(options.settings));
+  std::unique_ptr<engine::Engine> engine = TRY(engine::Engine::open(options.settings, options.builds));
   std::vector<http::Listener> listeners = TRY(listen(options, std::move(inherited)));
   for (const http::Listener& listener : listeners) log_info("berthd", "listening on {}", listener.name);
   http::Server server;

@@ -10,7 +10,7 @@ namespace berth::cli {
 
 inline constexpr FlagSpec kBuildFlags[] = {
     {"add-host", 0, "list", "Add a line to /etc/hosts of steps (name:address)", "", check_extra_host},
-    {"allow", 0, "strings", "Accepted for compatibility"},
+    {"allow", 0, "strings", "Let steps ask for it (network.host, security.insecure, device)"},
     {"attest", 0, "list", "Accepted for compatibility: there are no attestations", "", nullptr, "", true},
     {"build-arg", 0, "list", "Set a variable that ARG declares; NAME alone takes it from here"},
     {"build-context", 0, "list",
@@ -53,7 +53,7 @@ inline constexpr FlagSpec kBuildFlags[] = {
     {"security-opt", 0, "list", "Not supported", "", nullptr, "", true},
     {"shm-size", 0, "bytes", "Size of /dev/shm of steps"},
     {"squash", 0, "", "Not supported", "", nullptr, "", true},
-    {"ssh", 0, "list", "Not supported", "", nullptr, "", true},
+    {"ssh", 0, "list", "Let steps ask an SSH agent (default; id=SOCKET)"},
     {"tag", 't', "list", "Name of the image (name[:tag])"},
     {"target", 0, "string", "Stop at this stage"},
     {"ulimit", 0, "ulimit", "Set a resource limit of steps (name=soft[:hard])", "", check_ulimit},

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/ssh.h"
 #include "cli/create/mount.h"
 #include "cli/create/security.h"
 
@@ -104,6 +105,30 @@ Result<json::object> named_directory(const std::string& name, const std::string&
   return describe(local, preamble);
 }
 
+Result<std::vector<std::string>> allowed(const Flags& flags) {
+  const std::vector<std::string>& names = flags.list("allow");
+  for (const std::string& name : names)
+    if (name != "network.host" && name != "security.insecure" && name != "device" &&
+        !name.starts_with("device="))
+      return fail(ErrorKind::invalid,
+                  "invalid --allow \"{}\": it must be network.host, security.insecure, device or device=NAME",
+                  name);
+  return names;
+}
+
+Result<json::object> agents(const Flags& flags, bool passing, Preamble& preamble) {
+  json::object all;
+  std::map<std::string, Fd> opened = TRY(open_ssh_agents(flags));
+  for (auto& [id, socket] : opened) {
+    if (!passing)
+      return fail(ErrorKind::unsupported,
+                  "--ssh {}: an agent can only be passed to the engine of this machine over its own socket",
+                  id);
+    all[id] = pass(std::move(socket), preamble);
+  }
+  return all;
+}
+
 Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamble) {
   constexpr std::string_view scheme = "docker-image://";
   json::object all;
@@ -146,6 +171,10 @@ Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool p
     document["contexts"] = std::move(all);
   if (answer.call != "build") document["call"] = answer.call;
   if (answer.vertices) document["progress"] = "vertices";
+  if (const std::vector<std::string> names = TRY(allowed(flags)); !names.empty())
+    document["allow"] = to_json(names);
+  if (json::object all = TRY(agents(flags, passing, preamble)); !all.empty())
+    document["ssh"] = std::move(all);
   if (document.empty()) return preamble;
   const std::string text = json::serialize(document);
   preamble.text = std::to_string(text.size()) + "\n" + text;

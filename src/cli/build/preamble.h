@@ -5,11 +5,12 @@
 //
 //   {"secrets": {"id": "<base64>"}, "noCacheStages": ["name"], "contexts": {"name": {"image": "reference"}},
 //    "local": {"name": "Dockerfile", "dockerfile": "<base64>", "descriptor": 0, "ignore": "<base64>"},
-//    "call": "check", "progress": "vertices"}
+//    "call": "check", "progress": "vertices",
+//    "allow": ["security.insecure"], "ssh": {"default": 2}}
 //
 // Directories of this machine are not sent but passed: as open descriptors that go along with the request
 // (unix(7), SCM_RIGHTS), and which the document names by their place. Then no tar follows. "contexts" may
-// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}.
+// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}. "ssh" has the places of agents' sockets.
 #pragma once
 #include <string>
 #include <vector>
@@ -34,8 +35,8 @@ struct Preamble {
   std::vector<Fd> descriptors;  // to be passed
 };
 
-// From --secret, --no-cache-filter and --build-context, and the context if it is to be passed (or null).
-// `passing`: descriptors arrive.
+// From --secret, --no-cache-filter, --build-context, --allow and --ssh, and the context if it is to be passed
+// (or null). `passing`: descriptors arrive.
 Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing,
                                 const WantedAnswer& answer);
 

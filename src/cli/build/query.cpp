@@ -20,7 +20,6 @@ Result<void> refuse_what_cannot_be_had(const Flags& flags) {
       {"push", ": push the image once it is built"},
       {"security-opt", " for builds"},
       {"squash", ""},
-      {"ssh", ": pass a key with --secret"},
   };
   for (const Refusal& refusal : refusals)
     if (flags.given(refusal.flag) && flags.text(refusal.flag) != "false")

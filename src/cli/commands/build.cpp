@@ -39,7 +39,8 @@ Result<http::Response> send_build(Context& context, const http::Query& query, ht
 
 // Not of an engine that is told of no directory.
 bool wants_passing(const Flags& flags, const BuildContext& context) {
-  return (context.local && context.local->readable_elsewhere) || !flags.list("build-context").empty();
+  return (context.local && context.local->readable_elsewhere) || !flags.list("build-context").empty() ||
+         !flags.list("ssh").empty();
 }
 
 Result<void> write_id(const std::string& path, const std::string& image) {

@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# --mount=type=ssh and git over ssh: steps ask the client's agent for signatures, and can do nothing else to it.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
+source "$(dirname "$0")/lib.sh"
+
+command -v ssh-agent >/dev/null || { echo "SKIP: there is no ssh-agent"; exit 77; }
+unset SSH_AUTH_SOCK
+agent=$work/agent.sock
+
+context() { # a Dockerfile from standard input
+  local directory
+  directory=$(mktemp -d "$work/context.XXXXXX")
+  cd "$directory" || exit
+  cat >Dockerfile
+  cp "$work/key.pub" .
+}
+build() { b build -q -t out "$@" . >/dev/null; }
+out() { b run --rm --network none out "$@"; }
+keys() { SSH_AUTH_SOCK=$agent ssh-add -l; }
+places() { find "$work/main/data/build/steps" "$work/main/data/build/contexts" -mindepth 1; }
+nothing_of_builds() { [ -z "$(places)" ]; }
+
+agent_start() {
+  ssh-keygen -q -t ed25519 -N '' -f "$work/key" -C test
+  ssh-keygen -q -t ed25519 -N '' -f "$work/other" -C other
+  ssh-agent -D -a "$agent" >/dev/null 2>&1 &
+  echo $! >"$work/agent.pid"
+  eventually 10 test -S "$agent"
+  SSH_AUTH_SOCK=$agent ssh-add -q "$work/key"
+}
+
+tools_image() { # the box with ssh-add and what it is linked with
+  mkdir -p "$work/tools"
+  local file
+  for file in $(command -v ssh-add) $(ldd "$(command -v ssh-add)" | grep -o '/[^ ]*'); do
+    cp -L --parents "$file" "$work/tools/"
+  done
+  cp -a "$work/image/." "$work/tools/" 2>/dev/null || true
+  tar -C "$work/tools" -c . | b import - tools >/dev/null
+}
+
+signs() {
+  context <<'D'
+FROM tools
+COPY key.pub /k.pub
+RUN --mount=type=ssh ssh-add -l >/keys && ssh-add -T /k.pub && echo $SSH_AUTH_SOCK >/place && stat -c '%F %a %u' $SSH_AUTH_SOCK >/kind
+RUN test -z "$SSH_AUTH_SOCK" && test ! -e /run/buildkit/ssh_agent.0
+D
+  build --ssh "default=$agent"
+  is "$(keys)" "$(out cat /keys)"
+  is /run/buildkit/ssh_agent.0 "$(out cat /place)"
+  is "socket 600 0" "$(out cat /kind)"
+  fails out ls /run/buildkit
+  SSH_AUTH_SOCK=$agent build --no-cache --ssh default
+}
+
+several_agents() {
+  context <<'D'
+FROM tools
+RUN --mount=type=ssh,id=a --mount=type=ssh,id=none --mount=type=ssh,id=b,target=/b.sock,mode=0666,uid=7 \
+    SSH_AUTH_SOCK=/b.sock ssh-add -l >/keys && stat -c '%a %u' /b.sock >/kind && echo $SSH_AUTH_SOCK >/place
+D
+  build --ssh "a=$agent" --ssh "b=$agent"
+  is "$(keys)" "$(out cat /keys)"
+  is "666 7" "$(out cat /kind)"
+  is /run/buildkit/ssh_agent.0 "$(out cat /place)"
+}
+
+missing() {
+  context <<<$'FROM box\nRUN --mount=type=ssh,id=k,required=true true'
+  refused 1 'agent k is required.*--ssh k' b build .
+  context <<<$'FROM box\nRUN --mount=type=ssh test -z "$SSH_AUTH_SOCK"'
+  build
+  refused 1 'SSH_AUTH_SOCK is not set' b build --ssh default .
+  refused 1 'ssh-add' b build --ssh "default=$work/key" .
+  refused 1 'not a socket' b build --ssh "default=$work" .
+  refused 1 'no such file' b build --ssh "default=$work/nowhere" .
+  refused 1 'twice' b build --ssh "default=$agent" --ssh "default=$agent" .
+}
+
+changes_nothing() {
+  before=$(keys)
+  context <<'D'
+FROM tools
+COPY other /other
+RUN --mount=type=ssh chmod 600 /other; ssh-add /other; ssh-add -D; ssh-add -x </dev/null; ssh-add -l >/keys
+D
+  cp "$work/other" .
+  build --ssh "default=$agent"
+  is "$before" "$(keys)"
+  is "$before" "$(out cat /keys)"
+}
+
+somebody_elses_agent() { # a client that could not connect to the socket does not get the engine to do it
+  context <<<$'FROM tools\nRUN --mount=type=ssh ssh-add -l >/keys 2>&1 || true'
+  chmod 711 "$work" && chmod 600 "$agent" && chmod 666 "$work/main/berth.sock" && chmod 755 "$work/main" . && mkdir -p "$work/nobody" && chmod 777 "$work/nobody"
+  BERTH_CONFIG=$work/nobody DOCKER_CONFIG=$work/nobody \
+    timeout 60 setpriv --reuid 65534 --regid 65534 --clear-groups "$BERTH_BIN/berth" build -q -t out --no-cache --ssh "default=$agent" . >/dev/null
+  lacks "$(out cat /keys)" SHA256
+}
+
+left_behind() {
+  context <<<$'FROM box\nRUN --mount=type=ssh sleep 4712'
+  berth build --ssh "default=$agent" . >/dev/null 2>&1 &
+  local client=$!
+  eventually 10 pgrep -f 'sleep 4712' >/dev/null
+  kill -9 "$client"
+  wait "$client" || true
+  eventually 5 nothing_of_builds
+}
+
+git_over_ssh() { # by a program of ours in the place of ssh
+  git init -q --bare "$work/app.git"
+  git clone -q "$work/app.git" "$work/app" 2>/dev/null
+  printf 'FROM box\nCOPY f /f\n' >"$work/app/Dockerfile" && echo app >"$work/app/f"
+  git -C "$work/app" add . && git -C "$work/app" -c user.name=t -c user.email=t@t commit -qm 1 && git -C "$work/app" push -q origin HEAD:refs/heads/main 2>/dev/null
+  git -C "$work/app.git" symbolic-ref HEAD refs/heads/main
+  local address
+  for address in "git@example.org:$work/app.git" "ssh://git@example.org:2222$work/app.git#main"; do
+    rm -f "$work/ssh.log" "$work/ssh.keys"
+    b build -q -t out --ssh "default=$agent" "$address" >/dev/null
+    is app "$(out cat /f)"
+    contains "$(cat "$work/ssh.log")" "git@example.org git-upload-pack '$work/app.git'"
+    contains "$(cat "$work/ssh.log")" '-F /dev/null'
+    contains "$(cat "$work/ssh.log")" IdentityFile=none
+    contains "$(cat "$work/ssh.keys")" "$(keys)"
+  done
+  b build -q -t out "git@example.org:$work/app.git" >/dev/null
+  is none "$(tail -n 1 "$work/ssh.keys")"
+  exits 1 b build 'git@-oProxyCommand=x:p'
+}
+
+mkdir -p "$work/bin"
+cat >"$work/bin/ssh" <<D
+#!/bin/sh
+echo "\$@" >>$work/ssh.log
+{ [ -z "\$SSH_AUTH_SOCK" ] && echo none || ssh-add -l; } >>$work/ssh.keys 2>&1
+for last; do :; done
+eval "exec \$last"
+D
+chmod 755 "$work/bin/ssh"
+agent_start
+trap 'kill "$(cat "$work/agent.pid")" 2>/dev/null; clean_up' EXIT
+(PATH=$work/bin:$PATH engine_start main) || exit 1
+engine_use main
+image_make
+tools_image
+
+case_of "steps have things signed by the client's agent" signs
+case_of "several agents, each in its place" several_agents
+case_of "an agent that was not given, and what is none" missing
+case_of "steps change nothing of the agent" changes_nothing
+case_of "an agent that is not the client's" somebody_elses_agent
+case_of "a client that goes leaves no socket" left_behind
+case_of "repositories behind ssh, with the agent and without root's keys" git_over_ssh
+kill "$(cat "$work/agent.pid")"
+finish
