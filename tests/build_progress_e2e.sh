@@ -323,7 +323,8 @@ display_interrupted() {
   is "" "$(seen modes)" "modes of the terminal"
   eventually 5 no_sleep
 }
-no_sleep() { ! grep -qzsx 7539 /proc/[0-9]*/cmdline; }
+sleeps() { grep -qzsx "$1" /proc/[0-9]*/cmdline; }
+no_sleep() { fails sleeps 7539; }
 display_stopped_and_continued() {
   context <<<$'FROM box\nRUN sleep 3'
   on_terminal --signal 1:STOP --signal 1.5:CONT berth build --no-cache .
@@ -343,7 +344,7 @@ engine_that_goes() { # the engine dies while it builds
   engine_start other
   image_make
   context <<<$'FROM box\nRUN sleep 7541'
-  (sleep 2 && kill -9 "$(engine_pid other)") &
+  (eventually 20 sleeps 7541 && kill -9 "$(engine_pid other)") &
   on_terminal berth build --no-cache .
   is 1 "$(seen status)"
   terminal_is_as_it_was

@@ -193,7 +193,7 @@ refused() { # status regex command...
   shift 2
   exits "$want" "$@" || return 1
   grep -qiE -- "$words" <<<"$said" || { echo "wanted /$words/ from: $*: ${said:0:400}"; return 1; }
-  at_most 6 "$(wc -l <<<"$said")" "lines of the message of: $*: ${said:0:800}"
+  at_most "${MOST_LINES:-6}" "$(wc -l <<<"$said")" "lines of the message of: $*: ${said:0:800}"
 }
 eventually() { # seconds command...
   local end=$((SECONDS + $1 * slowness + 1))

@@ -5,6 +5,8 @@
   terminal.py DIRECTORY [--size WIDTHxHEIGHT] [--resize SECONDS:WIDTHxHEIGHT]... [--type SECONDS:TEXT]... [--signal SECONDS:NAME]...
               COMMAND...
 
+Seconds are from the first byte that the command writes.
+
 Writes a file each into the directory: "screen" (at the end, what has scrolled out of it included), "drawn" (all that was ever
 drawn, a piece a line), "status" (exit status, or minus the signal), "frames" (how often the cursor was hidden to draw), "seconds", "modes" (private modes at the end that
 are not as they were), "style" (whether colours were left on), "widest" (of all lines that were drawn).
@@ -114,9 +116,9 @@ def main():
         os.execvp(command[0], command)
     set_size(terminal, *size)
     before = termios.tcgetattr(terminal)
-    screen, began, text = Screen(*size), time.monotonic(), b""
+    screen, began, first, text = Screen(*size), time.monotonic(), None, b""
     while True:
-        passed = time.monotonic() - began
+        passed = time.monotonic() - first if first else 0.0
         while events and events[0][0] <= passed:
             _, name, what = events.pop(0)
             if name == "--type":
@@ -136,6 +138,7 @@ def main():
         if not data:
             break
         text += data
+        first = first or time.monotonic()
         # A sequence or a character may be cut: what is behind the last whole one waits.
         cut = re.search(rb"(\x1b(\[[?0-9;]*)?|[\xc2-\xf4][\x80-\xbf]{0,2})$", text)
         whole = text[: cut.start()] if cut else text
