@@ -106,6 +106,16 @@ struct CreateRequest {
   std::vector<oci::Reference> names = {};  // with a tag or a digest
 };
 
+// One that need not be on record: what a build came to. Its layers must be protected meanwhile, by a lease.
+// With another type than a config's it is no image, but layers with a document about them.
+struct UnrecordedImage {
+  std::string config_bytes = {};
+  std::string config_type = std::string(oci::media_type::kConfig);
+  std::vector<Digest> diff_ids = {};       // base first
+  std::vector<oci::Reference> names = {};  // with a tag
+};
+enum class ArchiveForm { docker_and_oci, oci };
+
 struct LoadRequest {
   OnProgress on_progress = {};
   std::optional<oci::Platform> platform = {};  // of an index's images only this one; nullopt: the host's
@@ -155,11 +165,16 @@ class ImageStore {
   // One tar that is a docker-archive and an OCI layout. A name without a tag means all tags of the
   // repository; an id saves without a name. The same images always give the same bytes.
   Result<void> save(std::span<const std::string> names, archive::Sink& out, std::stop_token stop = {});
+  // The same of an image that is not on record; returns the manifest's digest, which `on_manifest` is told
+  // before the first byte goes out.
+  Result<Digest> save(const UnrecordedImage& image, ArchiveForm form, archive::Sink& out,
+                      const std::function<void(const Digest&)>& on_manifest = {}, std::stop_token stop = {});
   Result<Digest> commit(const CommitRequest& request);
   // From a registry, and to one (distribution-spec 1.1). Layers are fetched at once and in one pass each;
   // what is here already is not fetched. A download that was cut goes on where it was, also after a restart.
   Result<Pulled> pull(const PullRequest& request);
   Result<Pushed> push(const PushRequest& request);
+  Result<Pushed> push(const UnrecordedImage& image, const PushRequest& request);
   // Records an image whose layers exist. Its layers must be protected meanwhile: see Adding.
   Result<Digest> create(const CreateRequest& request);
 
@@ -178,6 +193,10 @@ class ImageStore {
     ImageStore& store_;
     std::vector<Digest> added_;
   };
+
+  // Both digests are verified; nothing is read if the layer is here already. Somebody has to hold an Adding,
+  // and to announce the layer to it.
+  Result<void> fetch_layer(const LayerFetch& fetch);
 
   // Collects layers that neither images nor leases need. Call it once after start, when all leases are taken.
   // After a damaged database was set aside it does nothing, since nobody knows what the layers belong to:

@@ -45,6 +45,25 @@ class LoadTest : public ImageTest {
   }
 };
 
+TEST_F(LoadTest, AnImageThatIsNotOnRecordIsWrittenAsOneThatIs) {
+  const Digest id = store_.import({{"a", "1"}}, "one:1");
+  const Image image = *store_->get(id);
+  const UnrecordedImage same{.config_bytes = image.config_bytes,
+                             .diff_ids = image.diff_ids,
+                             .names = {*oci::Reference::parse("one:1")}};
+  archive::StringSink docker, layout;
+  std::optional<Digest> told;
+  const Digest manifest =
+      *store_->save(same, ArchiveForm::docker_and_oci, docker, [&](const Digest& digest) { told = digest; });
+  EXPECT_EQ(told, manifest);
+  EXPECT_EQ(docker.text(), store_.save({"one:1"}));
+  ASSERT_TRUE(store_->save(same, ArchiveForm::oci, layout));
+  EXPECT_THAT(layout.text(), HasSubstr(manifest.hex()));
+  EXPECT_THAT(layout.text(), testing::Not(HasSubstr("manifest.json")));
+  TestStore fresh(directory_.path() + "/fresh");
+  EXPECT_EQ(fresh.load(layout.text())->at(0).id, id);
+}
+
 TEST_F(LoadTest, WhatIsSavedLoadsInAFreshStoreWithTheSameIds) {
   Digest one =
       store_.import({{"a", "1"}, {"dir/file", std::string(70'000, 'x')}}, "one:1", {.changes = {"CMD top"}});

@@ -7,13 +7,12 @@
 #include <map>
 #include <set>
 
-#include "archive/compression.h"
 #include "archive/stream.h"
-#include "base/buffer.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "content/blob_store.h"
 #include "image/image_store.h"
+#include "image/layer_intake.h"
 #include "image/platform_choice.h"
 #include "image/store_core.h"
 #include "oci/manifest.h"
@@ -25,9 +24,6 @@ namespace {
 
 constexpr std::size_t kLayers = 500;  // overlayfs takes no more
 constexpr int kIndexDepth = 3;
-constexpr std::uint64_t kEntries = 10'000'000;  // of one layer
-// More than that out of a compressed layer is a bomb: a gigabyte, or a hundred times what came.
-constexpr std::uint64_t kLeastLimit = 1ull << 30, kInflation = 100;
 
 // What a name stands for at a registry.
 struct Resolved {
@@ -342,35 +338,9 @@ class Puller {
     return {};
   }
 
-  // `right` is set once all bytes have come and are those of the digest.
   Result<void> unpack(archive::Source& bytes, const oci::Descriptor& layer, const Digest& diff_id,
                       bool& right) {
-    archive::DigestSource digested(bytes);
-    const std::uint64_t limit = std::max(kLeastLimit, static_cast<std::uint64_t>(layer.size) * kInflation);
-    std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested, limit));
-    // A layer becomes visible when its tar ends: that is not before the blob has turned out to be the right
-    // one.
-    archive::FunctionSource verified([&](std::span<char> buffer) -> Result<std::size_t> {
-      const std::size_t size = TRY(plain->read(buffer));
-      if (size == 0 && !right) TRY(check_blob(digested, layer));
-      right = right || size == 0;
-      return size;
-    });
-    archive::ReadAhead ahead(verified);
-    layers::AddOptions options{
-        .expected = diff_id, .max_bytes = limit, .max_entries = kEntries, .stop = stop_.get_token()};
-    TRY(core_.layers().add(ahead, options));
-    return {};
-  }
-
-  static Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& layer) {
-    Buffer rest(64u << 10);
-    while (TRY(digested.read(rest)) > 0) {
-    }
-    const Digest actual = digested.finish();
-    if (actual != layer.digest || digested.size() != static_cast<std::uint64_t>(layer.size))
-      return fail(ErrorKind::corrupt, "other bytes were sent, those of {}", actual.text());
-    return {};
+    return take_layer(core_.layers(), bytes, layer, diff_id, stop_.get_token(), right);
   }
 
   // Whether the image is here already, with all of its layers.

@@ -48,9 +48,19 @@ class StoredBlob final : public archive::Source {
   archive::FdSource source_;
 };
 
+// What is pushed. An image on record goes as what Docker's registries have always taken, anything else as the
+// OCI has it.
+struct Cargo {
+  Digest id;  // of the config
+  const std::string& config_bytes;
+  const std::vector<Digest>& diff_ids;
+  std::string config_type = std::string(oci::media_type::kDockerConfig);
+  bool on_record = true;
+};
+
 class Pusher {
  public:
-  Pusher(ImageStore::Core& core, content::BlobStore& blobs, const PushRequest& request, const Image& image,
+  Pusher(ImageStore::Core& core, content::BlobStore& blobs, const PushRequest& request, const Cargo& image,
          registry::Session& session, std::stop_source& stop)
       : core_(core),
         blobs_(blobs),
@@ -61,12 +71,14 @@ class Pusher {
         reporter_(request.on_status, stop) {}
 
   Result<Pushed> push() {
-    oci::Manifest manifest{.media_type = std::string(oci::media_type::kDockerManifest),
-                           .config = {.media_type = std::string(oci::media_type::kDockerConfig),
+    oci::Manifest manifest{.media_type = std::string(image_.on_record ? oci::media_type::kDockerManifest
+                                                                      : oci::media_type::kManifest),
+                           .config = {.media_type = image_.config_type,
                                       .digest = image_.id,
                                       .size = static_cast<std::int64_t>(image_.config_bytes.size())}};
     std::string bytes;
-    std::optional<std::pair<std::string, oci::Manifest>> original = TRY(find_original());
+    std::optional<std::pair<std::string, oci::Manifest>> original;
+    if (image_.on_record) original = TRY(find_original());
     if (original) {
       bytes = std::move(original->first);
       manifest = std::move(original->second);
@@ -83,18 +95,26 @@ class Pusher {
                                            });
     if (!layers_sent) return std::unexpected(std::move(layers_sent).error());
     if (!original) {
-      for (const std::optional<oci::Descriptor>& layer : sent_) manifest.layers.push_back(*layer);
+      for (const std::optional<oci::Descriptor>& layer : sent_)
+        manifest.layers.push_back(image_.on_record ? *layer : as_oci(*layer));
       bytes = oci::format_manifest(manifest);
     }
     TRY(push_config());
     const std::string type =
         manifest.media_type.empty() ? std::string(oci::media_type::kManifest) : manifest.media_type;
     const Digest digest = TRY(session_.put_manifest(*request_.name.tag(), bytes, type, stop_.get_token()));
-    TRY(record(digest, bytes, type));
+    if (image_.on_record) TRY(record(digest, bytes, type));
     return Pushed{digest, static_cast<std::int64_t>(bytes.size())};
   }
 
  private:
+  // The same bytes by the name that the OCI has for them: registries are strict about mixtures.
+  static oci::Descriptor as_oci(oci::Descriptor layer) {
+    if (layer.media_type == oci::media_type::kDockerLayerGzip) layer.media_type = oci::media_type::kLayerGzip;
+    if (layer.media_type == oci::media_type::kDockerLayer) layer.media_type = oci::media_type::kLayer;
+    return layer;
+  }
+
   // The manifest that the image came with, where the bytes of all its layers are still here: the digest
   // stays.
   Result<std::optional<std::pair<std::string, oci::Manifest>>> find_original() {
@@ -218,7 +238,7 @@ class Pusher {
   ImageStore::Core& core_;
   content::BlobStore& blobs_;
   const PushRequest& request_;
-  const Image& image_;
+  const Cargo& image_;
   registry::Session& session_;
   std::stop_source& stop_;
   Reporter reporter_;
@@ -227,24 +247,47 @@ class Pusher {
 
 }  // namespace
 
-Result<Pushed> ImageStore::push(const PushRequest& request) {
-  if (!request.name.tag() || request.name.digest())
-    return fail(ErrorKind::invalid, "cannot push {}: a push needs a tag", request.name.familiar());
-  content::BlobStore* blobs = TRY(core_->blobs());
-  Result<LeasedImage> leased = acquire(request.name.familiar());
-  if (!leased)
-    return fail(ErrorKind::not_found, "An image does not exist locally with the tag: {}",
-                request.name.familiar_repository());
+namespace {
+
+Result<Pushed> push_cargo(ImageStore::Core& core, const Cargo& cargo, const PushRequest& request) {
+  content::BlobStore* blobs = TRY(core.blobs());
   std::vector<registry::Endpoint> endpoints =
       TRY(registry::endpoints_of(request.name, request.access.settings));
   std::unique_ptr<registry::Session> session = TRY(registry::Session::open(
       endpoints.back(), request.access.settings, request.access.credentials, "pull,push", request.stop));
   std::stop_source stop;
   std::stop_callback relay(request.stop, [&] { stop.request_stop(); });
-  Pusher pusher(*core_, *blobs, request, leased->image, *session, stop);
-  Pushed pushed = TRY(pusher.push());
-  core_->emit("push", leased->image.id, request.name.familiar());
+  return Pusher(core, *blobs, request, cargo, *session, stop).push();
+}
+
+Result<void> check_push(const PushRequest& request) {
+  if (request.name.tag() && !request.name.digest()) return {};
+  return fail(ErrorKind::invalid, "cannot push {}: a push needs a tag", request.name.familiar());
+}
+
+}  // namespace
+
+Result<Pushed> ImageStore::push(const PushRequest& request) {
+  TRY(check_push(request));
+  Result<LeasedImage> leased = acquire(request.name.familiar());
+  if (!leased)
+    return fail(ErrorKind::not_found, "An image does not exist locally with the tag: {}",
+                request.name.familiar_repository());
+  const Image& image = leased->image;
+  Pushed pushed = TRY(push_cargo(
+      *core_, {.id = image.id, .config_bytes = image.config_bytes, .diff_ids = image.diff_ids}, request));
+  core_->emit("push", image.id, request.name.familiar());
   return pushed;
+}
+
+Result<Pushed> ImageStore::push(const UnrecordedImage& image, const PushRequest& request) {
+  TRY(check_push(request));
+  const Cargo cargo{.id = sha256_of(image.config_bytes),
+                    .config_bytes = image.config_bytes,
+                    .diff_ids = image.diff_ids,
+                    .config_type = image.config_type,
+                    .on_record = false};
+  return push_cargo(*core_, cargo, request);
 }
 
 }  // namespace berth::image

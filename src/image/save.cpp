@@ -15,9 +15,13 @@ namespace berth::image {
 namespace {
 
 struct Saved {
-  LeasedImage leased;
-  std::vector<oci::Reference> names;  // under which it is saved; sorted
-  std::vector<layers::Layer> layers;  // base first
+  Digest id;
+  std::string config_bytes;
+  std::string config_type = std::string(oci::media_type::kConfig);
+  std::vector<Digest> diff_ids;
+  Lease lease = {};                        // empty: somebody else protects the layers
+  std::vector<oci::Reference> names = {};  // under which it is saved; sorted
+  std::vector<layers::Layer> layers = {};  // base first
   std::optional<Digest> manifest = {};
   std::size_t manifest_size = 0;
 };
@@ -30,6 +34,11 @@ struct Blob {
   std::optional<layers::Layer> layer;
 };
 
+void add_name(Saved& saved, const oci::Reference& name) {
+  auto at = std::ranges::lower_bound(saved.names, name);
+  if (at == saved.names.end() || *at != name) saved.names.insert(at, name);
+}
+
 // Which images and names a client means by `names`, in the order in which it named them.
 class Choice {
  public:
@@ -39,7 +48,7 @@ class Choice {
     Result<oci::Reference> parsed = oci::Reference::parse(text);
     if (parsed && parsed->name_only() && TRY(add_repository(*parsed))) return {};
     LeasedImage leased = TRY(store_.acquire(text));
-    bool by_id = leased.image.id.text().starts_with(text) || leased.image.id.hex().starts_with(text);
+    const bool by_id = leased.image.id.text().starts_with(text) || leased.image.id.hex().starts_with(text);
     Saved& saved = slot(std::move(leased));
     if (!by_id && parsed && parsed->tag() && !parsed->digest()) add_name(saved, *parsed);
     return {};
@@ -49,15 +58,13 @@ class Choice {
 
  private:
   Saved& slot(LeasedImage leased) {
-    auto known =
-        std::ranges::find(chosen_, leased.image.id, [](const Saved& saved) { return saved.leased.image.id; });
+    auto known = std::ranges::find(chosen_, leased.image.id, [](const Saved& saved) { return saved.id; });
     if (known != chosen_.end()) return *known;
-    return chosen_.emplace_back(Saved{.leased = std::move(leased)});
-  }
-
-  static void add_name(Saved& saved, const oci::Reference& name) {
-    auto at = std::ranges::lower_bound(saved.names, name);
-    if (at == saved.names.end() || *at != name) saved.names.insert(at, name);
+    Image& image = leased.image;
+    return chosen_.emplace_back(Saved{.id = image.id,
+                                      .config_bytes = std::move(image.config_bytes),
+                                      .diff_ids = std::move(image.diff_ids),
+                                      .lease = std::move(leased.lease)});
   }
 
   // A name without a tag stands for every tag of the repository; false if there is none.
@@ -117,11 +124,10 @@ oci::Descriptor layer_descriptor(const layers::Layer& layer) {
 }
 
 std::string manifest_of(const Saved& saved) {
-  const Image& image = saved.leased.image;
   oci::Manifest manifest{.media_type = std::string(oci::media_type::kManifest),
-                         .config = {.media_type = std::string(oci::media_type::kConfig),
-                                    .digest = image.id,
-                                    .size = static_cast<std::int64_t>(image.config_bytes.size())}};
+                         .config = {.media_type = saved.config_type,
+                                    .digest = saved.id,
+                                    .size = static_cast<std::int64_t>(saved.config_bytes.size())}};
   for (const layers::Layer& layer : saved.layers) manifest.layers.push_back(layer_descriptor(layer));
   return oci::format_manifest(manifest);
 }
@@ -153,7 +159,7 @@ std::string docker_manifest_of(const std::vector<Saved>& images) {
       sources[layer.diff_id.text()] = {
           {"mediaType", oci::media_type::kLayer}, {"size", layer.tar_size}, {"digest", layer.diff_id.text()}};
     }
-    json::object entry{{"Config", blob_name(saved.leased.image.id)}};
+    json::object entry{{"Config", blob_name(saved.id)}};
     entry["RepoTags"] = saved.names.empty() ? json::value(nullptr) : json::value(std::move(tags));
     entry["Layers"] = std::move(layers);
     entry["LayerSources"] = std::move(sources);
@@ -167,7 +173,7 @@ std::string repositories_of(const std::vector<Saved>& images) {
   for (const Saved& saved : images)
     for (const oci::Reference& name : saved.names)
       repositories[name.familiar_repository()][*name.tag()] =
-          saved.layers.empty() ? saved.leased.image.id.hex() : saved.layers.back().diff_id.hex();
+          saved.layers.empty() ? saved.id.hex() : saved.layers.back().diff_id.hex();
   json::object object;
   for (const auto& [repository, tags] : repositories) object[repository] = to_json(tags);
   return json::serialize(object);
@@ -181,10 +187,41 @@ std::map<Digest, Blob> collect_blobs(std::vector<Saved>& images) {
     saved.manifest = sha256_of(manifest);
     saved.manifest_size = manifest.size();
     blobs[*saved.manifest] = {.text = std::move(manifest)};
-    blobs[saved.leased.image.id] = {.text = saved.leased.image.config_bytes};
+    blobs[saved.id] = {.text = saved.config_bytes};
     for (const layers::Layer& layer : saved.layers) blobs[layer.diff_id] = {.layer = layer};
   }
   return blobs;
+}
+
+Result<void> look_up_layers(std::vector<Saved>& images, const layers::LayerStore& layers) {
+  for (Saved& saved : images)
+    for (const Digest& diff_id : saved.diff_ids) {
+      layers::Layer layer = TRY_AS("save " + saved.id.text(), layers.get(diff_id));
+      saved.layers.push_back(std::move(layer));
+    }
+  return {};
+}
+
+Result<void> write_archive(std::vector<Saved>& images, ArchiveForm form, layers::LayerStore& layers,
+                           archive::Sink& out, std::stop_token stop) {
+  const std::map<Digest, Blob> blobs = collect_blobs(images);
+  Writer writer(out, layers, std::move(stop));
+  TRY(writer.add_directory("blobs/"));
+  TRY(writer.add_directory("blobs/sha256/"));
+  for (const auto& [digest, blob] : blobs) {
+    if (blob.layer) {
+      TRY(writer.add_layer(blob_name(digest), *blob.layer));
+    } else {
+      TRY(writer.add_text(blob_name(digest), blob.text));
+    }
+  }
+  TRY(writer.add_text("index.json", index_of(images)));
+  const bool docker = form == ArchiveForm::docker_and_oci;
+  if (docker) TRY(writer.add_text("manifest.json", docker_manifest_of(images)));
+  TRY(writer.add_text("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
+  if (docker) TRY(writer.add_text("repositories", repositories_of(images)));
+  TRY(writer.finish());
+  return out.finish();
 }
 
 }  // namespace
@@ -200,31 +237,25 @@ Result<void> ImageStore::save(std::span<const std::string> names, archive::Sink&
   Choice choice(*this);
   for (const std::string& name : names) TRY(choice.add(name));
   std::vector<Saved> images = std::move(choice).take();
-  for (Saved& saved : images)
-    for (const Digest& diff_id : saved.leased.image.diff_ids) {
-      layers::Layer layer = TRY_AS("save " + saved.leased.image.id.text(), core_->layers().get(diff_id));
-      saved.layers.push_back(std::move(layer));
-    }
-
-  std::map<Digest, Blob> blobs = collect_blobs(images);
-  Writer writer(out, core_->layers(), std::move(stop));
-  TRY(writer.add_directory("blobs/"));
-  TRY(writer.add_directory("blobs/sha256/"));
-  for (const auto& [digest, blob] : blobs) {
-    if (blob.layer) {
-      TRY(writer.add_layer(blob_name(digest), *blob.layer));
-    } else {
-      TRY(writer.add_text(blob_name(digest), blob.text));
-    }
-  }
-  TRY(writer.add_text("index.json", index_of(images)));
-  TRY(writer.add_text("manifest.json", docker_manifest_of(images)));
-  TRY(writer.add_text("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-  TRY(writer.add_text("repositories", repositories_of(images)));
-  TRY(writer.finish());
-  TRY(out.finish());
-  for (const Saved& saved : images) core_->emit("save", saved.leased.image.id);
+  TRY(look_up_layers(images, core_->layers()));
+  TRY(write_archive(images, ArchiveForm::docker_and_oci, core_->layers(), out, std::move(stop)));
+  for (const Saved& saved : images) core_->emit("save", saved.id);
   return {};
+}
+
+Result<Digest> ImageStore::save(const UnrecordedImage& image, ArchiveForm form, archive::Sink& out,
+                                const std::function<void(const Digest&)>& on_manifest, std::stop_token stop) {
+  std::vector<Saved> images;
+  images.push_back({.id = sha256_of(image.config_bytes),
+                    .config_bytes = image.config_bytes,
+                    .config_type = image.config_type,
+                    .diff_ids = image.diff_ids});
+  for (const oci::Reference& name : image.names) add_name(images.front(), name);
+  TRY(look_up_layers(images, core_->layers()));
+  const Digest manifest = sha256_of(manifest_of(images.front()));
+  if (on_manifest) on_manifest(manifest);
+  TRY(write_archive(images, form, core_->layers(), out, std::move(stop)));
+  return manifest;
 }
 
 }  // namespace berth::image

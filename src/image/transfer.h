@@ -9,10 +9,15 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "oci/manifest.h"
 #include "oci/platform.h"
 #include "oci/reference.h"
 #include "registry/authentication.h"
 #include "registry/settings.h"
+
+namespace berth::archive {
+class Sink;
+}
 
 namespace berth::image {
 
@@ -42,6 +47,14 @@ struct Pulled {
   Digest id;
   Digest digest;       // of the manifest or index that the name stands for
   bool newer = false;  // something changed here
+};
+
+// A layer by itself, as a build's cache names it.
+struct LayerFetch {
+  oci::Descriptor blob;  // as which it travels
+  Digest diff_id;
+  std::function<Result<void>(archive::Sink&, const std::stop_token&)> read;  // gives the blob's bytes
+  std::stop_token stop = {};
 };
 
 struct PushRequest {
