@@ -59,6 +59,7 @@ http::Handler make_handler(engine::Engine& engine) {
   add_volume_routes(*router);
   add_network_routes(*router);
   add_registry_routes(*router);
+  add_build_result_routes(*router);
   add_build_routes(*router);
   add_unavailable_routes(*router);
   return [router, &engine](http::Exchange& exchange) {

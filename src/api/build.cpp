@@ -3,6 +3,7 @@
 // server.
 #include <fcntl.h>
 
+#include "api/build_caches.h"
 #include "api/build_call.h"
 #include "api/build_entitlements.h"
 #include "api/build_events.h"
@@ -127,6 +128,7 @@ Result<build::BuildRequest> read_request(Call& call) {
     return fail(ErrorKind::unsupported, "squash is only supported with experimental mode");
   request.registries = call.engine.settings().registries;
   request.credentials = TRY(read_credentials(call));
+  TRY(read_cache_images(call, request));
   return request;
 }
 
@@ -212,7 +214,7 @@ Result<void> report(ClassicProgress& progress, const build::BuildRequest& reques
     return {};
   }
   progress.say(fmt::format("Successfully built {}\n", outcome.image.short_hex()));
-  for (const oci::Reference& name : request.names)
+  for (const oci::Reference& name : request.record ? request.names : std::vector<oci::Reference>())
     progress.say(fmt::format("Successfully tagged {}\n", name.familiar()));
   return {};
 }

@@ -32,6 +32,11 @@ void EventProgress::transfer(const build::Step& step, const image::TransferStatu
     this->status(vertex->id, status.id, status.text, status.current, status.total);
 }
 
+void EventProgress::warning(std::string_view text) {
+  std::lock_guard lock(mutex_);
+  write_({{"warning", text}});
+}
+
 void EventProgress::done(const build::Step& step, const Error* error) {
   std::lock_guard lock(mutex_);
   Vertex* vertex = of(step);

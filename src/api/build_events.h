@@ -42,6 +42,7 @@ class EventProgress final : public build::Progress {
   void output(const build::Step& step, build::OutputStream stream, std::string_view data) override;
   void transfer(const build::Step& step, const image::TransferStatus& status) override;
   void done(const build::Step& step, const Error* error) override;
+  void warning(std::string_view text) override;
   void ended(std::size_t) override {}
 
   // The last vertex: the image and its names.

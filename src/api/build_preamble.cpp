@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "api/build_agents.h"
+#include "api/build_caches.h"
 #include "api/build_call.h"
+#include "api/build_results.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "dockerfile/dockerfile.h"
@@ -178,6 +180,8 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
   });
   BuildAnswer answer;
   TRY(read_answer(in, answer));
+  read_build_outputs(in, request);
+  TRY(read_build_caches(call, in, request));
   TRY(in.finish());
   PassedDirectories passed(call);
   for (const auto& [name, directory] : directories)

@@ -33,6 +33,8 @@ void ClassicProgress::transfer(const build::Step& step, const image::TransferSta
   tell(step.stage, fmt::format("{}{}{}\n", status.id, status.id.empty() ? "" : ": ", status.text));
 }
 
+void ClassicProgress::warning(std::string_view text) { say(fmt::format("[Warning] {}\n", text)); }
+
 void ClassicProgress::ended(std::size_t stage) {
   std::lock_guard lock(mutex_);
   ended_.insert(stage);

@@ -30,6 +30,7 @@ class ClassicProgress final : public build::Progress {
   void cached(const build::Step& step) override;
   void output(const build::Step& step, build::OutputStream stream, std::string_view data) override;
   void transfer(const build::Step& step, const image::TransferStatus& status) override;
+  void warning(std::string_view text) override;
   void ended(std::size_t stage) override;
 
   void flush();  // what was held back, in order: for a build that has failed

@@ -11,6 +11,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "build/cache_import.h"
+#include "build/deliver.h"
 #include "build/selection.h"
 #include "build/solve.h"
 #include "build/stage.h"
@@ -107,19 +109,26 @@ Result<StageResult> StageBoard::wait(std::size_t index, const std::stop_token& s
   return *results_[index];
 }
 
-layers::OverlaySpec file_system_of(const Solve& solve, const std::vector<Digest>& diff_ids) {
+layers::OverlaySpec file_system_of(const layers::LayerStore& store, const std::vector<Digest>& diff_ids) {
   layers::OverlaySpec spec;
   spec.lower.assign(diff_ids.rbegin(), diff_ids.rend());
-  if (diff_ids.empty()) spec.below = {solve.services.options.layers->empty_path()};
+  if (diff_ids.empty()) spec.below = {store.empty_path()};
   return spec;
 }
 
-Result<Fd> open_file_system(const Solve& solve, const std::vector<Digest>& diff_ids) {
-  const layers::LayerStore& store = *solve.services.options.layers;
+layers::OverlaySpec file_system_of(const Solve& solve, const std::vector<Digest>& diff_ids) {
+  return file_system_of(*solve.services.options.layers, diff_ids);
+}
+
+Result<Fd> open_file_system(const layers::LayerStore& store, const std::vector<Digest>& diff_ids) {
   if (diff_ids.empty()) return open_file(store.empty_path(), O_RDONLY | O_DIRECTORY);
-  layers::OverlaySpec spec = file_system_of(solve, diff_ids);
+  layers::OverlaySpec spec = file_system_of(store, diff_ids);
   spec.read_only = true;
   return layers::mount_detached(store, spec);
+}
+
+Result<Fd> open_file_system(const Solve& solve, const std::vector<Digest>& diff_ids) {
+  return open_file_system(*solve.services.options.layers, diff_ids);
 }
 
 Result<std::shared_ptr<const Tree>> mount_tree(const Solve& solve, const std::vector<Digest>& diff_ids) {
@@ -128,16 +137,6 @@ Result<std::shared_ptr<const Tree>> mount_tree(const Solve& solve, const std::ve
   tree->keeps_owners = true;
   tree->stable = true;
   return tree;
-}
-
-// config.json has Docker Hub's under a URL of its own, and others with or without a scheme.
-registry::Credentials credentials_for(const BuildRequest& request, const oci::Reference& name) {
-  const std::string& domain = name.domain();
-  std::vector<std::string> keys{domain, "https://" + domain, "https://" + domain + "/", "http://" + domain};
-  if (domain == "docker.io") keys.emplace_back("https://index.docker.io/v1/");
-  for (const std::string& key : keys)
-    if (auto found = request.credentials.find(key); found != request.credentials.end()) return found->second;
-  return {};
 }
 
 Result<image::Image> base_image(Solve& solve, const std::string& name,
@@ -178,7 +177,8 @@ Builder::Builder(BuilderOptions options) {
                                              .cache = {*options.database, *options.images, *options.layers},
                                              .mounts = CacheMounts(mounts),
                                              .files = {},
-                                             .in_flight = {}});
+                                             .in_flight = {},
+                                             .held = HeldResults()});
 }
 
 Builder::~Builder() = default;
@@ -189,6 +189,12 @@ Result<void> Builder::load() {
   TRY(clear_workspaces(directory + "/contexts"));
   TRY(services_->mounts.load());
   return services_->cache.load();
+}
+
+HeldResults& Builder::held() { return services_->held; }
+
+Result<Fd> Builder::open_tree(const BuildResult& result) const {
+  return open_file_system(*services_->options.layers, result.image.diff_ids);
 }
 
 Result<Workspace> Builder::workspace() const {
@@ -204,6 +210,8 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
   std::stop_source stop;
   std::stop_callback forward(request.stop, [&] { stop.request_stop(); });
   image::ImageStore::Adding adding(images);
+  const ImportedCaches imported = import_caches(
+      request, images, [&](const std::string& text) { progress.warning(text); }, request.stop);
   Solve solve{.services = *services_,
               .request = request,
               .file = file,
@@ -212,11 +220,13 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
               .epoch = epoch,
               .stop = stop.get_token(),
               .adding = adding,
+              .imported = imported,
               .board = StageBoard(file.stages.size(), plan),
               .mutex = {},
               .used_arguments = plan.used_arguments,
               .cached = 0,
-              .made = 0};
+              .made = 0,
+              .results = {}};
   std::vector<std::size_t> stages;
   for (const PlannedStage& stage : plan.stages) stages.push_back(stage.index);
   progress.planned(stages);
@@ -227,12 +237,8 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
 
   StageResult result = TRY(solve.board.wait(plan.target, {}));
   finish_config(result.config, request, epoch);
-  BuildOutcome outcome{
-      .image = TRY(images.create(
-          {.config_bytes = oci::format_image_config(result.config), .parent = {}, .names = request.names})),
-      .steps = plan.steps,
-      .cached = solve.cached,
-      .unused_arguments = {}};
+  const Digest id = TRY(deliver(solve, result.config));
+  BuildOutcome outcome{.image = id, .steps = plan.steps, .cached = solve.cached, .unused_arguments = {}};
   for (const auto& [name, value] : request.arguments)
     if (!solve.used_arguments.contains(name) && !is_proxy_argument(name) && name != "SOURCE_DATE_EPOCH")
       outcome.unused_arguments.push_back(name);
@@ -273,6 +279,7 @@ Result<void> Builder::remove(const CacheLine& line) {
 }
 
 Result<PruneOutcome> Builder::prune(const PruneOptions& options) {
+  services_->held.expire();
   std::vector<CacheLine> lines = TRY(usage());
   std::ranges::sort(lines, [](const CacheLine& a, const CacheLine& b) { return a.last_used < b.last_used; });
   std::int64_t total = 0;

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "build/held_results.h"
 #include "build/progress.h"
 #include "build/request.h"
 #include "build/result_cache.h"
@@ -72,6 +74,10 @@ class Builder {
 
   Result<void> load();
   Result<BuildOutcome> build(const BuildRequest& request, Progress& progress);
+
+  // Of builds whose request says held_as.
+  HeldResults& held();
+  Result<Fd> open_tree(const BuildResult& result) const;  // its file system, read-only
 
   // For a context that was sent.
   Result<Workspace> workspace() const;

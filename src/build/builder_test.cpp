@@ -90,6 +90,7 @@ class TestProgress final : public Progress {
     said += data;
   }
   void transfer(const Step&, const image::TransferStatus&) override {}
+  void warning(std::string_view) override {}
   void ended(std::size_t) override {}
 
   std::vector<std::size_t> planned_stages;

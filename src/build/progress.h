@@ -37,7 +37,8 @@ class Progress {
   virtual void transfer(const Step& step, const image::TransferStatus& status) = 0;  // of a base image
   // One that was begun has come to its end; `error` is missing where that is a good one.
   virtual void done(const Step& /*step*/, const Error* /*error*/) {}
-  virtual void ended(std::size_t stage) = 0;  // it is whole
+  virtual void warning(std::string_view text) = 0;  // one line, about the whole
+  virtual void ended(std::size_t stage) = 0;        // it is whole
 };
 
 }  // namespace berth::build

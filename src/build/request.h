@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/fd.h"
 #include "build/runner.h"
 #include "build/ssh_forward.h"
 #include "build/tree.h"
@@ -28,6 +29,26 @@ struct NamedContext {
   std::string image;                 // or the image of this name
 };
 
+// --cache-from: results of other builds, of other engines too (cache_import.h).
+struct CacheSource {
+  enum class Kind {
+    registry,   // a name there
+    image,      // an image that is here, or else at its registry
+    directory,  // an OCI layout
+  };
+  Kind kind = Kind::registry;
+  std::string reference;                // of a registry or an image
+  std::shared_ptr<const Fd> directory;  // of a layout
+  std::string description;              // for what is said about it
+};
+
+// --cache-to of a registry.
+struct CacheTarget {
+  oci::Reference name;    // with a tag
+  bool whole = false;     // of all stages, not only of what the image has
+  bool optional = false;  // that it cannot be written is no failure of the build
+};
+
 struct BuildRequest {
   std::string dockerfile;  // its text
   std::string dockerfile_name = "Dockerfile";
@@ -38,11 +59,16 @@ struct BuildRequest {
   std::optional<oci::Platform> platform;         // missing: the host's
   std::map<std::string, std::string> labels;
   std::vector<oci::Reference> names;
+  bool record = true;   // the result becomes an image of the store; false: it has to be held
+  std::string held_as;  // held_results.h: what its client fetches it by; "" for no result that is held
   bool no_cache = false;
   std::set<std::string> no_cache_stages;
   std::set<std::string>
-      entitlements;   // what its steps may ask for: "network.host", "security.insecure", "device"
-  bool pull = false;  // ask registries for base images even if they are here
+      entitlements;  // what its steps may ask for: "network.host", "security.insecure", "device"
+  std::vector<CacheSource> cache_from;
+  std::vector<CacheTarget> cache_to;
+  bool inline_cache = false;  // the image says itself what it is made of
+  bool pull = false;          // ask registries for base images even if they are here
   StepSettings settings;
   std::map<std::string, std::string> secrets;  // by id; bytes
   std::map<std::string, SshAgent> agents;      // by id: of --ssh

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "build/builder.h"
+#include "build/cache_import.h"
 #include "build/cache_mounts.h"
 #include "build/file_digests.h"
 #include "build/in_flight.h"
@@ -30,6 +31,7 @@ struct Services {
   CacheMounts mounts;
   FileDigests files;
   InFlight<CachedResult> in_flight;
+  HeldResults held;
 };
 
 // What a stage came to: an image's configuration, its layers among it.
@@ -57,19 +59,23 @@ struct Solve {
   const dockerfile::Dockerfile& file;
   const Plan& plan;
   Progress& progress;
-  std::optional<Timestamp> epoch;  // SOURCE_DATE_EPOCH: no time in the image is later
-  std::stop_token stop;            // of the request, or because a stage has failed
-  image::ImageStore::Adding& adding;
+  std::optional<Timestamp> epoch;     // SOURCE_DATE_EPOCH: no time in the image is later
+  std::stop_token stop;               // of the request, or because a stage has failed
+  image::ImageStore::Adding& adding;  // with the mutex held
+  const ImportedCaches& imported;
   StageBoard board;
   std::mutex mutex;
   std::set<std::string> used_arguments;
   std::size_t cached = 0;
-  std::size_t made = 0;  // layers that are new
+  std::size_t made = 0;               // layers that are new
+  std::vector<CachedResult> results;  // of all instructions that make files
 };
 
 // The file system of these layers (base first), or an empty one.
+layers::OverlaySpec file_system_of(const layers::LayerStore& store, const std::vector<Digest>& diff_ids);
 layers::OverlaySpec file_system_of(const Solve& solve, const std::vector<Digest>& diff_ids);
 // The same, read-only: as a descriptor, and as a tree that COPY takes from.
+Result<Fd> open_file_system(const layers::LayerStore& store, const std::vector<Digest>& diff_ids);
 Result<Fd> open_file_system(const Solve& solve, const std::vector<Digest>& diff_ids);
 Result<std::shared_ptr<const Tree>> mount_tree(const Solve& solve, const std::vector<Digest>& diff_ids);
 

@@ -143,6 +143,7 @@ Result<void> StageBuilder::carry_out(const dockerfile::Instruction& instruction,
   if (made.layer) {
     std::lock_guard lock(solve_.mutex);
     ++(made.cached ? solve_.cached : solve_.made);
+    solve_.results.push_back(*made.layer);
   }
   return {};
 }

@@ -70,6 +70,9 @@ class StageBuilder {
                         const std::function<Result<layers::Layer>()>& make);
   Result<layers::Layer> write_layer(const Writing& writing);
   Result<layers::Layer> write_layer_in(const std::string& place, const Writing& writing);
+  Result<std::optional<CachedResult>> imported_result(const Digest& key, const Step& step);
+  Result<layers::Layer> fetch_imported(const ImportedResult& imported);
+  void announce(const Digest& diff_id);
   Result<layers::Layer> layer_from_upper(int upper);
   PartsDigest key_of(std::string_view kind, bool on_nothing = false) const;  // with what lies below
   bool may_use_cache() const;

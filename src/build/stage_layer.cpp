@@ -30,12 +30,15 @@ bool StageBuilder::may_use_cache() const {
 Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step& step, std::string history,
                                                   const std::function<Result<layers::Layer>()>& make) {
   ResultCache& cache = solve_.services.cache;
-  if (may_use_cache())
-    if (std::optional<CachedResult> known = cache.find(key))
-      return Made{std::move(known), true, std::move(history)};
+  if (may_use_cache()) {
+    std::optional<CachedResult> known = cache.find(key);
+    // Not within in_flight: that gives what it has to other builds, which have not named this cache.
+    if (!known) known = TRY(imported_result(key, step));
+    if (known) return Made{std::move(known), true, std::move(history)};
+  }
   auto work = [&]() -> Result<CachedResult> {
     const layers::Layer layer = TRY(make());
-    solve_.adding.added(layer.diff_id);
+    announce(layer.diff_id);
     const Timestamp time = solve_.epoch.value_or(now());
     CachedResult result{key, layer.diff_id, time, now(), 0, static_cast<std::int64_t>(layer.size), step.text};
     TRY(cache.add(result));
@@ -49,6 +52,48 @@ Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step&
   bool waited = false;
   CachedResult result = TRY(solve_.services.in_flight.once(key, solve_.stop, work, &waited));
   return Made{std::move(result), waited, std::move(history)};
+}
+
+void StageBuilder::announce(const Digest& diff_id) {
+  std::lock_guard lock(solve_.mutex);
+  solve_.adding.added(diff_id);
+}
+
+// The layer, from where the cache is unless it is here.
+Result<layers::Layer> StageBuilder::fetch_imported(const ImportedResult& imported) {
+  if (imported.blob) {
+    auto read = [&](archive::Sink& sink, const std::stop_token& stop) {
+      return imported.cache->read(*imported.blob, sink, stop);
+    };
+    TRY(solve_.services.options.images->fetch_layer(
+        {.blob = *imported.blob, .diff_id = imported.diff_id, .read = read, .stop = solve_.stop}));
+  }
+  layers::Layer layer = TRY(solve_.services.options.layers->get(imported.diff_id));
+  announce(layer.diff_id);
+  return layer;
+}
+
+// What a cache that this build has named gives for the key. One that lies, or is gone, is no reason to fail:
+// the step is done here. The layer stays for the next build that names the same cache, under a key that no
+// step can have.
+Result<std::optional<CachedResult>> StageBuilder::imported_result(const Digest& key, const Step& step) {
+  for (const ImportedResult& imported : solve_.imported.find(key)) {
+    const std::string& from = imported.cache->description;
+    const Result<layers::Layer> layer = fetch_imported(imported);
+    if (!layer && solve_.stop.stop_requested()) return std::unexpected(layer.error());
+    if (!layer) {
+      solve_.progress.warning(fmt::format("the cache {} does not give \"{}\", which is done here: {}", from,
+                                          step.text, layer.error().message));
+      continue;
+    }
+    CachedResult result{
+        key, layer->diff_id, imported.created, now(), 0, static_cast<std::int64_t>(layer->size), step.text};
+    CachedResult kept = result;
+    kept.key = PartsDigest().add("imported").add(from).add(key.text()).finish();
+    TRY(solve_.services.cache.add(std::move(kept)));
+    return std::optional(std::move(result));
+  }
+  return std::optional<CachedResult>();
 }
 
 Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, const Step& step,

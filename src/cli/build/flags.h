@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The options of `build`, and those among them that are a query of POST /build.
 #pragma once
+#include <string>
+#include <vector>
+
 #include "base/error.h"
 #include "cli/flags/checks.h"
 #include "cli/flags/flags.h"
@@ -16,8 +19,10 @@ inline constexpr FlagSpec kBuildFlags[] = {
     {"build-context", 0, "list",
      "Let a name mean an image or a directory (name=docker-image://IMAGE, name=DIR)"},
     {"builder", 0, "string", "Accepted for compatibility: there is one", "", nullptr, "", true},
-    {"cache-from", 0, "list", "Accepted for compatibility: the engine has its own cache"},
-    {"cache-to", 0, "list", "Accepted for compatibility: the engine has its own cache"},
+    {"cache-from", 0, "list",
+     "Use results of other builds (NAME; type=registry,ref=NAME; type=local,src=DIR)"},
+    {"cache-to", 0, "list",
+     "Give results to other builds (type=inline; type=registry,ref=NAME; type=local,dest=DIR; mode=max)"},
     {"call", 0, "string", "What to do: build, check, outline, targets (NAME[,format=json])", "build"},
     {"cgroup-parent", 0, "string", "Parent cgroup of steps"},
     {"check", 0, "", "The same as --call=check: what there is to warn of"},
@@ -33,19 +38,21 @@ inline constexpr FlagSpec kBuildFlags[] = {
     {"iidfile", 0, "string", "Write the image's id to this file"},
     {"isolation", 0, "string", "Ignored on Linux", "", nullptr, "", true},
     {"label", 0, "list", "Set a label of the image", "", check_label},
-    {"load", 0, "", "Accepted for compatibility: the image is always here"},
+    {"load", 0, "", "The same as --output=type=docker"},
     {"memory", 'm', "bytes", "Memory limit of steps"},
     {"memory-swap", 0, "bytes", "Limit of memory and swap together; -1 for no limit"},
+    {"metadata-file", 0, "string", "Write what came of it to this file, as JSON"},
     {"network", 0, "string", "Network of steps: default, none, host or a network's name"},
     {"no-cache", 0, "", "Do every step anew"},
     {"no-cache-filter", 0, "strings", "Do every step of these stages anew"},
-    {"output", 'o', "list", "Not supported but for type=docker and type=image: the image is here"},
+    {"output", 'o', "list",
+     "What becomes of the result (DIR; type=docker|image|registry|oci|tar|local,dest=PATH)"},
     {"platform", 0, "string", "Platform of the image (os[/arch[/variant]])"},
     {"progress", 0, "string", "How to show what is done: auto, plain, tty, rawjson, quiet", "auto"},
     {"provenance", 0, "string", "Accepted for compatibility: there are no attestations", "", nullptr, "",
      true},
     {"pull", 0, "", "Ask registries for base images even if they are here"},
-    {"push", 0, "", "Not supported: push the image once it is built", "", nullptr, "", true},
+    {"push", 0, "", "The same as --output=type=registry"},
     {"quiet", 'q', "", "Print the image's id alone"},
     {"rm", 0, "", "Accepted for compatibility: steps leave nothing", "true"},
     {"sbom", 0, "string", "Accepted for compatibility: there are no attestations", "", nullptr, "", true},
@@ -59,7 +66,7 @@ inline constexpr FlagSpec kBuildFlags[] = {
     {"ulimit", 0, "ulimit", "Set a resource limit of steps (name=soft[:hard])", "", check_ulimit},
 };
 
-// Of what was given and of the environment. Options that cannot be had are errors.
-Result<http::Query> build_query(const Flags& flags);
+// Of what was given and of the environment; `names` are the image's. Options that cannot be had are errors.
+Result<http::Query> build_query(const Flags& flags, const std::vector<std::string>& names);
 
 }  // namespace berth::cli

@@ -154,10 +154,9 @@ Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamb
 
 }  // namespace
 
-Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing,
-                                const WantedAnswer& answer) {
+Result<Preamble> build_preamble(const Flags& flags, json::object document, LocalContext* passed,
+                                bool passing) {
   Preamble preamble;
-  json::object document;
   if (passed) {
     json::object local = describe(*passed, preamble);
     local["name"] = passed->dockerfile_name;
@@ -169,8 +168,6 @@ Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool p
     document["noCacheStages"] = to_json(stages);
   if (json::object all = TRY(contexts(flags, passing, preamble)); !all.empty())
     document["contexts"] = std::move(all);
-  if (answer.call != "build") document["call"] = answer.call;
-  if (answer.vertices) document["progress"] = "vertices";
   if (const std::vector<std::string> names = TRY(allowed(flags)); !names.empty())
     document["allow"] = to_json(names);
   if (json::object all = TRY(agents(flags, passing, preamble)); !all.empty())

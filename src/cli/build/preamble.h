@@ -20,15 +20,13 @@
 #include "cli/build/context.h"
 #include "cli/flags/flags.h"
 
+namespace boost::json {
+class object;
+}
+
 namespace berth::cli {
 
 inline constexpr std::string_view kBuildType = "application/vnd.berth.build";
-
-// How the answer is to be: cli/build/call.h, cli/build/events.h.
-struct WantedAnswer {
-  std::string call = "build";
-  bool vertices = false;
-};
 
 struct Preamble {
   std::string text;             // "" when there is nothing to say
@@ -36,8 +34,8 @@ struct Preamble {
 };
 
 // From --secret, --no-cache-filter, --build-context, --allow and --ssh, and the context if it is to be passed
-// (or null). `passing`: descriptors arrive.
-Result<Preamble> build_preamble(const Flags& flags, LocalContext* passed, bool passing,
-                                const WantedAnswer& answer);
+// (or null), with what `document` has already. `passing`: descriptors arrive.
+Result<Preamble> build_preamble(const Flags& flags, boost::json::object document, LocalContext* passed,
+                                bool passing);
 
 }  // namespace berth::cli

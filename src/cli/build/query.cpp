@@ -17,7 +17,6 @@ Result<void> refuse_what_cannot_be_had(const Flags& flags) {
     std::string_view instead;
   };
   static constexpr Refusal refusals[] = {
-      {"push", ": push the image once it is built"},
       {"security-opt", " for builds"},
       {"squash", ""},
   };
@@ -25,16 +24,11 @@ Result<void> refuse_what_cannot_be_had(const Flags& flags) {
     if (flags.given(refusal.flag) && flags.text(refusal.flag) != "false")
       return fail(ErrorKind::unsupported, "--{} is not available in this version{}", refusal.flag,
                   refusal.instead);
-  for (const std::string& output : flags.list("output"))
-    if (output != "type=docker" && output != "type=image")
-      return fail(ErrorKind::unsupported,
-                  "--output {} is not available in this version: the result is an image of the engine",
-                  output);
   return {};
 }
 
-Result<void> add_names(const Flags& flags, http::Query& query) {
-  for (const std::string& name : flags.list("tag")) {
+Result<void> add_names(const std::vector<std::string>& names, http::Query& query) {
+  for (const std::string& name : names) {
     const Result<oci::Reference> reference = oci::Reference::parse(name);
     if (!reference)
       return fail(ErrorKind::invalid, "invalid tag \"{}\": {}", name, reference.error().message);
@@ -82,10 +76,10 @@ void add_limits(const Flags& flags, http::Query& query) {
 
 }  // namespace
 
-Result<http::Query> build_query(const Flags& flags) {
+Result<http::Query> build_query(const Flags& flags, const std::vector<std::string>& names) {
   TRY(refuse_what_cannot_be_had(flags));
   http::Query query;
-  TRY(add_names(flags, query));
+  TRY(add_names(names, query));
   if (json::object all = TRY(arguments(flags)); !all.empty()) query.add("buildargs", json::serialize(all));
   if (flags.given("label")) query.add("labels", json::serialize(pairs(flags.list("label"))));
   if (flags.given("target")) query.add("target", flags.text("target"));

@@ -138,6 +138,8 @@ Result<void> BuildShow::read(http::Response& response, std::string& image, std::
       afterwards += warnings_summary(document, debug_);
     if (const json::value& names = member_of(message, "unused"); names.is_array())
       afterwards += unused_text(names);
+    if (std::string text = text_of(message, "warning"); !text.empty())
+      afterwards += fmt::format("[Warning] {}\n", text);
     said += text_of(message, "stream");
     if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
     if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;

@@ -6,9 +6,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/caches.h"
 #include "cli/build/call.h"
 #include "cli/build/context.h"
 #include "cli/build/flags.h"
+#include "cli/build/outputs.h"
 #include "cli/build/preamble.h"
 #include "cli/build/show.h"
 #include "cli/commands/common.h"
@@ -56,38 +58,88 @@ Result<int> print_call(const BuildCall& call, http::Response& response) {
   return call_status(call, document);
 }
 
+// What is asked for, all of it checked before anything is sent.
+struct Wishes {
+  BuildCall call;
+  ShowMode mode = ShowMode::plain;
+  BuildCaches caches;
+  BuildOutputs outputs;
+  http::Query query;
+};
+
+Result<Wishes> read_wishes(const Flags& flags) {
+  Wishes wishes;
+  wishes.call = TRY(chosen_call(flags));
+  wishes.mode = TRY(chosen_show(flags));
+  wishes.caches = TRY(choose_caches(flags));
+  wishes.outputs = TRY(choose_outputs(flags, wishes.caches.holds()));
+  wishes.query = TRY(build_query(flags, wishes.outputs.names));
+  TRY(check_destinations(wishes.outputs));
+  return wishes;
+}
+
+// The first members of the preamble.
+Result<json::object> describe(Context& context, const Wishes& wishes) {
+  json::object document;
+  if (!wishes.call.builds()) document["call"] = wishes.call.name;
+  if (wishes.mode != ShowMode::nothing) document["progress"] = "vertices";
+  add_to_preamble(wishes.outputs, document);
+  TRY(add_to_preamble(context, wishes.caches, document));
+  return document;
+}
+
+Result<void> add_credentials(const Context& context, http::Headers& headers) {
+  const std::string auths =
+      TRY(all_auths_header(CredentialStore(context.configuration_directory()),
+                           [](const Error& error) { print_error("WARNING: " + error.message + "\n"); }));
+  if (!auths.empty()) headers.set("X-Registry-Config", auths);
+  return {};
+}
+
+// Once it is built. Returns whether there is an image to tell of.
+Result<bool> write_results(Context& context, const Wishes& wishes, const std::string& image,
+                           int standard_output) {
+  const BuildOutputs& outputs = wishes.outputs;
+  Result<void> written =
+      write_outputs(context, outputs, image, standard_output, wishes.mode == ShowMode::nothing);
+  if (written) written = write_caches(context, wishes.caches, outputs.held_as);
+  release_result(context, outputs);
+  TRY(std::move(written));
+  return outputs.describes_image();
+}
+
 Result<int> build(Invocation& invocation) {
   const Flags& flags = invocation.flags;
-  const BuildCall call = TRY(chosen_call(flags));
-  const ShowMode mode = TRY(chosen_show(flags));
-  http::Query query = TRY(build_query(flags));
+  Wishes wishes = TRY(read_wishes(flags));
   const std::string id_file = flags.text("iidfile");
   if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
   BuildContext context = TRY(open_build_context(invocation.words[0], flags.text("file")));
   Engine* engine = TRY(invocation.context.engine());
   const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
   const bool passed = passing && context.local && context.local->readable_elsewhere;
-  Preamble preamble = TRY(build_preamble(flags, passed ? &*context.local : nullptr, passing,
-                                         {call.name, mode != ShowMode::nothing}));
+  json::object document = TRY(describe(invocation.context, wishes));
+  Preamble preamble =
+      TRY(build_preamble(flags, std::move(document), passed ? &*context.local : nullptr, passing));
+  Fd result;
+  if (wishes.outputs.to_standard_output()) result = TRY(take_standard_output());
   // A display blocks signals: before there are threads, and after an engine that is started has its own.
-  BuildShow show(call.builds() ? mode : ShowMode::nothing, invocation.context.options().debug);
+  BuildShow show(wishes.call.builds() ? wishes.mode : ShowMode::nothing, invocation.context.options().debug);
   if (context.local && !passed) TRY(send_local(context));
-  engine->pass_with_next(std::move(preamble.descriptors));
-  if (!context.dockerfile.empty()) query.add("dockerfile", context.dockerfile);
-  if (!context.remote.empty()) query.add("remote", context.remote);
-  const std::string auths =
-      TRY(all_auths_header(CredentialStore(invocation.context.configuration_directory()),
-                           [](const Error& error) { print_error("WARNING: " + error.message + "\n"); }));
+  if (!context.dockerfile.empty()) wishes.query.add("dockerfile", context.dockerfile);
+  if (!context.remote.empty()) wishes.query.add("remote", context.remote);
   context.body = show.watched(std::move(context.body));
   http::Headers headers{
       {"Content-Type", preamble.text.empty() ? "application/x-tar" : std::string(kBuildType)}};
   if (!preamble.text.empty()) context.body = in_front_of(std::move(context.body), preamble.text);
-  if (!auths.empty()) headers.set("X-Registry-Config", auths);
+  TRY(add_credentials(invocation.context, headers));
+  engine->pass_with_next(std::move(preamble.descriptors));
   http::Response response =
-      TRY(send_build(invocation.context, query, std::move(headers), std::move(context.body)));
-  if (!call.builds()) return print_call(call, response);
+      TRY(send_build(invocation.context, wishes.query, std::move(headers), std::move(context.body)));
+  if (!wishes.call.builds()) return print_call(wishes.call, response);
   const std::string image = TRY(show.follow(response));
-  if (mode == ShowMode::nothing) print_out(image + "\n");
+  const bool told = TRY(write_results(invocation.context, wishes, image, result.get()));
+  if (!told) return 0;
+  if (wishes.mode == ShowMode::nothing) print_out(image + "\n");
   TRY(write_id(id_file, image));
   return 0;
 }

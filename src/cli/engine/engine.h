@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "http/client.h"
 
 namespace boost::json {
@@ -30,6 +31,7 @@ class Engine {
   // Whether open descriptors that are passed along with a request arrive at the engine: it is ours, of this
   // machine, and nobody stands between. Asks it.
   Result<bool> takes_descriptors();
+  // They go along with the next request, to an engine at a unix socket.
   void pass_with_next(std::vector<Fd> descriptors) { client_.pass_with_next(std::move(descriptors)); }
 
   const std::string& version() const { return version_; }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "build/cache_import.h"
+
+#include "image/platform_choice.h"
+#include "oci/manifest.h"
+#include "registry/endpoints.h"
+#include "registry/session.h"
+#include "sys/rooted_path.h"
+
+namespace berth::build {
+namespace {
+
+constexpr int kIndexDepth = 3;
+
+// How the documents of a cache are got, wherever it is: by their digests, verified.
+using ReadDocument = std::function<Result<std::string>(const oci::Descriptor&)>;
+
+// An index is of an image for several platforms, whose inline caches are not the same.
+Result<oci::Manifest> choose_manifest(std::string bytes, const ReadDocument& read,
+                                      const oci::Platform& wanted) {
+  for (int depth = 0; depth < kIndexDepth; ++depth) {
+    std::variant<oci::Manifest, oci::Index> parsed = TRY(oci::parse_manifest_or_index(bytes));
+    if (auto* manifest = std::get_if<oci::Manifest>(&parsed)) return std::move(*manifest);
+    const oci::Index& index = std::get<oci::Index>(parsed);
+    std::vector<const oci::Descriptor*> candidates;
+    for (const oci::Descriptor& entry : index.manifests)
+      if (!image::is_attestation(entry)) candidates.push_back(&entry);
+    const oci::Descriptor* chosen =
+        candidates.size() == 1 ? candidates.front() : image::choose_platform(candidates, wanted);
+    if (!chosen)
+      return fail(ErrorKind::not_found, "it has nothing for {}, only {}", oci::format_platform(wanted),
+                  image::list_platforms(candidates));
+    bytes = TRY(read(*chosen));
+  }
+  return fail(ErrorKind::invalid, "its indexes are nested too deeply");
+}
+
+// The document is the manifest's config, or inside of an image's.
+Result<RemoteCache> read_cache(const oci::Manifest& manifest, const ReadDocument& read) {
+  const bool own = manifest.config.media_type == kCacheType;
+  if (!own && !oci::is_config(manifest.config.media_type))
+    return fail(ErrorKind::unsupported, "it is neither an image nor a build cache of this engine's, but {}",
+                manifest.config.media_type.substr(0, 200));
+  const std::string bytes = TRY(read(manifest.config));
+  RemoteCache cache;
+  if (own) {
+    cache.document = TRY(parse_cache(bytes));
+  } else {
+    std::optional<CacheDocument> document = TRY(inline_cache_of(bytes));
+    if (!document)
+      return fail(ErrorKind::not_found,
+                  "the image has no cache in it: it was not built with --cache-to type=inline");
+    cache.document = std::move(*document);
+  }
+  if (cache.document.diff_ids.size() != manifest.layers.size())
+    return fail(ErrorKind::corrupt, "its manifest lists {} layers, its document {}", manifest.layers.size(),
+                cache.document.diff_ids.size());
+  cache.blobs = manifest.layers;
+  return cache;
+}
+
+Result<RemoteCache> open_at(const registry::Endpoint& endpoint, const oci::Reference& name,
+                            const BuildRequest& request, const std::stop_token& stop) {
+  const registry::Credentials credentials =
+      endpoint.mirror ? registry::Credentials{} : credentials_for(request, name);
+  const std::shared_ptr<registry::Session> session =
+      TRY(registry::Session::open(endpoint, request.registries, credentials, "pull", stop));
+  registry::FetchedDocument top =
+      TRY(session->manifest(name.digest() ? name.digest()->text() : *name.tag(), stop));
+  const oci::Platform wanted = request.platform.value_or(oci::host_platform());
+  auto read_manifest = [&](const oci::Descriptor& descriptor) -> Result<std::string> {
+    registry::FetchedDocument document = TRY(session->manifest(descriptor.digest.text(), stop));
+    return std::move(document.bytes);
+  };
+  const oci::Manifest manifest = TRY(choose_manifest(std::move(top.bytes), read_manifest, wanted));
+  RemoteCache cache = TRY(read_cache(
+      manifest, [&](const oci::Descriptor& descriptor) { return session->document(descriptor, stop); }));
+  cache.read = [session](const oci::Descriptor& blob, archive::Sink& sink, const std::stop_token& until) {
+    return session->blob(blob, 0, sink, until);
+  };
+  return cache;
+}
+
+Result<RemoteCache> open_registry_cache(const std::string& text, const BuildRequest& request,
+                                        const std::stop_token& stop) {
+  const oci::Reference name = TRY(oci::Reference::parse_with_default_tag(text));
+  std::optional<Error> failure;
+  for (const registry::Endpoint& endpoint : TRY(registry::endpoints_of(name, request.registries))) {
+    Result<RemoteCache> cache = open_at(endpoint, name, request, stop);
+    if (cache || stop.stop_requested()) return cache;
+    failure = std::move(cache).error();
+  }
+  return std::unexpected(std::move(*failure));
+}
+
+// An image that is here; its layers are, too.
+Result<RemoteCache> open_image_cache(const std::string& name, const BuildRequest& request,
+                                     const image::ImageStore& images, const std::stop_token& stop) {
+  const Result<image::Image> image = images.resolve(name);
+  if (!image) return open_registry_cache(name, request, stop);
+  std::optional<CacheDocument> document = TRY(inline_cache_of(image->config_bytes));
+  if (!document)
+    return fail(ErrorKind::not_found,
+                "the image has no cache in it: it was not built with --cache-to type=inline");
+  RemoteCache cache;
+  cache.document = std::move(*document);
+  return cache;
+}
+
+std::string blob_path(const Digest& digest) { return "blobs/sha256/" + digest.hex(); }
+
+Result<std::string> read_document(int directory, const oci::Descriptor& descriptor) {
+  std::string bytes =
+      TRY(sys::read_file_in_root(directory, blob_path(descriptor.digest), oci::kDocumentLimit));
+  if (sha256_of(bytes) != descriptor.digest)
+    return fail(ErrorKind::corrupt, "{} has other bytes than its name says", blob_path(descriptor.digest));
+  return bytes;
+}
+
+Result<RemoteCache> open_source(const CacheSource& source, const BuildRequest& request,
+                                const image::ImageStore& images, const std::stop_token& stop) {
+  switch (source.kind) {
+    case CacheSource::Kind::registry:
+      return open_registry_cache(source.reference, request, stop);
+    case CacheSource::Kind::image:
+      return open_image_cache(source.reference, request, images, stop);
+    case CacheSource::Kind::directory:
+      return open_cache_directory(source.directory, source.description);
+  }
+  return fail(ErrorKind::invalid, "a cache of no kind");
+}
+
+}  // namespace
+
+// config.json has Docker Hub's under a URL of its own, and others with or without a scheme.
+registry::Credentials credentials_for(const BuildRequest& request, const oci::Reference& name) {
+  const std::string& domain = name.domain();
+  std::vector<std::string> keys{domain, "https://" + domain, "https://" + domain + "/", "http://" + domain};
+  if (domain == "docker.io") keys.emplace_back("https://index.docker.io/v1/");
+  for (const std::string& key : keys)
+    if (auto found = request.credentials.find(key); found != request.credentials.end()) return found->second;
+  return {};
+}
+
+Result<RemoteCache> open_cache_directory(std::shared_ptr<const Fd> directory, std::string description) {
+  const int root = directory->get();
+  const std::string text = TRY(sys::read_file_in_root(root, "index.json", oci::kDocumentLimit));
+  const oci::Index index = TRY(oci::parse_index(text));
+  if (index.manifests.empty()) return fail(ErrorKind::not_found, "its index.json lists nothing");
+  auto read = [&](const oci::Descriptor& descriptor) { return read_document(root, descriptor); };
+  const std::string manifest_bytes = TRY(read(index.manifests.front()));
+  const oci::Manifest manifest = TRY(oci::parse_manifest(manifest_bytes));
+  RemoteCache cache = TRY(read_cache(manifest, read));
+  cache.description = std::move(description);
+  cache.read = [directory](const oci::Descriptor& blob, archive::Sink& sink,
+                           const std::stop_token&) -> Result<void> {
+    Fd file = TRY(sys::open_regular_in_root(directory->get(), blob_path(blob.digest)));
+    archive::FdSource bytes(file.get());
+    TRY(archive::copy_stream(bytes, sink, static_cast<std::uint64_t>(blob.size)));
+    return {};
+  };
+  return cache;
+}
+
+void ImportedCaches::add(RemoteCache cache) {
+  const auto kept = std::make_shared<const RemoteCache>(std::move(cache));
+  for (const CacheEntry& entry : kept->document.entries) by_key_.emplace(entry.key, Place{kept, &entry});
+}
+
+std::vector<ImportedResult> ImportedCaches::find(const Digest& key) const {
+  std::vector<ImportedResult> results;
+  const auto [begin, end] = by_key_.equal_range(key);
+  for (auto at = begin; at != end; ++at) {
+    const auto& [cache, entry] = at->second;
+    ImportedResult& result = results.emplace_back(
+        ImportedResult{cache->document.diff_ids[entry->layer], entry->created, {}, cache});
+    if (!cache->blobs.empty()) result.blob = cache->blobs[entry->layer];
+  }
+  return results;
+}
+
+ImportedCaches import_caches(const BuildRequest& request, const image::ImageStore& images,
+                             const std::function<void(std::string)>& warn, const std::stop_token& stop) {
+  ImportedCaches caches;
+  for (const CacheSource& source : request.cache_from) {
+    if (stop.stop_requested()) break;
+    Result<RemoteCache> cache = open_source(source, request, images, stop);
+    if (!cache) {
+      warn(fmt::format("the cache {} is not used: {}", source.description, cache.error().message));
+      continue;
+    }
+    cache->description = source.description;
+    caches.add(std::move(*cache));
+  }
+  return caches;
+}
+
+}  // namespace berth::build

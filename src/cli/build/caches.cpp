@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/build/caches.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <map>
+
+#include "archive/unpack.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cli/create/mount.h"
+#include "cli/create/security.h"
+#include "cli/engine/engine.h"
+#include "cli/output/list_format.h"
+#include "oci/reference.h"
+
+namespace berth::cli {
+namespace {
+
+using Fields = std::map<std::string, std::string>;
+
+Result<Fields> read_fields(std::string_view option, const std::string& text) {
+  Fields fields;
+  for (const std::string& field : TRY_AS(fmt::format("invalid {} \"{}\"", option, text), parse_csv(text))) {
+    const auto [key, value] = split_once(field, '=');
+    if (field.find('=') == field.npos || key.empty())
+      return fail(ErrorKind::invalid, "invalid {} \"{}\": \"{}\" must be a key=value pair", option, text,
+                  field);
+    fields[to_lower(key)] = value;
+  }
+  return fields;
+}
+
+std::string take(Fields& fields, const std::string& key) {
+  auto node = fields.extract(key);
+  return node ? node.mapped() : "";
+}
+
+Result<void> check_reference(std::string_view option, const std::string& reference) {
+  const Result<oci::Reference> parsed = oci::Reference::parse(reference);
+  if (parsed) return {};
+  return fail(ErrorKind::invalid, "{}: invalid ref \"{}\": {}", option, reference, parsed.error().message);
+}
+
+Result<void> check_type(std::string_view option, const CacheOption& cache) {
+  if (cache.type.empty()) return fail(ErrorKind::invalid, "{}: it has no type=", option);
+  if (cache.type == "registry") return check_reference(option, cache.reference);
+  if (cache.type == "local") {
+    if (!cache.directory.empty()) return {};
+    return fail(ErrorKind::invalid, "{}: type=local needs a {}=DIRECTORY", option,
+                option == "--cache-to" ? "dest" : "src");
+  }
+  if (cache.type == "inline" && option == "--cache-to") return {};
+  if (cache.type == "gha" || cache.type == "s3" || cache.type == "azblob")
+    return fail(ErrorKind::unsupported,
+                "{}: type={} is not available: keep the cache at a registry or in a directory", option,
+                cache.type);
+  return fail(ErrorKind::invalid, "{}: the type \"{}\" is none of registry, local{}", option, cache.type,
+              option == "--cache-to" ? " and inline" : "");
+}
+
+// Those that say how it is done where there is one way only.
+Result<void> check_rest(std::string_view option, const std::string& text, Fields fields) {
+  for (const char* key : {"oci-mediatypes", "image-manifest", "compression-level", "force-compression"})
+    fields.erase(key);
+  if (fields.empty()) return {};
+  return fail(ErrorKind::unsupported, "{} \"{}\": there is no {} in this version", option, text,
+              fields.begin()->first);
+}
+
+json::object as_json(const CacheOption& cache) {
+  json::object object{{"type", cache.type}};
+  if (!cache.reference.empty()) object["ref"] = cache.reference;
+  return object;
+}
+
+// The engine reads from it what it needs, while it needs it.
+Result<std::string> pass_directory(Context& context, const std::string& path) {
+  Engine* engine = TRY(context.engine());
+  if (engine->endpoint().unix_path.empty())
+    return fail(ErrorKind::unsupported, "the engine is on another machine: keep the cache at a registry");
+  Result<Fd> directory = open_file(path, O_RDONLY | O_DIRECTORY);
+  if (!directory) return fail(directory.error().kind, "{}", words_of_errno(directory.error().code));
+  std::vector<Fd> passed;
+  passed.push_back(std::move(*directory));
+  std::string name = random_identifier();
+  Engine connection = engine->another();
+  connection.pass_with_next(std::move(passed));
+  http::Response response = TRY(connection.call("PUT", "/berth/builds/" + name + "/cache"));
+  TRY(connection.finish(std::move(response)));
+  return name;
+}
+
+Result<void> write_directory(Context& context, const CacheOption& cache, const std::string& held_as) {
+  Engine* engine = TRY(context.engine());
+  http::Query query;
+  query.add("mode", cache.whole ? "max" : "min");
+  http::Response response = TRY(engine->call("GET", "/berth/builds/" + held_as + "/cache", query));
+  TRY(make_directories(cache.directory, 0755));
+  Fd root = TRY(open_file(cache.directory, O_RDONLY | O_DIRECTORY));
+  archive::FunctionSource tar([&](std::span<char> buffer) { return response.read(buffer); });
+  archive::UnpackOptions options;
+  options.devices = options.keep_owner = options.xattrs = options.set_root_attributes = false;
+  TRY(archive::unpack(tar, root.get(), options));
+  return {};
+}
+
+}  // namespace
+
+Result<CacheOption> parse_cache_from(const std::string& text) {
+  CacheOption cache;
+  if (text.find('=') == text.npos) {
+    cache.type = "registry";
+    cache.reference = text;
+    TRY(check_reference("--cache-from", text));
+    return cache;
+  }
+  Fields fields = TRY(read_fields("--cache-from", text));
+  cache.type = take(fields, "type");
+  cache.reference = take(fields, "ref");
+  cache.directory = take(fields, "src");
+  TRY(check_type("--cache-from", cache));
+  TRY(check_rest("--cache-from", text, std::move(fields)));
+  return cache;
+}
+
+Result<CacheOption> parse_cache_to(const std::string& text) {
+  CacheOption cache;
+  if (text == "inline") return CacheOption{.type = "inline"};
+  Fields fields = TRY(read_fields("--cache-to", text));
+  cache.type = take(fields, "type");
+  cache.reference = take(fields, "ref");
+  cache.directory = take(fields, "dest");
+  const std::string mode = to_lower(take(fields, "mode")), ignore = to_lower(take(fields, "ignore-error"));
+  if (!mode.empty() && mode != "min" && mode != "max")
+    return fail(ErrorKind::invalid, "--cache-to \"{}\": the mode is min or max", text);
+  cache.whole = mode == "max";
+  cache.optional = ignore == "true" || ignore == "1";
+  TRY(check_type("--cache-to", cache));
+  TRY(check_rest("--cache-to", text, std::move(fields)));
+  return cache;
+}
+
+bool BuildCaches::holds() const {
+  return std::ranges::any_of(to, [](auto& one) { return one.type == "local"; });
+}
+
+Result<BuildCaches> choose_caches(const Flags& flags) {
+  BuildCaches caches;
+  for (const std::string& text : flags.list("cache-from")) {
+    CacheOption cache = TRY(parse_cache_from(text));
+    caches.from.push_back(std::move(cache));
+  }
+  for (const std::string& text : flags.list("cache-to")) {
+    CacheOption cache = TRY(parse_cache_to(text));
+    caches.to.push_back(std::move(cache));
+  }
+  return caches;
+}
+
+Result<void> add_to_preamble(Context& context, const BuildCaches& caches, json::object& preamble) {
+  json::array from, to;
+  for (const CacheOption& cache : caches.from) {
+    json::object object = as_json(cache);
+    if (cache.type == "local") {
+      const Result<std::string> held = pass_directory(context, cache.directory);
+      if (!held) {
+        print_error(
+            fmt::format("WARNING: the cache {} is not used: {}\n", cache.directory, held.error().message));
+        continue;
+      }
+      object["held"] = *held;
+      object["path"] = cache.directory;
+    }
+    from.push_back(std::move(object));
+  }
+  for (const CacheOption& cache : caches.to) {
+    if (cache.type == "local") continue;
+    json::object object = as_json(cache);
+    if (cache.whole) object["mode"] = "max";
+    if (cache.optional) object["ignoreError"] = true;
+    to.push_back(std::move(object));
+  }
+  if (!from.empty()) preamble["cacheFrom"] = std::move(from);
+  if (!to.empty()) preamble["cacheTo"] = std::move(to);
+  return {};
+}
+
+Result<void> write_caches(Context& context, const BuildCaches& caches, const std::string& held_as) {
+  for (const CacheOption& cache : caches.to) {
+    if (cache.type != "local") continue;
+    Result<void> written = write_directory(context, cache, held_as);
+    if (written) continue;
+    if (!cache.optional)
+      return std::unexpected(
+          std::move(written).error().within(fmt::format("--cache-to {}", cache.directory)));
+    print_error(fmt::format("WARNING: --cache-to {}: {}\n", cache.directory, written.error().message));
+  }
+  return {};
+}
+
+}  // namespace berth::cli
