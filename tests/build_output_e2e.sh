@@ -1,0 +1,477 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `berth build --output`, --push, --metadata-file, and caches that travel (--cache-to, --cache-from): what is written is
+# what the image is, and hostile trees, destinations and caches get nowhere.
+# shellcheck disable=SC2154 # lib.sh assigns $work and others
+source "$(dirname "$0")/lib.sh"
+
+registry_start() {
+  registry=127.0.0.1:$((20000 + RANDOM % 10000))
+  cat >"$work/registry.yml" <<YAML
+version: 0.1
+storage:
+  filesystem:
+    rootdirectory: $work/registry-data
+http:
+  addr: $registry
+YAML
+  setsid berth-registry serve "$work/registry.yml" >>"$work/registry.log" 2>&1 </dev/null &
+  echo $! >"$work/registry.pid"
+  disown $!
+  eventually 20 curl -fs --max-time 5 -o /dev/null "http://$registry/v2/"
+}
+registry_end() { kill "$(cat "$work/registry.pid")" 2>/dev/null || true; }
+
+# A new context with the Dockerfile from standard input. Cases run in subshells: the directory is theirs.
+context() {
+  local directory
+  directory=$(mktemp -d "$work/context.XXXXXX")
+  cd "$directory" || exit
+  cat >Dockerfile
+}
+digest_of() { sha256sum "$1" | cut -d' ' -f1; }
+image_count() { b images -aq | wc -l; }
+
+# The file system of an image, as `export` gives it.
+exported() { # image
+  local id
+  id=$(b create "$1" /x)
+  b export "$id"
+  b rm "$id" >/dev/null
+}
+# One line an entry: type, mode, size, name, link target; owners and times where they are asked for.
+entries() { # tar [field...]
+  python3 - "$@" <<'PY'
+import hashlib, sys, tarfile
+fields = sys.argv[2:]
+for e in sorted(tarfile.open(sys.argv[1]), key=lambda e: e.name):
+    name = e.name.removeprefix("./").rstrip("/")
+    if name in ("", "."): continue
+    line = [e.type.decode(), "%o" % (e.mode & (0o7777 if "bits" in fields else 0o1777)), name,
+            e.linkname.removeprefix("./") if e.islnk() else e.linkname]
+    if e.isreg(): line.append(hashlib.sha256(tarfile.open(sys.argv[1]).extractfile(e).read()).hexdigest())
+    if "owner" in fields: line.append("%d:%d" % (e.uid, e.gid))
+    print(*line)
+PY
+}
+
+# Something of everything: links of both kinds, a deep directory, modes, owners, an empty directory, odd names.
+everything() {
+  context <<'DOCKERFILE'
+FROM box AS made
+RUN mkdir -p /t/deep/er /t/empty '/t/odd name' && echo one >/t/one && ln /t/one /t/hard && ln -s one /t/soft && \
+    ln -s /etc/passwd /t/absolute && ln -s ../../../../up /t/dangling && echo é >'/t/odd name/ü' && chmod 0700 /t/deep && \
+    chmod 4755 /t/one && chown 1000:1001 /t/deep && mkfifo /t/fifo && chmod 1777 /t/empty && chmod 0555 /t/deep/er
+FROM scratch
+COPY --from=made /t /t
+COPY --from=made /t/one /top
+DOCKERFILE
+}
+
+tree_as_tar() {
+  everything
+  local before
+  before=$(image_count)
+  b build -q -o "type=tar,dest=$work/tree.tar" -t unwanted .
+  is "$before" "$(image_count)" "images"
+  fails b image inspect unwanted
+  b build -q -o - . >"$work/standard.tar" # nothing else is said there
+  cmp "$work/tree.tar" "$work/standard.tar"
+  b build --progress plain -o type=tar,dest=- . >"$work/standard.tar" 2>"$work/said"
+  cmp "$work/tree.tar" "$work/standard.tar"
+  contains "$(cat "$work/said")" "Step 1/"
+  b build -q -t wanted . >/dev/null
+  exported wanted >"$work/export.tar"
+  cmp "$work/tree.tar" "$work/export.tar"
+  contains "$(entries "$work/tree.tar")" "t/odd name/ü"
+}
+tree_as_directory() {
+  everything
+  local before
+  before=$(image_count)
+  b build -q -o "$work/tree" .
+  is "$before" "$(image_count)" "images"
+  b build -q -t wanted . >/dev/null
+  exported wanted >"$work/export.tar"
+  tar --sort=name -C "$work/tree" -cf "$work/tree.tar" .
+  # The same but for owners, and bits that would give the user's rights away.
+  is "$(entries "$work/export.tar")" "$(entries "$work/tree.tar")"
+  fails is "$(entries "$work/export.tar" bits)" "$(entries "$work/tree.tar" bits)"
+  is 0:0 "$(stat -c %u:%g "$work/tree/t/deep")"
+  is 755 "$(stat -c %a "$work/tree/t/one")"
+  is 2 "$(stat -c %h "$work/tree/t/hard")"
+  b build -q -o "type=local,dest=$work/tree" . # onto what is there
+  is "$(entries "$work/export.tar")" "$(tar --sort=name -C "$work/tree" -cf "$work/tree.tar" . && entries "$work/tree.tar")"
+}
+tree_of_another_user() {
+  everything
+  mkdir "$work/theirs"
+  chown 1000:1001 "$work/theirs"
+  chmod 755 "$work" "$PWD"
+  chmod 666 "$work/main/berth.sock"
+  setpriv --reuid 1000 --regid 1001 --clear-groups env HOME=/ BERTH_CONFIG=/nowhere \
+    timeout 40 "$BERTH_BIN/berth" build -q -o "$work/theirs/tree" .
+  is 1000:1001 "$(stat -c %u:%g "$work/theirs/tree/t/deep/er")"
+  is one "$(cat "$work/theirs/tree/t/one")"
+  # A directory that is not theirs.
+  mkdir "$work/ours"
+  refused 1 '--output.*ours' setpriv --reuid 1000 --regid 1001 --clear-groups env HOME=/ BERTH_CONFIG=/nowhere \
+    timeout 40 "$BERTH_BIN/berth" build -q -o "$work/ours" .
+  is "" "$(ls -A "$work/ours")"
+}
+links_lead_nowhere() { # the destination's own, and those of the tree, in a second build too
+  mkdir -p "$work/victim" "$work/trap"
+  echo safe >"$work/victim/file"
+  ln -s "$work/victim" "$work/trap/dir"
+  ln -s "$work/victim/file" "$work/trap/plain"
+  context <<'DOCKERFILE'
+FROM box AS made
+RUN mkdir -p /t/dir && echo evil >/t/dir/file && echo evil >/t/plain && ln -s ../../../victim /t/out
+FROM scratch
+COPY --from=made /t /
+DOCKERFILE
+  b build -q -o "$work/trap" .
+  is safe "$(cat "$work/victim/file")"
+  is evil "$(cat "$work/trap/plain")"
+  context <<'DOCKERFILE'
+FROM box AS made
+RUN mkdir -p /t/out && echo evil >/t/out/file
+FROM scratch
+COPY --from=made /t /
+DOCKERFILE
+  b build -q -o "$work/trap" .
+  is safe "$(cat "$work/victim/file")"
+}
+devices_are_left_out() {
+  context <<'DOCKERFILE'
+FROM nodes
+DOCKERFILE
+  mkdir "$work/made" && mknod "$work/made/null" c 1 3 && echo x >"$work/made/file"
+  tar -C "$work/made" -c . | b import - nodes >/dev/null
+  b build -q -o "$work/nodes" . 2>"$work/said" || { cat "$work/said"; false; }
+  is file "$(ls "$work/nodes")"
+  contains "$(cat "$work/said")" "1 devices were left out"
+}
+empty_tree() {
+  context <<<$'FROM scratch\nLABEL a=b'
+  b build -q -o "$work/none" .
+  is "" "$(ls -A "$work/none")"
+  is 0 "$(b build -q -o - . | tar -t | wc -l)"
+}
+wrong_destinations() {
+  context <<<$'FROM box\nRUN echo >/x'
+  echo mine >"$work/file"
+  refused 1 '--output.*no directory' b build -q -o "$work/file" .
+  refused 1 '--output.*is a directory' b build -q -o "type=tar,dest=$work" .
+  refused 1 '--output.*cannot write' b build -q -o "type=oci,dest=$work/nowhere/at/all.tar" .
+  refused 1 '--metadata-file.*cannot write' b build -q --metadata-file "$work/nowhere/m.json" .
+  refused 1 '--output.*dest=' b build -q -o type=local .
+  refused 1 '--output.*odd' b build -q -o type=odd .
+  refused 1 '--output.*insecure' b build -q -o type=image,registry.insecure=true .
+  is mine "$(cat "$work/file")"
+  # A full disk while it is written: an error, and no half of a file.
+  mkdir -p "$work/small"
+  mount -t tmpfs -o size=64k none "$work/small"
+  refused 1 '--output.*(space|full)' b build -q -o "type=tar,dest=$work/small/t.tar" .
+  is "" "$(ls -A "$work/small")"
+  umount "$work/small"
+}
+failure_leaves_nothing() {
+  context <<<$'FROM box\nRUN exit 3'
+  echo old >"$work/old.json"
+  exits 1 b build -q -o "$work/not-made" --metadata-file "$work/old.json" .
+  fails test -e "$work/not-made"
+  fails test -e "$work/old.json"
+}
+results_are_let_go() { # and what was fetched by nobody can't be guessed
+  everything
+  b build -q -o - . >/dev/null
+  is 404 "$(http GET "/berth/builds/$(printf '%064d' 1)/tree")"
+  is 400 "$(printf '{"image":false}' | preamble_only)"
+  is 400 "$(printf '{"result":"short"}' | preamble_only)"
+  # One that is held stays when its base image and the cache go.
+  local result
+  result=$(printf '%064d' 7)
+  is 200 "$(printf '{"image":false,"result":"%s"}' "$result" | preamble_only)"
+  b builder prune -af >/dev/null
+  is 200 "$(http GET "/berth/builds/$result/tree")"
+  contains "$(tar -tf "$work/answer")" t/one
+  is 400 "$(http GET "/berth/builds/$result/archive?form=odd")"
+  is 204 "$(http DELETE "/berth/builds/$result")"
+  is 404 "$(http GET "/berth/builds/$result/tree")"
+}
+preamble_only() { # the document is on standard input; the context is this directory
+  local document
+  document=$(cat)
+  { printf '%s\n%s' "${#document}" "$document"; tar -c .; } >"$work/body"
+  http POST /build -H 'Content-Type: application/vnd.berth.build' --data-binary "@$work/body"
+}
+
+docker_archive() {
+  everything
+  b build -q -o "type=docker,dest=$work/image.tar" -t saved:1 . >/dev/null
+  fails b image inspect saved:1
+  b load -q -i "$work/image.tar" >/dev/null
+  b save saved:1 >"$work/save.tar"
+  cmp "$work/image.tar" "$work/save.tar"
+  b rmi saved:1 >/dev/null
+}
+oci_layout() {
+  everything
+  local id
+  id=$(b build -q -o "type=oci,dest=$work/layout.tar" -t laid:1 --metadata-file "$work/m.json" .)
+  fails b image inspect laid:1
+  lacks "$(tar -tf "$work/layout.tar")" manifest.json
+  is "$(tar -xOf "$work/layout.tar" index.json | json '["manifests"][0]["digest"]')" \
+    "$(json '["containerimage.digest"]' <"$work/m.json")"
+  is "$id" "$(json '["containerimage.config.digest"]' <"$work/m.json")"
+  is docker.io/library/laid:1 "$(json '["image.name"]' <"$work/m.json")"
+  b load -q -i "$work/layout.tar" >/dev/null
+  is "$id" "$(b image inspect -f '{{.Id}}' laid:1)"
+  b rmi laid:1 >/dev/null
+  b build -q -o "type=oci,dest=$work/layout,tar=false" -t laid:1 . >/dev/null
+  local blob
+  for blob in "$work"/layout/blobs/sha256/*; do is "${blob##*/}" "$(digest_of "$blob")"; done
+  cmp <(tar -xOf "$work/layout.tar" index.json) "$work/layout/index.json"
+}
+json() { python3 -c "import json,sys; print(json.load(sys.stdin)$1)"; }
+several_outputs() {
+  everything
+  b build -q -t both:1 --load -o "$work/both" -o "type=tar,dest=$work/both.tar" . >/dev/null
+  b image inspect both:1 >/dev/null
+  test -e "$work/both/top"
+  contains "$(tar -tf "$work/both.tar")" top
+}
+pushed() {
+  everything
+  b build -q --push -t "$registry/pushed:1" -t "$registry/pushed:2" --metadata-file "$work/m.json" \
+    --iidfile "$work/id" . >/dev/null
+  local digest
+  digest=$(json '["containerimage.digest"]' <"$work/m.json")
+  is "$digest" "sha256:$(curl -fs "http://$registry/v2/pushed/manifests/1" \
+    -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' | sha256sum | cut -d' ' -f1)"
+  is "$registry/pushed:1,$registry/pushed:2" "$(json '["image.name"]' <"$work/m.json")"
+  is "$(cat "$work/id")" "$(json '["containerimage.config.digest"]' <"$work/m.json")"
+  is "$(cat "$work/id")" "$(b image inspect -f '{{.Id}}' "$registry/pushed@$digest")"
+  b build -q -o "type=image,name=$registry/other:1,push=true" . >/dev/null
+  curl -fs -o /dev/null "http://$registry/v2/other/manifests/1" \
+    -H 'Accept: application/vnd.docker.distribution.manifest.v2+json'
+  refused 1 'push' b build -q --push -t 127.0.0.1:1/nobody:1 --metadata-file "$work/m.json" .
+  fails test -e "$work/m.json"
+}
+
+# --- caches that travel ----------------------------------------------------------------------------------------------------
+
+# Results that nobody can come to twice: who has them has got them from the cache.
+random_steps() {
+  context <<'DOCKERFILE'
+FROM box AS made
+WORKDIR /made
+RUN head -c 16 /dev/urandom | od -x >r
+FROM box
+COPY --from=made /made/r /r
+RUN head -c 16 /dev/urandom | od -x >/s
+DOCKERFILE
+}
+same_steps() { # results that are the same wherever they are come to
+  context <<'DOCKERFILE'
+FROM box AS made
+RUN echo made >/m && echo more >/n
+FROM box
+COPY --from=made /m /m
+RUN head -c 16 /dev/urandom | od -x >/s
+DOCKERFILE
+}
+used() { grep -c 'Using cache' <<<"$1" || true; }
+forget_all() { # on the engine that is used now: the same box is all that it has
+  b images -q | sort -u | xargs -r timeout 40 berth rmi -f >/dev/null
+  b builder prune -af >/dev/null
+  b pull -q "$registry/box:1" >/dev/null
+  b tag "$registry/box:1" box
+}
+on_second() { # everything cached: nothing is done, and the image is the same
+  local id
+  engine_use main
+  id=$(b image inspect -f '{{.Id}}' first)
+  engine_use second
+  forget_all
+  said=$(b build -t second "$@" . 2>&1)
+  is "$steps" "$(used "$said")" "steps from the cache: $said"
+  is "$id" "$(b image inspect -f '{{.Id}}' second)"
+  lacks "${said^^}" WARNING
+}
+
+cache_at_registry() {
+  random_steps
+  b build -q -t first --cache-to "type=registry,ref=$registry/cache:max,mode=max" . >/dev/null
+  steps=4 on_second --cache-from "type=registry,ref=$registry/cache:max"
+  # With a bare name, after a restart, and with nothing to fetch.
+  engine_end second
+  engine_start second
+  is 4 "$(used "$(b build --cache-from "$registry/cache:max" .)")"
+  # The second gives on what it has got.
+  b build -q --cache-from "$registry/cache:max" --cache-to "type=registry,ref=$registry/cache:again,mode=max" . >/dev/null
+  steps=4 on_second --cache-from "$registry/cache:again"
+}
+cache_of_the_image_alone() { # mode=min: stages in between are done again
+  same_steps
+  b build -q -t first --cache-to "type=registry,ref=$registry/cache:min" . >/dev/null
+  steps=2 on_second --cache-from "$registry/cache:min"
+}
+cache_in_the_image() {
+  same_steps
+  b build -q -t "$registry/inline:1" --push --cache-to type=inline . >/dev/null
+  b tag "$registry/inline:1" first
+  steps=2 on_second --cache-from "$registry/inline:1" --cache-to type=inline
+  # Docker's own parameter: of an image that is here.
+  forget_all
+  b pull -q "$registry/inline:1" >/dev/null
+  tar -c . >"$work/body"
+  is 200 "$(http POST "/build?cachefrom=%5B%22$registry/inline:1%22%5D" -H 'Content-Type: application/x-tar' \
+    --data-binary "@$work/body")"
+  is 2 "$(grep -c 'Using cache' "$work/answer")"
+  is 400 "$(http POST "/build?cachefrom=%7B%7D" -H 'Content-Type: application/x-tar' --data-binary "@$work/body")"
+}
+cache_in_a_directory() {
+  random_steps
+  b build -q -t first --cache-to "type=local,dest=$work/cache/dir,mode=max" . >/dev/null
+  local blob
+  for blob in "$work"/cache/dir/blobs/sha256/*; do is "${blob##*/}" "$(digest_of "$blob")"; done
+  steps=4 on_second --cache-from "type=local,src=$work/cache/dir"
+}
+cache_is_not_there() { # a warning, not an error
+  random_steps
+  contains "$(b build --cache-from "$registry/nothing:1" . 2>&1)" "$registry/nothing:1 is not used"
+  contains "$(b build --cache-from "type=local,src=$work/nowhere" . 2>&1)" "is not used"
+  mkdir -p "$work/empty"
+  contains "$(b build --cache-from "type=local,src=$work/empty" . 2>&1)" "is not used"
+  b tag box "$registry/plain:1" && b push -q "$registry/plain:1" >/dev/null && b rmi "$registry/plain:1" >/dev/null
+  contains "$(b build --cache-from "$registry/plain:1" . 2>&1)" "has no cache in it"
+}
+cache_cannot_be_written() {
+  random_steps
+  exits 1 b build -q --cache-to type=registry,ref=127.0.0.1:1/no:1 .
+  contains "$said" 'write the cache 127.0.0.1:1/no:1'
+  contains "$(b build --cache-to type=registry,ref=127.0.0.1:1/no:1,ignore-error=true .)" 'write the cache'
+  echo >"$work/no-directory"
+  exits 1 b build -q --cache-to "type=local,dest=$work/no-directory" .
+  contains "$said" "--cache-to $work/no-directory"
+  refused 1 '--cache-to.*gha' b build -q --cache-to type=gha .
+  refused 1 '--cache-from.*s3' b build -q --cache-from type=s3,bucket=x .
+}
+
+# Rewrites the cache in a directory: what its document says, and with it the names of document and manifest. The
+# expression sees the document as `d`, the manifest as `m`.
+rewrite() { # directory expression
+  python3 - "$@" <<'PY'
+import hashlib, json, os, sys
+root, what = sys.argv[1:]
+blobs = root + "/blobs/sha256/"
+index = json.load(open(root + "/index.json"))
+m = json.load(open(blobs + index["manifests"][0]["digest"][7:]))
+d = json.load(open(blobs + m["config"]["digest"][7:]))
+def put(document):
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    name = hashlib.sha256(data).hexdigest()
+    open(blobs + name, "wb").write(data)
+    return {"digest": "sha256:" + name, "size": len(data)}
+exec(what)
+m["config"].update(put(d))
+index["manifests"][0].update(put(m))
+json.dump(index, open(root + "/index.json", "w"))
+PY
+}
+liar() { # what it does to the cache; the words of the warning
+  local id
+  same_steps
+  engine_use main
+  rm -rf "$work/liar"
+  b build -q -t first --cache-to "type=local,dest=$work/liar,mode=max" . >/dev/null
+  id=$(b run --rm first cat /s)
+  eval "$1"
+  engine_use second
+  forget_all
+  said=$(b build -t second --cache-from "type=local,src=$work/liar" . 2>&1)
+  contains "$said" "$2"
+  is made "$(b run --rm second cat /m)"
+  fails is "$id" "$(b run --rm second cat /s)"
+  exits 0 b system df
+}
+lies() {
+  local each="find '$work/liar/blobs/sha256' -type f -size +1k"
+  liar "$each -exec truncate -s -100 {} +" "which is done here"
+  liar "for f in \$($each); do printf X | dd of=\$f bs=1 seek=600 conv=notrunc status=none; done" "which is done here"
+  liar "$each -delete" "which is done here"
+  liar "$each -exec ln -sf /etc/passwd {} \\;" "which is done here"
+  # Right blobs under wrong diffIDs, and diffIDs of other layers.
+  liar "rewrite '$work/liar' 'd[\"diffIds\"] = [\"sha256:\" + \"%064x\" % i for i, _ in enumerate(d[\"diffIds\"])]'" \
+    "which is done here"
+  liar "rewrite '$work/liar' 'd[\"diffIds\"].append(d[\"diffIds\"].pop(0))'" "which is done here"
+  liar "rewrite '$work/liar' 'm[\"layers\"].pop()'" "is not used"
+  liar "rewrite '$work/liar' 'd[\"results\"][0][\"layer\"] = 77'" "is not used"
+  liar "rewrite '$work/liar' 'd = 7'" "is not used"
+  liar "rewrite '$work/liar' 'd = b\"x\" * 5000000'" "is not used"
+  liar "rewrite '$work/liar' 'm[\"layers\"] = [dict(l, size=10**15) for l in m[\"layers\"]]'" "which is done here"
+}
+# Right digests of a layer that the step would not give: who named it gets it, nobody else.
+trust_is_not_shared() {
+  same_steps
+  engine_use main
+  rm -rf "$work/evil"
+  b build -q -t first --cache-to "type=local,dest=$work/evil,mode=max" . >/dev/null
+  rewrite "$work/evil" '
+import io, tarfile
+out = io.BytesIO()
+tar = tarfile.open(fileobj=out, mode="w")
+entry = tarfile.TarInfo("m"); entry.size = 5; tar.addfile(entry, io.BytesIO(b"evil\n")); tar.close()
+layer = put(out.getvalue())
+d["diffIds"] = [layer["digest"]]
+m["layers"] = [dict(m["layers"][0], **layer)]
+for result in d["results"]: result["layer"] = 0'
+  engine_use second
+  forget_all
+  b build -q -t trusting --cache-from "type=local,src=$work/evil" . >/dev/null
+  is evil "$(b run --rm trusting cat /m)"
+  b build -q -t careful . >/dev/null
+  is made "$(b run --rm careful cat /m)"
+  # At once, too: equal work that is done once is not what a cache gave.
+  forget_all
+  b build -q -t trusting --cache-from "type=local,src=$work/evil" . >/dev/null &
+  b build -q -t careful . >/dev/null
+  wait $!
+  is made "$(b run --rm careful cat /m)"
+  # Its bytes are the cache's, and go with it.
+  contains "$(b builder prune -af)" "reclaimed space"
+}
+
+engine_start main
+image_make
+trap 'registry_end; clean_up' EXIT
+registry_start
+case_of "type=tar is what export gives, and no image" tree_as_tar
+case_of "a directory has the tree, as the user's own" tree_as_directory
+case_of "a directory of a user who is not root" tree_of_another_user
+case_of "links lead nowhere" links_lead_nowhere
+case_of "devices are left out" devices_are_left_out
+case_of "a tree with nothing in it" empty_tree
+case_of "destinations that are wrong" wrong_destinations
+case_of "a build that fails leaves nothing" failure_leaves_nothing
+case_of "results are held until they are let go" results_are_let_go
+case_of "type=docker,dest=" docker_archive
+case_of "type=oci" oci_layout
+case_of "several outputs" several_outputs
+case_of "--push and its metadata" pushed
+b tag box "$registry/box:1"
+b push -q "$registry/box:1" >/dev/null
+engine_start second
+engine_use main
+case_of "a cache at a registry" cache_at_registry
+case_of "a cache of the image's layers alone" cache_of_the_image_alone
+case_of "a cache in the image" cache_in_the_image
+case_of "a cache in a directory" cache_in_a_directory
+case_of "a cache that is not there" cache_is_not_there
+case_of "a cache that cannot be written" cache_cannot_be_written
+case_of "caches that lie" lies
+case_of "what a cache gives is for who named it" trust_is_not_shared
+registry_end
+finish
