@@ -84,11 +84,11 @@ class Conversation {
       asked_ = false;
     }
     for (;;) {
-      std::optional<std::string> question;
-      if (!asked_ && to_step_.empty()) question = questions_.take();
-      if (question) ask(*question);
       if (!send_rest(step_, to_step_) || !send_rest(agent_, to_agent_)) return false;
+      if (asked_ || !to_step_.empty()) return true;
+      const std::optional<std::string> question = questions_.take();
       if (!question) return true;
+      ask(*question);
     }
   }
 

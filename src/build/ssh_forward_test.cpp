@@ -35,7 +35,7 @@ class SshForwardTest : public testing::Test {
     agent_.socket = *open_file(path, O_PATH);
   }
   std::unique_ptr<SshForward> forward() { return *SshForward::start(place(), agent_, {0660, 7, 8}); }
-  std::string place() const { return directory_.path() + "/" + std::string(120, 'x'); }
+  std::string place() const { return directory_.path() + "/" + std::string(80, 'x'); }
   Fd connected() const {
     Fd step(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const UnixAddress address = *make_unix_address(place());
