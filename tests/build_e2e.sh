@@ -252,6 +252,19 @@ D
   is "1 2" "$(out cat /one /two | xargs)"
 }
 
+equal_layers() { # steps that change nothing have one layer: it is not mounted twice
+  fresh <<'D'
+FROM box
+RUN test 1 = 1
+RUN test 2 = 2
+COPY f /f
+RUN test 3 = 3
+RUN cp /f /g
+D
+  echo 1 >"$context/f"
+  build && is 1 "$(out cat /g)"
+}
+
 trigger_without_a_stage() { # of a base image: it is not known when stages are chosen
   fresh <<<"FROM box
 ONBUILD COPY --from=other /x /y"
@@ -328,6 +341,7 @@ case_of "mounts over the whole file system" mounts_over_all
 case_of "values that grow without end" values_that_grow
 case_of "a stage that compiles for another platform" other_platform
 case_of "caches that are locked in any order" caches_in_any_order
+case_of "steps that change nothing" equal_layers
 case_of "a trigger cannot take from a stage that is not built" trigger_without_a_stage
 case_of "a client that goes ends its build" client_goes
 case_of "an engine that dies in a step leaves nothing" engine_dies

@@ -39,6 +39,7 @@ Result<void> RootFileSystems::prepare_mount_points() const {
 Result<RootFileSystems::Lower> RootFileSystems::lower_of(const ContainerRecord& record) const {
   Lower lower;
   for (auto layer = record.diff_ids.rbegin(); layer != record.diff_ids.rend(); ++layer) {
+    if (std::find(record.diff_ids.rbegin(), layer, *layer) != layer) continue;  // as mount_detached does
     layers::LowerDirectory found = TRY(layers_.lower_directory(*layer));
     if (found.mount) {
       lower.directories.push_back(fmt::format("layer:{}", lower.mounts.size()));

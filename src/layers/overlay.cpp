@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "archive/xattr.h"
@@ -180,8 +181,11 @@ Result<Fd> mount_directories(std::span<const std::string> lower, const OverlaySp
 Result<Fd> mount_detached(const LayerStore& store, const OverlaySpec& spec) {
   std::vector<std::string> lower = spec.extra_lower;
   std::vector<LowerDirectory> held;  // until they are part of the mount
-  for (const Digest& layer : spec.lower) {
-    held.push_back(TRY(store.lower_directory(layer)));
+  // The kernel refuses a layer that is there twice (ELOOP), as those of two steps that change nothing are.
+  // All that the lower one has the upper one has too.
+  for (auto layer = spec.lower.begin(); layer != spec.lower.end(); ++layer) {
+    if (std::find(spec.lower.begin(), layer, *layer) != layer) continue;
+    held.push_back(TRY(store.lower_directory(*layer)));
     lower.push_back(held.back().path);
   }
   lower.insert(lower.end(), spec.below.begin(), spec.below.end());
