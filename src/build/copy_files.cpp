@@ -352,6 +352,7 @@ Result<void> copy_file(const NewFile& file, int content, const CopyTarget& targe
 }
 
 Result<bool> unpack_archive(int file, const CopyTarget& target, const std::stop_token& stop) {
+  TRY(rewind(file));  // a download stands where it was written to last
   if (!is_archive(file)) return false;
   TRY(rewind(file));
   TRY(sys::make_directories_in_root(target.root, target.destination, new_directory(target)));

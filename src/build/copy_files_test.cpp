@@ -146,6 +146,10 @@ TEST_F(CopyFilesTest, ArchivesAreUnpackedAndOtherFilesAreNot) {
   Fd file = open_file(from.path() + "/a.tar.gz", O_RDONLY).value();
   EXPECT_TRUE(unpack_archive(file.get(), target, {}).value());
   EXPECT_EQ(to.text("t/in/q"), "q");
+  const CopyTarget again{.root = root.get(), .destination = "/u/", .owner = {}, .mode = {}};
+  ASSERT_GT(lseek(file.get(), 0, SEEK_END), 0);  // where a download stands
+  EXPECT_TRUE(unpack_archive(file.get(), again, {}).value());
+  EXPECT_EQ(to.text("u/in/q"), "q");
   Fd text = open_file(from.path() + "/text", O_RDONLY).value();
   EXPECT_FALSE(unpack_archive(text.get(), target, {}).value());
   Fd empty = open_file(from.path() + "/text", O_RDWR | O_TRUNC).value();
