@@ -123,9 +123,11 @@ Result<ResolvedUser> resolve_user(const AccountFiles& files, std::string_view te
     resolved.user.gid = entry->gid;
     resolved.home = std::string(entry->home);
   }
-  if (!group_text.empty()) {
-    resolved.user.gid = TRY(resolve_group(files, group_text));
-  } else if (entry) {
+  if (!group_text.empty()) resolved.user.gid = TRY(resolve_group(files, group_text));
+  // The group is among the supplementary ones too: a set-group-id program would otherwise drop it, and get
+  // around what a file's mode keeps from that group.
+  add_group(resolved.user.additional_gids, resolved.user.gid);
+  if (group_text.empty() && entry) {
     for_each_line(files.group, 4, [&](const std::vector<std::string_view>& fields) {
       auto gid = parse_id(fields[2]);
       if (gid && lists(GroupEntry{fields[0], fields[3], *gid}, entry->name))

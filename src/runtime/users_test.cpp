@@ -40,13 +40,13 @@ TEST(Users, NamesAndNumbers) {
     std::string_view text, outcome;
   };
   for (const Case& c :
-       {Case{"", "0:0 /root"}, Case{"root", "0:0 /root"}, Case{"0", "0:0 /root"},
-        Case{"web", "1000:1001+2000+29 /srv/web"}, Case{"1000", "1000:1001+2000+29 /srv/web"},
-        Case{"web:logs", "1000:2000 /srv/web"}, Case{"web:2000", "1000:2000 /srv/web"},
-        Case{"web:7", "1000:7 /srv/web"}, Case{":logs", "0:2000 /root"},
-        Case{"web:", "1000:1001+2000+29 /srv/web"}, Case{"4242", "4242:0 /"},
-        Case{"4242:4343", "4242:4343 /"}, Case{"rel", "1002:1002 /"}, Case{"short", "1003:1003 /"},
-        Case{"2147483647", "2147483647:0 /"},
+       {Case{"", "0:0+0 /root"}, Case{"root", "0:0+0 /root"}, Case{"0", "0:0+0 /root"},
+        Case{"web", "1000:1001+1001+2000+29 /srv/web"}, Case{"1000", "1000:1001+1001+2000+29 /srv/web"},
+        Case{"web:logs", "1000:2000+2000 /srv/web"}, Case{"web:2000", "1000:2000+2000 /srv/web"},
+        Case{"web:7", "1000:7+7 /srv/web"}, Case{":logs", "0:2000+2000 /root"},
+        Case{"web:", "1000:1001+1001+2000+29 /srv/web"}, Case{"4242", "4242:0+0 /"},
+        Case{"4242:4343", "4242:4343+4343 /"}, Case{"rel", "1002:1002+1002 /"},
+        Case{"short", "1003:1003+1003 /"}, Case{"2147483647", "2147483647:0+0 /"},
         Case{"nobody", "unable to find user nobody: no matching entries in passwd file"},
         Case{"web:nogroup", "unable to find group nogroup: no matching entries in group file"}})
     EXPECT_EQ(resolved(kFiles, c.text), c.outcome) << c.text;
@@ -65,9 +65,9 @@ TEST(Users, IdsDoNotWrap) {
 
 TEST(Users, ANumberIsANumberWhateverTheImageCallsItsAccounts) {
   const AccountFiles hostile{"1000:x:0:0::/:\n", "1000:x:0:\n2000:x:0:\n"};
-  EXPECT_EQ(resolved(hostile, "1000"), "1000:0 /");
-  EXPECT_EQ(resolved(hostile, "1000:2000"), "1000:2000 /");
-  EXPECT_EQ(resolved(hostile, "5", {"2000"}), "5:0+2000 /");
+  EXPECT_EQ(resolved(hostile, "1000"), "1000:0+0 /");
+  EXPECT_EQ(resolved(hostile, "1000:2000"), "1000:2000+2000 /");
+  EXPECT_EQ(resolved(hostile, "5", {"2000"}), "5:0+0+2000 /");
   EXPECT_THAT(resolved({"4294967296:x:0:0::/:\n", ""}, "4294967296"), HasSubstr("out of range"));
 }
 
@@ -81,18 +81,24 @@ TEST(Users, LinesThatMakeNoSenseAreSkipped) {
       ":::::::::::::\n" +
           std::string("\0web:x:0:0::/:\n", 15) + "web:x:1000:1000::/home:\nweb:x:0:0::/:\n",
       "g:x:4294967296:web\ng:x\n:x:5:web\ng:x:6:web\n"};
-  EXPECT_EQ(resolved(hostile, "web"), "1000:1000+5+6 /home");
+  EXPECT_EQ(resolved(hostile, "web"), "1000:1000+1000+5+6 /home");
   EXPECT_EQ(resolved({"web:x:1000:4294967296::/:\n", ""}, "web"),
             "unable to find user web: no matching entries in passwd file");
 }
 
 TEST(Users, AUserWithoutANameIsInNoGroup) {
-  EXPECT_EQ(resolved({":x:1000:1000::/:\n", "root:x:0:\nwheel:x:10:,\n"}, "1000"), "1000:1000 /");
+  EXPECT_EQ(resolved({":x:1000:1000::/:\n", "root:x:0:\nwheel:x:10:,\n"}, "1000"), "1000:1000+1000 /");
+}
+
+TEST(Users, TheOwnGroupIsAmongTheOthersOnce) {
+  EXPECT_EQ(resolved(kFiles, "web", {"1001"}), "1000:1001+1001+2000+29 /srv/web");
+  EXPECT_EQ(resolved(kFiles, "web:logs", {"logs"}), "1000:2000+2000 /srv/web");
+  EXPECT_EQ(resolved({"a:x:5:6::/:\n", "g:x:6:a\n"}, "a"), "5:6+6 /");
 }
 
 TEST(Users, ExtraGroupsAreAddedOnce) {
-  EXPECT_EQ(resolved(kFiles, "web", {"logs", "29", "77"}), "1000:1001+2000+29+77 /srv/web");
-  EXPECT_EQ(resolved(kFiles, "web:logs", {"audio"}), "1000:2000+29 /srv/web");
+  EXPECT_EQ(resolved(kFiles, "web", {"logs", "29", "77"}), "1000:1001+1001+2000+29+77 /srv/web");
+  EXPECT_EQ(resolved(kFiles, "web:logs", {"audio"}), "1000:2000+2000+29 /srv/web");
   EXPECT_THAT(resolved(kFiles, "web", {"nogroup"}), HasSubstr("unable to find group nogroup"));
 }
 
@@ -100,7 +106,7 @@ TEST(Users, NobodyAsksTheHost) {
   // These accounts exist on this machine, but not in the container's files.
   for (const char* name : {"daemon", "bin", "nobody"})
     EXPECT_THAT(resolved({"", ""}, name), HasSubstr("unable to find"));
-  EXPECT_EQ(resolved({"", ""}, ""), "0:0 /");
+  EXPECT_EQ(resolved({"", ""}, ""), "0:0+0 /");
 }
 
 class AccountFilesTest : public testing::Test {
