@@ -94,6 +94,9 @@ Result<std::vector<std::string>> StageBuilder::take_base(const Step& step) {
   }
   if (std::holds_alternative<FromScratch>(planned_.base)) {
     config_.platform = planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform()));
+    // What BuildKit's images from scratch say: what is built on them may look at $PATH.
+    config_.config.env = {std::string("PATH=") + kDefaultPath};
+    config_.config.working_dir = "/";
     return std::vector<std::string>();
   }
   const std::string name = TRY(name_of_base());
