@@ -137,7 +137,7 @@ serve() { # what ADD takes from this machine; sets $www
   python3 -u -m http.server --bind 127.0.0.1 --directory "$work/www" 0 >"$work/www.log" 2>&1 </dev/null &
   server=$!
   disown $server
-  eventually 10 grep -q 'port [0-9]' "$work/www.log" || exit 1
+  eventually 60 grep -q 'port [0-9]' "$work/www.log" || exit 1
   www=http://127.0.0.1:$(sed -n 's/.*port \([0-9]*\).*/\1/p;q' "$work/www.log")
 }
 

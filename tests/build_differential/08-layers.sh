@@ -13,7 +13,7 @@ alike "directories that are removed and made again" '' theirs:--layers <<'D'
 FROM box
 RUN mkdir -p /d/sub && echo 1 >/d/a && echo 2 >/d/sub/b && chmod 700 /d
 RUN rm -rf /d && mkdir /d && echo 3 >/d/c
-RUN rm -rf /etc && mkdir -m 750 /etc && touch /etc/passwd
+RUN rm -rf /var && mkdir -m 750 /var && touch /var/new
 D
 
 alike "directories become files and links, and the reverse" '' theirs:--layers <<'D'
