@@ -121,12 +121,8 @@ FROM box
 RUNN x
 D
 
-refused "a port that is none" '' '70000' <<'D'
+# buildah takes it.
+refused_here "a port that is none" '' '70000' <<'D'
 FROM box
 EXPOSE 70000
-D
-
-refused "a signal that is none" '' 'SIGNONE' <<'D'
-FROM box
-STOPSIGNAL SIGNONE
 D
