@@ -133,14 +133,25 @@ Result<void> LogReader::start() {
   // writer that rotates faster than that has dropped those lines before anybody could read them.
   for (int attempt = 0; attempt < kMostLooks; ++attempt) {
     file_.reset();
-    int oldest = 0;
-    while (oldest < kMaximumFiles && exists(numbered(oldest + 1))) ++oldest;
+    const int oldest = number_of_oldest();
     int number = oldest;
     for (; number >= 0 && !file_; --number)
       if (Result<Fd> opened = open_file(numbered(number), O_RDONLY | O_NOFOLLOW)) file_ = std::move(*opened);
-    if (!exists(numbered(oldest + 1))) break;
+    if (!is_reached(oldest + 1)) break;
   }
   return {};
+}
+
+// A rotation renames the oldest first, so that one number is free at any moment of it: behind it the files go
+// on.
+bool LogReader::is_reached(int number) const {
+  return exists(numbered(number)) || exists(numbered(number + 1));
+}
+
+int LogReader::number_of_oldest() const {
+  int oldest = 0;
+  while (oldest < kMaximumFiles && is_reached(oldest + 1)) ++oldest;
+  return oldest;
 }
 
 // Goes through the files from the newest line backwards until enough lines lie behind it.
@@ -149,6 +160,7 @@ void LogReader::seek_to_tail() {
   std::array<char, 64 * 1024> chunk;
   for (int number = 0; number <= kMaximumFiles; ++number) {
     Result<Fd> opened = open_file(numbered(number), O_RDONLY | O_NOFOLLOW);
+    if (!opened && is_reached(number)) continue;
     if (!opened) return;
     file_ = std::move(*opened);
     off_t end = lseek(file_.get(), 0, SEEK_END);
@@ -175,7 +187,7 @@ void LogReader::seek_to_tail() {
 int LogReader::number_of_open_file() const {
   for (int number = 0; number <= kMaximumFiles; ++number) {
     if (same_file(file_.get(), numbered(number))) return number;
-    if (number > 0 && !exists(numbered(number))) break;
+    if (number > 0 && !is_reached(number)) break;
   }
   return -1;
 }
@@ -186,23 +198,30 @@ bool LogReader::open_next_file() {
     if (opened) file_ = std::move(*opened);
     return static_cast<bool>(file_);
   }
-  const int number = number_of_open_file();
-  const off_t position = lseek(file_.get(), 0, SEEK_CUR);
-  struct stat info {};
-  if (fstat(file_.get(), &info) != 0) return false;
-  if (number == 0) {  // still the current one
-    if (info.st_size >= position) return false;
-    buffered_.clear();  // a log of one file has started over
-    return lseek(file_.get(), 0, SEEK_SET) == 0;
+  for (int look = 0; look < kMostLooks; ++look) {
+    const int number = number_of_open_file();
+    const off_t position = lseek(file_.get(), 0, SEEK_CUR);
+    struct stat info {};
+    if (fstat(file_.get(), &info) != 0) return false;
+    if (number == 0) {  // still the current one
+      if (info.st_size >= position) return false;
+      buffered_.clear();  // a log of one file has started over
+      return lseek(file_.get(), 0, SEEK_SET) == 0;
+    }
+    // Lines that came between the last read and the rotation. No more will come: it is not the current file
+    // any more.
+    if (info.st_size > position || open_successor(number)) return true;
   }
-  // Lines that came between the last read and the rotation. No more will come: it is not the current file any
-  // more.
-  if (info.st_size > position) return true;
-  int successor = number - 1;
-  if (number < 0)  // it was rotated out of existence: go on with the oldest that is left
-    for (successor = 0; exists(numbered(successor + 1)) && successor < kMaximumFiles;) ++successor;
+  return false;
+}
+
+// False while a rotation is under way: look again.
+bool LogReader::open_successor(int number) {
+  // Rotated out of existence: go on with the oldest that is left.
+  const int successor = number < 0 ? number_of_oldest() : number - 1;
   Result<Fd> opened = open_file(numbered(successor), O_RDONLY | O_NOFOLLOW);
-  if (!opened) return false;
+  // Ours is renamed before its successor is: if it has not been, then neither had what was opened.
+  if (!opened || (number > 0 && !same_file(file_.get(), numbered(number)))) return false;
   file_ = std::move(*opened);
   return true;
 }

@@ -51,7 +51,10 @@ class LogReader {
   Result<bool> refill();  // more bytes from the current file, or the next file; false at the end of all
   bool open_next_file();
   std::string numbered(int number) const;
-  int number_of_open_file() const;  // -1: rotated away
+  bool is_reached(int number) const;  // whether there is a file with that number, or one behind it
+  int number_of_oldest() const;
+  int number_of_open_file() const;
+  bool open_successor(int number);  // -1: rotated away
   void seek_to_tail();
 
   std::string path_;
