@@ -253,6 +253,7 @@ named_contexts() {
   printf 'FROM box\nRUN echo marked >/mark\n' | b build -q -t marked - >/dev/null
   build --build-context base=docker-image://marked
   is "marked marked" "$(out sh -c 'echo $(cat /m /n)')"
+  context <<<'FROM base'
   exits 1 b build -q --build-context base=. .
   contains "$said" 'FROM takes an image'
   refused 1 'docker-image://' b build --build-context base=oci-layout://x .
@@ -282,7 +283,7 @@ wrong_options() {
   refused 125 'shm-size' b build --shm-size many .
   refused 1 'needs a name' b build --push .
   refused 1 'not available' b build --squash .
-  refused 1 'not available' b build --ssh default .
+  SSH_AUTH_SOCK='' refused 1 'SSH_AUTH_SOCK' b build --ssh default .
   refused 1 platform b build --platform odd/odd/odd/odd .
   refused 1 'SOURCE_DATE_EPOCH' b build --build-arg SOURCE_DATE_EPOCH=soon .
 }

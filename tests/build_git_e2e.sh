@@ -134,7 +134,7 @@ ADD $web/open/moving.git#main /m
 D
   build . && is 1 "$(out cat /m/f)"
   : >"$work/servers/log"
-  contains "$(b build .)" 'Using cache'
+  contains "$(b build . 2>&1)" CACHED
   is 2 "$(wc -l <"$work/servers/log")" "requests: what there is, and where the branch is"
   echo 2 >"$work/copies/moving/f" && commit moving 2
   build . && is 2 "$(out cat /m/f)"

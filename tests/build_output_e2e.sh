@@ -79,7 +79,7 @@ tree_as_tar() {
   cmp "$work/tree.tar" "$work/standard.tar"
   b build --progress plain -o type=tar,dest=- . >"$work/standard.tar" 2>"$work/said"
   cmp "$work/tree.tar" "$work/standard.tar"
-  contains "$(cat "$work/said")" "Step 1/"
+  contains "$(cat "$work/said")" "[made 1/2]"
   b build -q -t wanted . >/dev/null
   exported wanted >"$work/export.tar"
   cmp "$work/tree.tar" "$work/export.tar"
@@ -282,7 +282,7 @@ COPY --from=made /m /m
 RUN head -c 16 /dev/urandom | od -x >/s
 DOCKERFILE
 }
-used() { grep -c 'Using cache' <<<"$1" || true; }
+used() { grep -c ' CACHED$' <<<"$1" || true; }
 forget_all() { # on the engine that is used now: the same box is all that it has
   b images -q | sort -u | xargs -r timeout 40 berth rmi -f >/dev/null
   b builder prune -af >/dev/null
@@ -308,7 +308,7 @@ cache_at_registry() {
   # With a bare name, after a restart, and with nothing to fetch.
   engine_end second
   engine_start second
-  is 4 "$(used "$(b build --cache-from "$registry/cache:max" .)")"
+  is 4 "$(used "$(b build --cache-from "$registry/cache:max" . 2>&1)")"
   # The second gives on what it has got.
   b build -q --cache-from "$registry/cache:max" --cache-to "type=registry,ref=$registry/cache:again,mode=max" . >/dev/null
   steps=4 on_second --cache-from "$registry/cache:again"
@@ -352,7 +352,7 @@ cache_cannot_be_written() {
   random_steps
   exits 1 b build -q --cache-to type=registry,ref=127.0.0.1:1/no:1 .
   contains "$said" 'write the cache 127.0.0.1:1/no:1'
-  contains "$(b build --cache-to type=registry,ref=127.0.0.1:1/no:1,ignore-error=true .)" 'write the cache'
+  contains "$(b build --cache-to type=registry,ref=127.0.0.1:1/no:1,ignore-error=true . 2>&1)" 'write the cache'
   echo >"$work/no-directory"
   exits 1 b build -q --cache-to "type=local,dest=$work/no-directory" .
   contains "$said" "--cache-to $work/no-directory"

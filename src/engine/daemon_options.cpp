@@ -149,8 +149,21 @@ Result<void> set_cdi_directories(DaemonOptions& options, const Values& values) {
   return {};
 }
 
-// {"entitlements": {"security-insecure": true, "network-host": false, "device": false}}; the rest of it has
-// no effect here.
+// {"enabled": true, "defaultKeepStorage": "20GB"}, or with Docker's later names. Policies have no effect:
+// here is one, what was not used for longest goes first.
+Result<void> set_cache_budget(ObjectReader& collection, std::int64_t& budget) {
+  bool enabled = true;
+  std::string kept;
+  collection.read("enabled", enabled);
+  for (const char* name : {"defaultKeepStorage", "defaultReservedSpace", "defaultMaxUsedSpace"})
+    collection.read(name, kept);
+  if (!kept.empty()) budget = TRY_AS("builder.gc", parse_size(kept));
+  if (!enabled) budget = 0;
+  return {};
+}
+
+// {"gc": {..}, "entitlements": {"security-insecure": true, "network-host": false, "device": false}}; the rest
+// of it has no effect here.
 Result<void> set_builder(DaemonOptions& options, const Values& values) {
   const json::value document = TRY(parse_json(values.back(), "builder"));
   ObjectReader in(document, "builder");
@@ -159,6 +172,9 @@ Result<void> set_builder(DaemonOptions& options, const Values& values) {
     entitlements.read("network-host", options.builds.host_network);
     entitlements.read("device", options.builds.devices);
   });
+  Result<void> budget;
+  in.read_object("gc", [&](ObjectReader& gc) { budget = set_cache_budget(gc, options.builds.cache_budget); });
+  TRY(std::move(budget));
   return in.finish();
 }
 

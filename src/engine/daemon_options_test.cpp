@@ -203,6 +203,25 @@ TEST(DaemonJson, BuildsGetNothingInsecureUnlessItSaysSo) {
   EXPECT_FALSE(options.builds.insecure);
 }
 
+TEST(DaemonJson, TheBuildCacheHasTheRoomThatItSays) {
+  auto budget = [](std::string_view gc) {
+    DaemonOptions options;
+    std::vector<std::string> warnings;
+    EXPECT_TRUE(apply_daemon_json(options, fmt::format(R"({{"builder": {{"gc": {}}}}})", gc), {}, warnings))
+        << gc;
+    return options.builds.cache_budget;
+  };
+  EXPECT_EQ(budget("{}"), 20'000'000'000);
+  EXPECT_EQ(budget(R"({"defaultKeepStorage": "10GB"})"), 10ll << 30);
+  EXPECT_EQ(budget(R"({"defaultReservedSpace": "1GB", "defaultMaxUsedSpace": "5GB"})"), 5ll << 30);
+  EXPECT_EQ(budget(R"({"enabled": false, "defaultKeepStorage": "10GB"})"), 0);
+  DaemonOptions options;
+  std::vector<std::string> warnings;
+  for (const char* wrong : {R"({"builder": {"gc": {"defaultKeepStorage": "much"}}})",
+                            R"({"builder": {"gc": []}})", R"({"builder": {"gc": {"enabled": "yes"}}})"})
+    EXPECT_FALSE(apply_daemon_json(options, wrong, {}, warnings)) << wrong;
+}
+
 TEST(DaemonOptions, TheStorageDriverComesFromTheEnvironmentWhereNothingElseSays) {
   static std::map<std::string, std::string> environment;
   auto variable = [](const char* name) -> const char* {

@@ -164,6 +164,7 @@ Result<void> Engine::open_builder() {
   options.runner = build_runner_.get();
   options.cdi_directories = builds_.cdi_directories;
   options.directory = settings_.build_directory();
+  options.cache_budget = builds_.cache_budget;
   builder_ = std::make_unique<build::Builder>(options);
   return builder_->load();
 }

@@ -6,9 +6,9 @@
 #
 # Where packages cannot be reached, from this machine or from a step, the cases are skipped and counted as such.
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
-source "$(dirname "$0")/lib.sh"
+source "$(dirname "$0")/../lib.sh"
 export LIMIT=400
-projects=$PWD/tests/build_projects
+projects=$PWD/tests/long/build_projects
 context=$work/context
 
 # --- Debian ----------------------------------------------------------------------------------------------------------
