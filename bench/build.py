@@ -10,6 +10,7 @@ among $BUILDX, $TREE (default /srv/peers-forky) and this machine's plugins; buil
 one file with new contents: what is measured then are the copy and the steps behind it, of which each takes a few milliseconds to run.
 """
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,10 @@ class Builds(run.Bench):
         subprocess.run([*self.buildah, "add", "-q", TAG, str(self.directory / "image.tar"), "/"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([*self.buildah, "commit", "-q", "--rm", TAG, f"localhost/{run.IMAGE}"], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
-        self.builders["buildah"] = ([*self.buildah, "build", "--layers", "--network", "none"], dict(os.environ))
+        # It would raise them, which takes a capability that not every machine gives.
+        limits = [word for name, limit in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+                  for word in ("--ulimit", "{}={}:{}".format(name, *resource.getrlimit(limit)))]
+        self.builders["buildah"] = ([*self.buildah, "build", "--layers", "--network", "none", *limits], dict(os.environ))
 
     def tear_down(self):
         for side in self.sides:

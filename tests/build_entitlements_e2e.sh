@@ -4,7 +4,7 @@
 # configuration lets clients allow.
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
-MOST_LINES=40 # progress and the lines of the Dockerfile are among them
+export MOST_LINES=40 # of messages: progress and lines of the Dockerfile are among them
 
 context() { # a Dockerfile from standard input
   local directory

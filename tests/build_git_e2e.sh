@@ -4,7 +4,7 @@
 # repositories and servers try.
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
-MOST_LINES=40 # progress and the lines of the Dockerfile are among them
+export MOST_LINES=40 # of messages: progress and lines of the Dockerfile are among them
 
 command -v git >/dev/null || { echo "SKIP: there is no git"; exit 77; }
 repositories=$work/repositories

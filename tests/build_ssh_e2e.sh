@@ -3,7 +3,7 @@
 # --mount=type=ssh and git over ssh: steps ask the client's agent for signatures, and can do nothing else to it.
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
-MOST_LINES=40 # progress and the lines of the Dockerfile are among them
+export MOST_LINES=40 # of messages: progress and lines of the Dockerfile are among them
 
 command -v ssh-agent >/dev/null || { echo "SKIP: there is no ssh-agent"; exit 77; }
 unset SSH_AUTH_SOCK

@@ -12,7 +12,7 @@ struct BuildPolicy {
   bool insecure = false;  // --security=insecure
   bool host_network = true;
   bool devices = true;
-  std::int64_t cache_budget = 20'000'000'000;  // bytes; 0: no limit
+  std::int64_t cache_budget = 20'000'000'000;                            // bytes; 0: no limit
   std::vector<std::string> cdi_directories{"/etc/cdi", "/var/run/cdi"};  // the later ones win
 };
 
