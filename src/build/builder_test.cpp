@@ -280,6 +280,11 @@ TEST_F(BuilderTest, ACopyIsKnownByItsContents) {
   expect_nothing_left();
 }
 
+TEST_F(BuilderTest, AStagesTriggersRunInTheStagesOnIt) {
+  ASSERT_TRUE(build("FROM base AS one\nONBUILD RUN write t\nFROM one\nRUN write a\n"));
+  EXPECT_THAT(runner_.ran(), ElementsAre("write t", "write a"));
+}
+
 TEST_F(BuilderTest, PruneTakesAwayWhatNoImageHas) {
   ASSERT_TRUE(build("FROM base\nRUN write a\n"));
   const std::vector<CacheLine> lines = builder_->usage().value();

@@ -90,7 +90,7 @@ Result<std::vector<std::string>> StageBuilder::take_base(const Step& step) {
   if (const auto* stage = std::get_if<FromStage>(&planned_.base)) {
     StageResult base = TRY(solve_.board.wait(stage->index, solve_.stop));
     config_ = std::move(base.config);
-    return std::vector<std::string>();
+    return std::exchange(config_.config.on_build, {});
   }
   if (std::holds_alternative<FromScratch>(planned_.base)) {
     config_.platform = planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform()));

@@ -140,11 +140,13 @@ Result<void> BuildShow::read(http::Response& response, std::string& image, std::
       afterwards += unused_text(names);
     if (std::string text = text_of(message, "warning"); !text.empty())
       afterwards += fmt::format("[Warning] {}\n", text);
-    said += text_of(message, "stream");
+    const std::string line = text_of(message, "stream");  // of an engine that is not ours
+    if (mode_ == ShowMode::plain) print_error(line);
+    said += line;
     if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
     if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
     if (std::string error = text_of(message, "error"); !error.empty()) {
-      print_error(said);
+      if (mode_ != ShowMode::plain) print_error(said);
       return fail(ErrorKind::system, "{}", error);
     }
     return true;

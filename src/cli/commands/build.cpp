@@ -79,10 +79,10 @@ Result<Wishes> read_wishes(const Flags& flags) {
 }
 
 // The first members of the preamble.
-Result<json::object> describe(Context& context, const Wishes& wishes) {
+Result<json::object> describe(Context& context, const Wishes& wishes, bool ours) {
   json::object document;
   if (!wishes.call.builds()) document["call"] = wishes.call.name;
-  if (wishes.mode != ShowMode::nothing) document["progress"] = "vertices";
+  if (ours && wishes.mode != ShowMode::nothing) document["progress"] = "vertices";
   add_to_preamble(wishes.outputs, document);
   TRY(add_to_preamble(context, wishes.caches, document));
   return document;
@@ -115,11 +115,18 @@ Result<int> build(Invocation& invocation) {
   if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
   BuildContext context = TRY(open_build_context(invocation.words[0], flags.text("file")));
   Engine* engine = TRY(invocation.context.engine());
+  if (!engine->is_berth() && wishes.mode != ShowMode::nothing) wishes.mode = ShowMode::plain;
   const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
   const bool passed = passing && context.local && context.local->readable_elsewhere;
-  json::object document = TRY(describe(invocation.context, wishes));
+  json::object document = TRY(describe(invocation.context, wishes, engine->is_berth()));
   Preamble preamble =
       TRY(build_preamble(flags, std::move(document), passed ? &*context.local : nullptr, passing));
+  if (!engine->is_berth() && !preamble.text.empty())
+    return fail(ErrorKind::unsupported,
+                "the engine at {} is not Berth's, and Docker's API has no place for secrets, agents, "
+                "outputs, caches, "
+                "calls and named contexts of builds",
+                engine->endpoint().text);
   Fd result;
   if (wishes.outputs.to_standard_output()) result = TRY(take_standard_output());
   // A display blocks signals: before there are threads, and after an engine that is started has its own.

@@ -83,6 +83,7 @@ Result<void> Engine::negotiate() {
   if (!answer) return std::unexpected(translated(std::move(answer).error()));
   std::string offered(answer->headers.get_or("Api-Version", "1.24"));
   if (version_numbers(offered) < version_numbers(version_)) version_ = offered;
+  is_berth_ = answer->headers.get_or("Server", "").starts_with("Berth/");
   return finish(std::move(*answer));
 }
 
@@ -101,6 +102,7 @@ Result<bool> Engine::takes_descriptors() {
 Engine Engine::another() const {
   Engine engine(client_.endpoint(), extra_headers_);
   engine.version_ = version_;
+  engine.is_berth_ = is_berth_;
   return engine;
 }
 

@@ -28,6 +28,9 @@ class Engine {
   // unavailable.
   Result<void> negotiate();
 
+  // It speaks Docker's API and more: true after negotiate() with an engine of this project.
+  bool is_berth() const { return is_berth_; }
+
   // Whether open descriptors that are passed along with a request arrive at the engine: it is ours, of this
   // machine, and nobody stands between. Asks it.
   Result<bool> takes_descriptors();
@@ -62,6 +65,7 @@ class Engine {
   http::Client client_;
   http::Headers extra_headers_;
   std::string version_{kApiVersion};
+  bool is_berth_ = false;
 };
 
 // The document in a response of at most 256 MiB.
