@@ -4,13 +4,6 @@
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
 
-# A new context with the Dockerfile from standard input. Cases run in subshells: the directory is theirs.
-context() {
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 build() { b build -q -t out "$@" . >/dev/null; }
 out() { b run --rm out "$@"; }
 

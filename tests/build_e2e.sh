@@ -322,6 +322,33 @@ D
   eventually 5 nothing_of_builds
 }
 
+sdk() { # Docker's for Python: a context, arguments, limits, errors of both kinds
+  python3 -c 'import docker' 2>/dev/null || skip "there is no python3-docker"
+  fresh <<<$'FROM box AS one\nARG A\nRUN echo $A >/a\nFROM box\nCOPY --from=one /a /a\nCOPY . /c/\nCMD cat /a /c/kept && ! ls /c/left'
+  echo kept >"$context/kept" && echo left >"$context/left" && echo left >"$context/.dockerignore"
+  cat >"$work/sdk.py" <<'P'
+import docker, io, sys
+client = docker.from_env()
+image, log = client.images.build(path=sys.argv[1], tag="sdk:1", buildargs={"A": "7"}, labels={"k": "v"}, rm=True, shmsize=1 << 26,
+                                 container_limits={"memory": 1 << 28}, extra_hosts={"h": "192.0.2.1"}, platform="linux/amd64")
+assert image.tags == ["sdk:1"] and image.labels == {"k": "v"}, (image.tags, image.labels)
+assert any("Successfully tagged sdk:1" in line.get("stream", "") for line in log)
+said = client.containers.run("sdk:1", remove=True, network_mode="none")
+assert said == b"7\nkept\n", said
+try:
+    client.images.build(fileobj=io.BytesIO(b"FROM box\nRUN echo reason; exit 3\n"))
+    raise SystemExit("a step that fails was built")
+except docker.errors.BuildError as error:
+    assert "non-zero code: 3" in str(error) and any("reason" in line.get("stream", "") for line in error.build_log)
+try:
+    client.images.build(fileobj=io.BytesIO(b"FROM box\nNONSENSE\n"))
+    raise SystemExit("nonsense was built")
+except docker.errors.APIError as error:
+    assert error.response.status_code == 400 and "NONSENSE" in str(error)
+P
+  python3 "$work/sdk.py" "$context"
+}
+
 engine_start main || exit 1
 image_make
 case_of "several stages, one that nobody needs" several_stages
@@ -347,4 +374,5 @@ case_of "a client that goes ends its build" client_goes
 case_of "an engine that dies in a step leaves nothing" engine_dies
 case_of "a stage that fails ends the others" other_stage_stops
 remove_all
+case_of "Docker's SDK for Python" sdk
 finish

@@ -6,12 +6,6 @@
 source "$(dirname "$0")/lib.sh"
 export MOST_LINES=40 # of messages: progress and lines of the Dockerfile are among them
 
-context() { # a Dockerfile from standard input
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 build() { b build -q -t out "$@" . >/dev/null; }
 out() { b run --rm --network none out "$@"; }
 refuses() { # words, option...

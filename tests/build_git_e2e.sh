@@ -49,12 +49,6 @@ commit() { # name message: all that is in the working copy
 }
 id_of() { in_repository "$1" rev-parse "${2:-main}"; }
 
-context() { # a Dockerfile from standard input
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 build() { b build -q -t out "$@" >/dev/null; }
 out() { b run --rm --network none out "$@"; }
 git_processes() { { grep -lzs "^$work/main/data/build/" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3; }

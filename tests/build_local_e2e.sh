@@ -7,14 +7,6 @@ source "$(dirname "$0")/lib.sh"
 
 somebody=61234 shared=61299
 
-# A new context with the Dockerfile from standard input. Cases run in subshells: the directory is theirs.
-context() {
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  chmod 755 "$directory"
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 build() { b build -q -t out "$@" . >/dev/null; }
 out() { b run --rm --network none out "$@"; }
 # What the engine has read, in bytes: of files, sockets and pipes.

@@ -22,13 +22,6 @@ YAML
 }
 registry_end() { kill "$(cat "$work/registry.pid")" 2>/dev/null || true; }
 
-# A new context with the Dockerfile from standard input. Cases run in subshells: the directory is theirs.
-context() {
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 digest_of() { sha256sum "$1" | cut -d' ' -f1; }
 image_count() { b images -aq | wc -l; }
 

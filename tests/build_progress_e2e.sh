@@ -4,12 +4,6 @@
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/lib.sh"
 
-context() {
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
-}
 
 # --- --check and --call --------------------------------------------------------------------------------------------
 

@@ -9,11 +9,8 @@ command -v ssh-agent >/dev/null || { echo "SKIP: there is no ssh-agent"; exit 77
 unset SSH_AUTH_SOCK
 agent=$work/agent.sock
 
-context() { # a Dockerfile from standard input
-  local directory
-  directory=$(mktemp -d "$work/context.XXXXXX")
-  cd "$directory" || exit
-  cat >Dockerfile
+keyed_context() { # a Dockerfile from standard input
+  context
   cp "$work/key.pub" .
 }
 build() { b build -q -t out "$@" . >/dev/null; }
@@ -42,7 +39,7 @@ tools_image() { # the box with ssh-add and what it is linked with
 }
 
 signs() {
-  context <<'D'
+  keyed_context <<'D'
 FROM tools
 COPY key.pub /k.pub
 RUN --mount=type=ssh ssh-add -l >/keys && ssh-add -T /k.pub && echo $SSH_AUTH_SOCK >/place && stat -c '%F %a %u' $SSH_AUTH_SOCK >/kind
@@ -57,7 +54,7 @@ D
 }
 
 several_agents() {
-  context <<'D'
+  keyed_context <<'D'
 FROM tools
 RUN --mount=type=ssh,id=a --mount=type=ssh,id=none --mount=type=ssh,id=b,target=/b.sock,mode=0666,uid=7 \
     SSH_AUTH_SOCK=/b.sock ssh-add -l >/keys && stat -c '%a %u' /b.sock >/kind && echo $SSH_AUTH_SOCK >/place
@@ -69,9 +66,9 @@ D
 }
 
 missing() {
-  context <<<$'FROM box\nRUN --mount=type=ssh,id=k,required=true true'
+  keyed_context <<<$'FROM box\nRUN --mount=type=ssh,id=k,required=true true'
   refused 1 'agent k is required.*--ssh k' b build .
-  context <<<$'FROM box\nRUN --mount=type=ssh test -z "$SSH_AUTH_SOCK"'
+  keyed_context <<<$'FROM box\nRUN --mount=type=ssh test -z "$SSH_AUTH_SOCK"'
   build
   refused 1 'SSH_AUTH_SOCK is not set' b build --ssh default .
   refused 1 'ssh-add' b build --ssh "default=$work/key" .
@@ -82,7 +79,7 @@ missing() {
 
 changes_nothing() {
   before=$(keys)
-  context <<'D'
+  keyed_context <<'D'
 FROM tools
 COPY other /other
 RUN --mount=type=ssh chmod 600 /other; ssh-add /other; ssh-add -D; ssh-add -x </dev/null; ssh-add -l >/keys
@@ -94,7 +91,7 @@ D
 }
 
 somebody_elses_agent() { # a client that could not connect to the socket does not get the engine to do it
-  context <<<$'FROM tools\nRUN --mount=type=ssh ssh-add -l >/keys 2>&1 || true'
+  keyed_context <<<$'FROM tools\nRUN --mount=type=ssh ssh-add -l >/keys 2>&1 || true'
   chmod 711 "$work" && chmod 600 "$agent" && chmod 666 "$work/main/berth.sock" && chmod 755 "$work/main" . && mkdir -p "$work/nobody" && chmod 777 "$work/nobody"
   BERTH_CONFIG=$work/nobody DOCKER_CONFIG=$work/nobody \
     timeout 60 setpriv --reuid 65534 --regid 65534 --clear-groups "$BERTH_BIN/berth" build -q -t out --no-cache --ssh "default=$agent" . >/dev/null
@@ -102,7 +99,7 @@ somebody_elses_agent() { # a client that could not connect to the socket does no
 }
 
 left_behind() {
-  context <<<$'FROM box\nRUN --mount=type=ssh sleep 4712'
+  keyed_context <<<$'FROM box\nRUN --mount=type=ssh sleep 4712'
   berth build --ssh "default=$agent" . >/dev/null 2>&1 &
   local client=$!
   eventually 10 pgrep -f 'sleep 4712' >/dev/null

@@ -162,6 +162,15 @@ case_of() { # title function [argument...]
 }
 skip() { echo "$*"; exit 77; }
 
+# A new build context with the Dockerfile from standard input. Cases run in subshells: the directory is theirs.
+context() {
+  local directory
+  directory=$(mktemp -d "$work/context.XXXXXX")
+  chmod 755 "$directory"
+  cd "$directory" || exit
+  cat >Dockerfile
+}
+
 # The command line, with a limit: a test that hangs is a test that fails.
 b() { timeout -k 5 $((${LIMIT:-40} * slowness)) berth "$@"; }
 
