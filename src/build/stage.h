@@ -90,6 +90,8 @@ class StageBuilder {
                            const dockerfile::CopyInstruction& instruction);
   Result<void> write_repositories(const CopyPlan& plan, const CopyTarget& target) const;
   Result<void> find(CopyPlan& plan, bool parents);
+  static Result<void> add_parents(CopyPlan& plan, const Source& source, const std::string& place);
+  static std::optional<Amount> amount_of(const CopyPlan& plan);
   PartsDigest copy_key(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction) const;
   Result<void> write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction, int root);
   // "" is the build context.

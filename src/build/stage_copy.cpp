@@ -51,6 +51,12 @@ struct StageBuilder::CopyPlan {
     GitCommit commit;
     bool keep_git_directory = false;
   };
+  // A directory of --parents that a source lies in.
+  struct Parent {
+    std::string destination;
+    std::uint32_t mode = 0;
+    archive::Owner owner;
+  };
   CopyTarget target{};  // without a root
   std::string chmod, checksum;
   dockerfile::IgnoreRules excludes;
@@ -62,6 +68,7 @@ struct StageBuilder::CopyPlan {
   std::optional<Digest> standing;         // of these, where the tree is a live one
   Amount amount;                          // of them
   std::vector<std::string> destinations;  // of each source
+  std::vector<Parent> parents;            // from above
   std::vector<std::string> urls;
   std::vector<Download> downloads;
   std::vector<Repository> repositories;
@@ -192,6 +199,27 @@ Result<void> StageBuilder::download(CopyPlan& plan, const dockerfile::CopyInstru
   return {};
 }
 
+// Directories that are made for --parents are as they are in the tree.
+Result<void> StageBuilder::add_parents(CopyPlan& plan, const Source& source, const std::string& place) {
+  const std::string_view whole = source.is_directory ? std::string_view(source.path) : parent_of(source.path);
+  if (place.empty() || !whole.ends_with(place)) return {};
+  if (plan.parents.empty())
+    plan.parents.push_back({plan.target.destination, 0755, plan.target.owner.value_or(archive::Owner{})});
+  const std::string_view before = whole.substr(0, whole.size() - place.size());
+  const ReadingTree reading(*plan.tree);
+  for (std::size_t end = place.find('/');; end = place.find('/', end + 1)) {
+    const std::string_view part = std::string_view(place).substr(0, end);
+    const struct stat status =
+        TRY(sys::stat_in_root(plan.tree->root.get(), fmt::format("{}{}", before, part)));
+    CopyPlan::Parent parent{fmt::format("{}/{}", plan.target.destination, part), status.st_mode & 07777, {}};
+    if (plan.tree->keeps_owners) parent.owner = {status.st_uid, status.st_gid};
+    if (plan.target.owner) parent.owner = *plan.target.owner;
+    if (plan.target.mode) parent.mode = plan.target.mode->apply(parent.mode, true);
+    plan.parents.push_back(std::move(parent));
+    if (end == place.npos) return {};
+  }
+}
+
 Result<void> StageBuilder::find(CopyPlan& plan, bool parents) {
   for (const std::string& written : plan.written) {
     std::vector<Source> sources = TRY(find_sources(*plan.tree, written));
@@ -201,6 +229,7 @@ Result<void> StageBuilder::find(CopyPlan& plan, bool parents) {
         const std::string below =
             sys::clean_relative(dockerfile::has_wildcards(written) ? source.path : without_pivot(written));
         const std::string place(source.is_directory ? std::string_view(below) : parent_of(below));
+        TRY(add_parents(plan, source, place));
         destination = fmt::format("{}{}{}/", destination, destination.ends_with('/') ? "" : "/", place);
       }
       plan.sources.push_back(std::move(source));
@@ -227,10 +256,17 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
   key.add_number(plan.target.owner.has_value());
   if (plan.target.owner) key.add_number(plan.target.owner->uid).add_number(plan.target.owner->gid);
   key.add_list(plan.destinations);
+  key.add_number(plan.parents.size());
+  for (const CopyPlan::Parent& parent : plan.parents)
+    key.add(parent.destination)
+        .add_number(parent.mode)
+        .add_number(parent.owner.uid)
+        .add_number(parent.owner.gid);
   key.add_number(plan.downloads.size());
   for (const Download& download : plan.downloads) key.add(download.name).add(download.digest.text());
   key.add_number(plan.inlines.size());
   for (const CopyPlan::Inline& file : plan.inlines) key.add(file.name).add(file.content);
+  key.add_number(plan.repositories.size());
   for (const CopyPlan::Repository& one : plan.repositories)
     key.add("git")
         .add(one.reference.url)
@@ -245,6 +281,10 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
                                       int root) {
   CopyTarget target = plan.target;
   target.root = root;
+  for (const CopyPlan::Parent& parent : plan.parents)
+    TRY(sys::make_directories_in_root(
+        root, parent.destination,
+        {.mode = parent.mode, .owner = parent.owner.uid, .group = parent.owner.gid}));
   for (std::size_t number = 0; number < plan.sources.size(); ++number) {
     const Source& source = plan.sources[number];
     target.destination = plan.destinations[number];
@@ -267,6 +307,15 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
     TRY(copy_file({download.name, 0600, download.modified}, download.file.get(), target));
   }
   return write_repositories(plan, target);
+}
+
+// Nothing where it is not known before: of archives, downloads and repositories.
+std::optional<Amount> StageBuilder::amount_of(const CopyPlan& plan) {
+  if (plan.unpacks || !plan.downloads.empty() || !plan.repositories.empty()) return std::nullopt;
+  Amount amount = plan.amount;
+  for (const CopyPlan::Inline& file : plan.inlines) amount.add(file.content.size());
+  amount.items += plan.parents.size();
+  return amount;
 }
 
 Result<StageBuilder::Made> StageBuilder::copy(const dockerfile::CopyInstruction& instruction,
@@ -295,11 +344,9 @@ Result<StageBuilder::Made> StageBuilder::copy_once(const dockerfile::CopyInstruc
     plan.standing = selection.standing;
     plan.amount = selection.amount;
   }
-  Writing writing{.write = [&](int root) { return write_copy(plan, instruction, root); },
-                  .on_nothing = instruction.link,
-                  .amount = plan.amount};
-  for (const CopyPlan::Inline& file : plan.inlines) writing.amount->add(file.content.size());
-  if (plan.unpacks || !plan.downloads.empty()) writing.amount.reset();  // nobody knows what is in an archive
+  const Writing writing{.write = [&](int root) { return write_copy(plan, instruction, root); },
+                        .on_nothing = instruction.link,
+                        .amount = amount_of(plan)};
   return layer_by_writing(key.finish(), step, step.text, writing);
 }
 

@@ -76,21 +76,21 @@ COPY --link d /over
 COPY --link --chown=5:6 --chmod=640 f /kept
 D
 
-gives "--parents keeps the directories of sources" 'mkdir -p a/b/c x/y; echo 1 >a/b/c/f; echo 2 >a/b/g; echo 3 >x/y/h' "
+gives "--parents keeps the directories of sources, and their modes" 'mkdir -p a/b/c x/y; echo 1 >a/b/c/f; echo 2 >a/b/g; echo 3 >x/y/h; chmod 700 a/b; chmod 711 x' "
 dir /all 755 0:0
 dir /all/a 755 0:0
-dir /all/a/b 755 0:0
+dir /all/a/b 700 0:0
 dir /all/a/b/c 755 0:0
 file /all/a/b/c/f 644 0:0 '1\n'
-dir /all/x 755 0:0
+dir /all/x 711 0:0
 dir /all/x/y 755 0:0
 file /all/x/y/h 644 0:0 '3\n'
 dir /wild 755 0:0
 dir /wild/a 755 0:0
-dir /wild/a/b 755 0:0
+dir /wild/a/b 700 0:0
 file /wild/a/b/g 644 0:0 '2\n'
 dir /pivot 755 0:0
-dir /pivot/b 755 0:0
+dir /pivot/b 700 0:0
 dir /pivot/b/c 755 0:0
 file /pivot/b/c/f 644 0:0 '1\n'" <<'D'
 FROM box
