@@ -51,7 +51,15 @@ id_of() { in_repository "$1" rev-parse "${2:-main}"; }
 
 build() { b build -q -t out "$@" >/dev/null; }
 out() { b run --rm --network none out "$@"; }
-git_processes() { { grep -lzs "^$work/main/data/build/" /proc/[0-9]*/cmdline || true; } | cut -d/ -f3; }
+# Also those that git has started: they know the server, and not the directory.
+git_processes() {
+  local process
+  for process in /proc/[0-9]*; do
+    case $(cat "$process/comm" 2>/dev/null) in git*) ;; *) continue ;; esac
+    tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -cE "^$work/main/data/build/|^${web:-none}/|^git://127" >/dev/null || continue
+    echo "${process#/proc/}"
+  done
+}
 no_git() { [ -z "$(git_processes)" ]; }
 some_git() { ! no_git; }
 places() { find "$work/main/data/build/steps" "$work/main/data/build/contexts" -mindepth 1 -maxdepth 1; }
@@ -110,6 +118,22 @@ D
   is "two sub one two 7" "$(out sh -c 'cat /whole/f /sub/f /kept/f /owned/f; stat -c %u /owned/f' | xargs)"
   fails out ls /whole/.git
   fails out ls /owned/sub
+  context <<D
+FROM box
+ADD --chown=7:8 $web/open/app.git /owned
+D
+  build . && out ls /owned/sub >/dev/null # what is left out is part of what a result is known by
+  context <<D
+FROM box
+ADD --chown=7:8 --exclude=sub $web/open/app.git /owned
+D
+  build .
+  fails out ls /owned/sub
+  context <<D
+FROM box
+ADD --keep-git-dir=true $wire/app.git#v1 /kept
+D
+  build .
   is "$(id_of app 'v1^{}')" "$(out cat /kept/.git/HEAD)"
   contains "$(out cat /kept/.git/config)" "$wire/app.git"
   context <<D

@@ -51,6 +51,7 @@ another_user() { # reads what he may read, and nothing else
   is his "$(out cat /f)"
   # As a member of a group.
   echo ours >f && chown 0:$shared f && chmod 640 f
+  sleep 0.3 # now it is remembered, and for the members of the group alone
   as_somebody shared berth build -q -t out . >/dev/null
   is ours "$(out cat /f)"
   local said
@@ -86,6 +87,30 @@ links_stay_inside() {
   local said
   said=$(b build -q . 2>&1) && { echo "a link led out"; return 1; }
   contains "$said" "not in the build context"
+}
+procfs_shows_no_more() { # than it shows the user: acting for him the engine has no capability
+  context <<<$'FROM box\nCOPY kallsyms /k'
+  chmod 666 "${BERTH_HOST#unix://}"
+  local said file=$PWD/Dockerfile
+  cd /proc || return
+  # Its size is nothing, its contents are not: it cannot be copied at all. What is said must not quote it.
+  said=$(as_somebody berth build -q -t wrong -f "$file" . 2>&1) && { echo "a file of procfs was copied"; return 1; }
+  contains "$said" "keep changing"
+  echo $'FROM box\nCOPY maps /m' >"$file"
+  cd "/proc/$(engine_pid main)" || return
+  said=$(as_somebody berth build -q -t wrong -f "$file" . 2>&1) && { echo "a root process was looked into"; return 1; }
+  fails b image inspect wrong
+}
+data_root_within() { # is not copied into itself
+  context <<<"FROM box"
+  local file=$PWD/Dockerfile
+  echo $'FROM box\nCOPY . /all/' >"$file"
+  cd "$work/main" || return
+  echo '*' >.dockerignore
+  echo '!data/build' >>.dockerignore
+  b build -q -t out -f "$file" . >/dev/null
+  rm .dockerignore
+  lacks "$(out find /all)" steps
 }
 special_files() { # a FIFO does not hold the build, a device is none that a context may bring
   context <<<$'FROM box\nCOPY f /'
@@ -219,6 +244,8 @@ case_of "a directory is not copied aside" nothing_is_copied_aside
 case_of "the engine reads it as its user" another_user
 case_of "what root has built is not another user's" what_root_built_is_not_known_to_others
 case_of "links stay inside" links_stay_inside
+case_of "procfs shows the engine no more than the user" procfs_shows_no_more
+case_of "the engine's own directory is left out" data_root_within
 case_of "FIFOs and devices" special_files
 case_of "files that change while they are copied" files_that_change_meanwhile
 case_of "directories as named contexts" named_directories

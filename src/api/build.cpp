@@ -30,9 +30,6 @@
 namespace berth::api {
 namespace {
 
-constexpr std::uint64_t kLargestContext = 64ull << 30;
-constexpr std::uint64_t kMostEntries = 10'000'000;
-
 Result<std::map<std::string, std::string>> string_map(Call& call, std::string_view name) {
   std::map<std::string, std::string> values;
   const std::string_view text = call.parameter(name);
@@ -162,12 +159,12 @@ Result<void> read_context(const std::string& directory, std::string file_name, b
 Result<void> unpack_context(archive::Source& sent, const std::string& directory,
                             const std::stop_token& stop) {
   Fd root = TRY(open_file(directory, O_RDONLY | O_DIRECTORY));
-  std::unique_ptr<archive::Source> plain = TRY(archive::decompress(sent, kLargestContext));
+  std::unique_ptr<archive::Source> plain = TRY(archive::decompress(sent, build::kLargestContext));
   archive::UnpackOptions options;
   options.devices = false;
   options.keep_owner = false;
-  options.max_bytes = kLargestContext;
-  options.max_entries = kMostEntries;
+  options.max_bytes = build::kLargestContext;
+  options.max_entries = build::kMostContextEntries;
   options.stop = stop;
   TRY_AS("the build context", archive::unpack(*plain, root.get(), options));
   return {};

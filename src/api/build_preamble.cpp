@@ -96,14 +96,17 @@ Result<void> add_secrets(const std::map<std::string, std::string>& encoded, buil
 
 // With the permissions of the client's user: an engine that is asked by somebody does not read for him what
 // he could not read himself.
-Result<std::shared_ptr<build::Tree>> tree_of(const http::Peer& peer, Fd directory,
-                                             const std::string& ignore) {
+Result<std::shared_ptr<build::Tree>> tree_of(const Call& call, Fd directory, const std::string& ignore) {
+  const http::Peer& peer = call.request().peer;
   struct stat status;
   if (fstat(directory.get(), &status) != 0) return fail_errno(errno, "look at the build context");
   if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::invalid, "the build context is not a directory");
   auto tree = std::make_shared<build::Tree>();
   tree->root = std::move(directory);
   tree->live = true;
+  struct stat own;
+  if (stat(call.engine.settings().build_directory().c_str(), &own) == 0)
+    tree->hidden = {.device = own.st_dev, .inode = own.st_ino};
   if (peer.uid != geteuid())
     tree->reader = sys::UserIdentity{.uid = peer.uid, .gid = peer.gid, .groups = peer.groups};
   const std::optional<std::string> rules = from_base64(ignore);
@@ -115,19 +118,18 @@ Result<std::shared_ptr<build::Tree>> tree_of(const http::Peer& peer, Fd director
 // Each is taken once.
 class PassedDirectories {
  public:
-  explicit PassedDirectories(Call& call)
-      : peer_(call.request().peer), descriptors_(call.exchange.take_descriptors()) {}
+  explicit PassedDirectories(Call& call) : call_(call), descriptors_(call.exchange.take_descriptors()) {}
 
   Result<std::shared_ptr<build::Tree>> take(const PassedDirectory& passed) {
     if (passed.descriptor >= descriptors_.size() || !descriptors_[passed.descriptor])
       return fail(ErrorKind::invalid, "the build context was not passed along with the request");
-    return tree_of(peer_, std::move(descriptors_[passed.descriptor]), passed.ignore);
+    return tree_of(call_, std::move(descriptors_[passed.descriptor]), passed.ignore);
   }
 
   std::vector<Fd>& descriptors() { return descriptors_; }
 
  private:
-  const http::Peer& peer_;
+  const Call& call_;
   std::vector<Fd> descriptors_;
 };
 

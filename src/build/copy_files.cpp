@@ -15,6 +15,7 @@
 #include "archive/xattr.h"
 #include "base/buffer.h"
 #include "base/file.h"
+#include "build/selection.h"
 #include "sys/rooted_path.h"
 
 namespace berth::build {
@@ -75,6 +76,10 @@ Result<void> copy_contents(int from, int to, const std::string& name, bool& by_k
   }
 }
 
+std::unexpected<Error> has_changed(std::string_view name) {
+  return fail(ErrorKind::cancelled, "{} has changed while it was copied", name);
+}
+
 // Whatever is there goes, unless it is a directory.
 Result<void> make_room(int directory, const std::string& name, std::string_view shown) {
   if (unlinkat(directory, name.c_str(), 0) == 0 || errno == ENOENT) return {};
@@ -133,8 +138,8 @@ Result<Place> place_of_file(const CopyTarget& target, std::string_view own_name)
 
 class TreeCopy {
  public:
-  TreeCopy(const Tree& tree, const CopyTarget& target, const std::stop_token& stop)
-      : tree_(tree), target_(target), stop_(stop) {}
+  TreeCopy(const Tree& tree, const CopyTarget& target, const std::stop_token& stop, SourceDigest* copied)
+      : tree_(tree), target_(target), stop_(stop), copied_(copied) {}
 
   Result<void> run(const Source& source, const dockerfile::IgnoreRules& excludes) {
     if (source.is_directory) {
@@ -189,7 +194,8 @@ class TreeCopy {
       return fail(ErrorKind::conflict, "cannot copy a directory to {}: what is there is none", shown);
     if (!made) return std::unexpected(std::move(made).error());
     TRY(set_attributes(made->get(), shown, attributes));
-    TRY(copy_xattrs(item, made->get()));
+    const Xattrs xattrs = TRY(copy_xattrs(item, made->get()));
+    if (copied_) copied_->add_directory(item, xattrs);
     directories_.emplace_back(path, attributes);
     return {};
   }
@@ -203,25 +209,37 @@ class TreeCopy {
         sys::RootedParent other = TRY(sys::parent_in_root(start_.get(), first->second));
         if (linkat(other.directory.get(), other.name.c_str(), directory, name.c_str(), 0) != 0)
           return fail_errno(errno, "link {}", shown);
+        if (copied_) copied_->add_file(item, digests_.at(inode));
         return {};
       }
       links_.emplace(inode, path);
     }
     Fd from = TRY(open_item(item));
-    struct stat opened;
-    if (fstat(from.get(), &opened) != 0) return fail_errno(errno, "look at {}", item.name);
-    if (!S_ISREG(opened.st_mode))
-      return fail(ErrorKind::conflict, "{} was replaced while it was copied", item.name);
     Fd to = TRY(make_new(directory, name, shown));
-    TRY(copy_contents(from.get(), to.get(), shown, by_kernel_, stop_));
+    std::optional<Digest> content;
+    if (copied_)
+      content = TRY(copy_digested(from.get(), to.get(), shown, stop_));
+    else
+      TRY(copy_contents(from.get(), to.get(), shown, by_kernel_, stop_));
     TRY(set_attributes(to.get(), shown, attributes));
-    TRY(copy_xattrs(item, to.get()));
+    const Xattrs xattrs = TRY(copy_xattrs(item, to.get()));
+    if (copied_) {
+      const Digest file = file_digest(*content, xattrs);
+      copied_->add_file(item, file);
+      if (item.status.st_nlink > 1) digests_.emplace(inode, file);
+    }
     return set_times(to.get(), shown, attributes);
   }
 
   Result<Fd> open_item(const TreeItem& item) {
     const ReadingTree reading(tree_);
-    return open_at(item.directory, item.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    Result<Fd> opened = open_at(item.directory, item.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (!opened && (opened.error().code == ENOENT || opened.error().code == ELOOP))
+      return has_changed(item.name);
+    struct stat status;
+    if (opened && fstat(opened->get(), &status) != 0) return fail_errno(errno, "look at {}", item.name);
+    if (opened && !S_ISREG(status.st_mode)) return has_changed(item.name);
+    return opened;
   }
 
   Result<void> copy_link(const TreeItem& item, int directory, const std::string& name,
@@ -231,8 +249,10 @@ class TreeCopy {
       const ReadingTree reading(tree_);
       return readlinkat(item.directory, item.name.c_str(), target, sizeof target - 1);
     }();
+    if (size < 0 && (errno == ENOENT || errno == EINVAL)) return has_changed(item.name);
     if (size < 0) return fail_errno(errno, "read the link {}", item.name);
     target[size] = 0;
+    if (copied_) copied_->add_link(item, {target, static_cast<std::size_t>(size)});
     TRY(make_room(directory, name, shown));
     if (symlinkat(target, directory, name.c_str()) != 0) return fail_errno(errno, "make the link {}", shown);
     return finish_by_name(directory, name, shown, attributes);
@@ -243,6 +263,7 @@ class TreeCopy {
     const bool device = !S_ISFIFO(item.status.st_mode);
     if (device && !tree_.keeps_owners)
       return fail(ErrorKind::denied, "{} is a device: a build context may not bring one", item.name);
+    if (copied_) copied_->add_special(item);
     TRY(make_room(directory, name, shown));
     if (mknodat(directory, name.c_str(), item.status.st_mode, item.status.st_rdev) != 0)
       return fail_errno(errno, "make {}", shown);
@@ -262,13 +283,13 @@ class TreeCopy {
     return {};
   }
 
-  Result<void> copy_xattrs(const TreeItem& item, int to) {
-    const auto xattrs = TRY([&] {
+  Result<Xattrs> copy_xattrs(const TreeItem& item, int to) {
+    Xattrs xattrs = TRY([&] {
       const ReadingTree reading(tree_);
       return archive::read_xattrs(item.directory, item.name);
     }());
-    if (xattrs.empty()) return {};
-    return archive::write_xattrs(to, xattrs);
+    if (!xattrs.empty()) TRY(archive::write_xattrs(to, xattrs));
+    return xattrs;
   }
 
   // Once nothing is made in them any more.
@@ -283,12 +304,14 @@ class TreeCopy {
   const Tree& tree_;
   const CopyTarget& target_;
   const std::stop_token& stop_;
+  SourceDigest* const copied_;
   bool by_kernel_ = true;
   Fd start_;
   std::string file_name_;  // where the source is no directory
   Fd parent_;
   std::string parent_path_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
+  std::map<std::pair<dev_t, ino_t>, Digest> digests_;  // of those
   std::vector<std::pair<std::string, Attributes>> directories_;
 };
 
@@ -313,7 +336,35 @@ Result<void> make_file(const NewFile& file, const CopyTarget& target,
   return set_times(made.get(), place.name, attributes);
 }
 
-// Whether the bytes are a tar, after inflating. What cannot be inflated is none.
+Result<void> rewind(int file) {
+  if (lseek(file, 0, SEEK_SET) != 0) return fail_errno(errno, "read the archive again");
+  return {};
+}
+
+}  // namespace
+
+Result<void> copy_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
+                         const CopyTarget& target, const std::stop_token& stop, SourceDigest* copied) {
+  return TreeCopy(tree, target, stop, copied).run(source, excludes);
+}
+
+Result<Digest> copy_digested(int from, int to, const std::string& name, const std::stop_token& stop) {
+  struct stat status;
+  if (fstat(from, &status) != 0) return fail_errno(errno, "look at {}", name);
+  Sha256 digest;
+  Buffer buffer(kReadSize);
+  for (auto left = status.st_size;;) {
+    if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
+    const std::size_t got = TRY_AS("copy " + name, read_some(from, {buffer.data(), kReadSize}));
+    if (got == 0) return digest.finish();
+    left -= static_cast<off_t>(got);
+    if (left < 0) return has_changed(name);
+    digest.update({buffer.data(), got});
+    TRY_AS("copy " + name, write_all(to, {buffer.data(), got}));
+  }
+}
+
+// What cannot be inflated is none.
 bool is_archive(int file) {
   archive::FdSource raw(file);
   Result<std::unique_ptr<archive::Source>> plain = archive::decompress(raw);
@@ -325,18 +376,6 @@ bool is_archive(int file) {
     size += *got;
   }
   return archive::begins_tar(head);
-}
-
-Result<void> rewind(int file) {
-  if (lseek(file, 0, SEEK_SET) != 0) return fail_errno(errno, "read the archive again");
-  return {};
-}
-
-}  // namespace
-
-Result<void> copy_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
-                         const CopyTarget& target, const std::stop_token& stop) {
-  return TreeCopy(tree, target, stop).run(source, excludes);
 }
 
 Result<void> copy_text(const NewFile& file, std::string_view content, const CopyTarget& target) {

@@ -14,6 +14,7 @@
 
 #include "archive/unpack.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "build/mode.h"
 #include "build/tree.h"
@@ -29,9 +30,13 @@ struct CopyTarget {
   bool many = false;               // there is more than one source: the destination is a directory
 };
 
-// Copies one source. Hard links within it stay links.
+class SourceDigest;
+
+// Copies one source. Hard links within it stay links. `copied` is told what was copied, byte by byte. Of a
+// live tree that changes meanwhile the error is `cancelled`, as far as it is noticed.
 Result<void> copy_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
-                         const CopyTarget& target, const std::stop_token& stop);
+                         const CopyTarget& target, const std::stop_token& stop,
+                         SourceDigest* copied = nullptr);
 
 // A new file: a heredoc, or what was downloaded.
 struct NewFile {
@@ -41,6 +46,13 @@ struct NewFile {
 };
 Result<void> copy_text(const NewFile& file, std::string_view content, const CopyTarget& target);
 Result<void> copy_file(const NewFile& file, int content, const CopyTarget& target);
+
+// Whether the bytes are a tar, after inflating.
+bool is_archive(int file);
+
+// The bytes of an open file, from its beginning, to another; their digest. One that has more than its size
+// says is ErrorKind::cancelled.
+Result<Digest> copy_digested(int from, int to, const std::string& name, const std::stop_token& stop);
 
 // ADD of an archive: unpacked into the destination. False when the file is none; nothing has happened then.
 Result<bool> unpack_archive(int file, const CopyTarget& target, const std::stop_token& stop);

@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "build/parts_digest.h"
 
 namespace berth::build {
@@ -19,11 +20,20 @@ namespace {
 constexpr std::size_t kMostRemembered = 500'000;  // some 100 MB
 constexpr off_t kLeastRead = 4096, kReadSize = 256u << 10;
 
-// Times of files are as coarse as the kernel's tick: a file that was written just now may be written once
-// more without a difference. Such a one is read again the next time.
-constexpr std::int64_t kSettled = 100'000'000;  // nanoseconds
+// Times of files are as coarse as the kernel's tick, and on some file systems as two seconds: a file that was
+// written just now may be written once more without a difference. Such a one is read again the next time.
+constexpr std::int64_t kSettled = 100'000'000, kSettledWhereCoarse = 3'000'000'000;  // nanoseconds
 
 std::int64_t nanoseconds(const struct timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+bool is_settled(const struct stat& status) {
+  const bool coarse = status.st_ctim.tv_nsec == 0;
+  return now().nanoseconds - nanoseconds(status.st_ctim) > (coarse ? kSettledWhereCoarse : kSettled);
+}
+
+std::unexpected<Error> has_changed(const std::string& name) {
+  return fail(ErrorKind::cancelled, "{} has changed while it was read", name);
+}
 
 Result<Digest> digest_contents(int file, const struct stat& status, const std::string& name,
                                const std::stop_token& stop) {
@@ -31,12 +41,14 @@ Result<Digest> digest_contents(int file, const struct stat& status, const std::s
   // Most files are small: a large buffer for each would cost more than the reading. One byte more than there
   // is, so that the end comes with the second read.
   Buffer buffer(static_cast<std::size_t>(std::clamp<off_t>(status.st_size + 1, kLeastRead, kReadSize)));
-  for (;;) {
+  for (off_t left = status.st_size;;) {
     if (stop.stop_requested()) return fail(ErrorKind::cancelled, "the build was cancelled");
     const ssize_t size = read(file, buffer.data(), buffer.size());
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return fail_errno(errno, "read {}", name);
     if (size == 0) return digest.finish();
+    left -= size;
+    if (left < 0) return has_changed(name);
     digest.update({buffer.data(), static_cast<std::size_t>(size)});
   }
 }
@@ -50,7 +62,7 @@ std::size_t FileDigests::Hash::operator()(const Key& key) const noexcept {
   return hash ^ (key.size + (hash << 6) + (hash >> 2));
 }
 
-FileDigests::Key::Key(const struct stat& status, uid_t reading) noexcept
+FileDigests::Key::Key(const struct stat& status, ReaderMark reading) noexcept
     : device(status.st_dev),
       inode(status.st_ino),
       size(static_cast<std::uint64_t>(status.st_size)),
@@ -60,26 +72,41 @@ FileDigests::Key::Key(const struct stat& status, uid_t reading) noexcept
 
 Result<Digest> digest_file(int directory, const std::string& name, std::optional<struct stat>* standing,
                            const std::stop_token& stop) {
-  Fd file = TRY(open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  Result<Fd> opened = open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!opened && (opened.error().code == ENOENT || opened.error().code == ELOOP)) return has_changed(name);
+  const Fd file = TRY(std::move(opened));
   struct stat before;
   if (fstat(file.get(), &before) != 0) return fail_errno(errno, "look at {}", name);
-  if (!S_ISREG(before.st_mode)) return fail(ErrorKind::conflict, "{} was replaced while it was read", name);
-  PartsDigest whole;
-  whole.add(TRY(digest_contents(file.get(), before, name, stop)).text());
-  const auto xattrs = TRY(archive::read_xattrs(file.get()));
-  whole.add_number(xattrs.size());
-  for (const auto& [key, value] : xattrs) whole.add(key).add(value);
+  if (!S_ISREG(before.st_mode)) return has_changed(name);
+  const Digest content = TRY(digest_contents(file.get(), before, name, stop));
+  const Xattrs xattrs = TRY(archive::read_xattrs(file.get()));
   struct stat after;
   if (fstat(file.get(), &after) != 0) return fail_errno(errno, "look at {}", name);
   const bool stood = before.st_size == after.st_size &&
                      nanoseconds(before.st_mtim) == nanoseconds(after.st_mtim) &&
                      nanoseconds(before.st_ctim) == nanoseconds(after.st_ctim);
   if (standing && stood) *standing = after;
+  return file_digest(content, xattrs);
+}
+
+Digest file_digest(const Digest& content, const Xattrs& xattrs) {
+  PartsDigest whole;
+  whole.add(content.text()).add_number(xattrs.size());
+  for (const auto& [name, value] : xattrs) whole.add(name).add(value);
   return whole.finish();
 }
 
+ReaderMark mark_of(const std::optional<sys::UserIdentity>& reader) {
+  if (!reader) return 0;
+  PartsDigest parts;
+  parts.add_number(reader->uid).add_number(reader->gid).add_number(reader->groups.size());
+  for (const gid_t group : reader->groups) parts.add_number(group);
+  const std::string hex = parts.finish().hex().substr(0, 16);
+  return parse_integer<ReaderMark>(hex, 16).value_or(0) | 1;
+}
+
 Result<Digest> FileDigests::of(int directory, const std::string& name, const struct stat& status,
-                               uid_t reader, const std::stop_token& stop) {
+                               ReaderMark reader, const std::stop_token& stop) {
   {
     std::lock_guard lock(mutex_);
     if (auto found = known_.find(Key(status, reader)); found != known_.end()) return found->second;
@@ -87,8 +114,7 @@ Result<Digest> FileDigests::of(int directory, const std::string& name, const str
   std::optional<struct stat> standing;
   Digest digest = TRY(digest_file(directory, name, &standing, stop));
   // Only what stood still while it was read, and has for a while, is known by its times.
-  if (standing && now().nanoseconds - nanoseconds(standing->st_ctim) > kSettled)
-    remember(Key(*standing, reader), digest);
+  if (standing && is_settled(*standing)) remember(Key(*standing, reader), digest);
   return digest;
 }
 
@@ -96,6 +122,11 @@ void FileDigests::remember(const Key& key, const Digest& digest) {
   std::lock_guard lock(mutex_);
   if (known_.size() >= kMostRemembered) known_.clear();
   known_.insert_or_assign(key, digest);
+}
+
+void FileDigests::forget() {
+  std::lock_guard lock(mutex_);
+  known_.clear();
 }
 
 std::size_t FileDigests::remembered() const {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "build/git_program.h"
+#include "build/tree.h"
 #include "sys/rooted_path.h"
 
 namespace berth::build {
@@ -88,9 +89,9 @@ class ContentsReader {
     if (words.size() != 4) return fail(ErrorKind::corrupt, "git lists files in a way that is not known");
     contents_.bytes += parse_integer<std::uint64_t>(words[3]).value_or(0);
     if (words[0] == kGitlink) contents_.submodules.push_back({std::string(path), std::string(words[2])});
-    if (++contents_.entries > kMostCheckedOut || contents_.bytes > kLargestCheckout)
-      return fail(ErrorKind::exhausted, "it has more than {} files or {} bytes", kMostCheckedOut,
-                  kLargestCheckout);
+    if (++contents_.entries > kMostContextEntries || contents_.bytes > kLargestContext)
+      return fail(ErrorKind::exhausted, "it has more than {} files or {} bytes", kMostContextEntries,
+                  kLargestContext);
     return {};
   }
 
@@ -132,7 +133,7 @@ class Checkout {
     TRY(fetch(repository, commit));
     const Contents contents = TRY(look_at(repository));
     TRY(repository.git(
-        {"--work-tree=" + place, "checkout", "--quiet", "--force", "--detach", repository.id, "--"}));
+        {"--work-tree=" + place, "checkout", "--progress", "--force", "--detach", repository.id, "--"}));
     if (asked_.submodules && !contents.submodules.empty())
       TRY(add_submodules(repository, contents, tree, below, depth));
     if (!keep_) TRY(remove_tree(repository.directory));
@@ -320,7 +321,9 @@ std::string git_header(const GitReference& reference, std::string_view asked,
                        const std::map<std::string, std::string>& secrets) {
   if (reference.origin.empty()) return "";
   auto secret = [&](const std::string& name) -> std::string {
-    auto found = secrets.find(name + "." + std::string(host_of(reference.origin)));
+    // A submodule does not say that a token goes over the network in clear text.
+    const bool open = reference.origin.starts_with("http://") && reference.origin != asked;
+    auto found = open ? secrets.end() : secrets.find(name + "." + std::string(host_of(reference.origin)));
     if (found == secrets.end() && reference.origin == asked) found = secrets.find(name);
     const std::string value = found == secrets.end() ? "" : std::string(trim(found->second));
     // A second line would be a header of its own.

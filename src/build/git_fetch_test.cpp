@@ -46,6 +46,9 @@ TEST_F(GitHeader, IsOfTheTokenForTheHostOfTheReference) {
   EXPECT_EQ(header("https://h/p.git"), "Authorization: Bearer x");
   secrets["GIT_AUTH_HEADER.other"] = "Bearer y";
   EXPECT_EQ(header("https://other/p.git"), "Authorization: Bearer y");
+  EXPECT_EQ(header("http://other/p.git"), "") << "in clear text, on a submodule's word";
+  EXPECT_EQ(header("http://other/p.git", "http://other/"), "Authorization: Bearer y")
+      << "the user's own word";
   EXPECT_EQ(header("https://u:p@h/p.git"), "Authorization: Basic dTpw") << "what is written there goes first";
 }
 

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "build/tree.h"
 
 namespace berth::build {
 namespace {
@@ -103,15 +104,24 @@ std::vector<std::string> environment_of(const GitSurroundings& surroundings) {
   return environment;
 }
 
-// Root without a capability, which goes when the thread that waits for it does.
+// Root without a capability. All of it is in a namespace of processes, whose first one goes with the one that
+// made it, and that one when the thread that waits for it does: whatever git has started, in whichever
+// session, ends with the engine.
 std::vector<std::string> words_of(const GitSurroundings& surroundings,
                                   const std::vector<std::string>& arguments) {
   std::vector<std::string> words{"setpriv",
+                                 "--pdeathsig",
+                                 "KILL",
+                                 "--",
+                                 "unshare",
+                                 "--pid",
+                                 "--fork",
+                                 "--kill-child=KILL",
+                                 "--",
+                                 "setpriv",
                                  "--bounding-set=-all",
                                  "--inh-caps=-all",
                                  "--no-new-privs",
-                                 "--pdeathsig",
-                                 "KILL",
                                  "--",
                                  "git",
                                  "--no-pager",
@@ -132,7 +142,7 @@ class Group {
     if (process_.pid() > 0) kill(-process_.pid(), SIGKILL);
   }
   void limit_files() const noexcept {
-    const rlimit limit{kLargestCheckout, kLargestCheckout};
+    const rlimit limit{kLargestContext, kLargestContext};
     prlimit(process_.pid(), RLIMIT_FSIZE, &limit, nullptr);
   }
   Result<int> wait() {

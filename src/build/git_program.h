@@ -15,9 +15,6 @@
 
 namespace berth::build {
 
-// Bytes of one file, of all files of a checkout, and its entries: as for a context that a client sends.
-inline constexpr std::uint64_t kLargestCheckout = 64ull << 30;
-inline constexpr std::uint64_t kMostCheckedOut = 10'000'000;
 inline constexpr auto kGitSilence = std::chrono::minutes(1);
 
 struct GitSurroundings {

@@ -14,6 +14,10 @@
 
 namespace berth::build {
 
+// Whose a failure is: of the work, or of whoever does it (his files, his permissions), so that another may do
+// better. One that is `cancelled` is always the latter.
+enum class Failure { shared, own };
+
 template <class T>
 class InFlight {
  public:
@@ -21,15 +25,15 @@ class InFlight {
   // cancelled, this one does it: a build does not fail because another was given up. `waited` tells the
   // caller which of the two it was.
   Result<T> once(const Digest& key, const std::stop_token& stop, const std::function<Result<T>()>& work,
-                 bool* waited = nullptr) {
+                 Failure failure = Failure::shared, bool* waited = nullptr) {
     for (;;) {
       auto [running, mine] = join(key);
-      if (mine) return finish(key, running, work());
+      if (mine) return finish(key, running, work(), failure);
       if (waited) *waited = true;
       std::unique_lock lock(mutex_);
       const bool ended = changed_.wait(lock, stop, [&] { return running->result.has_value(); });
       if (!ended) return fail(ErrorKind::cancelled, "the build was cancelled");
-      if (*running->result || running->result->error().kind != ErrorKind::cancelled) return *running->result;
+      if (*running->result || running->failure == Failure::shared) return *running->result;
       if (waited) *waited = false;
     }
   }
@@ -37,6 +41,7 @@ class InFlight {
  private:
   struct Running {
     std::optional<Result<T>> result;
+    Failure failure = Failure::shared;
   };
 
   std::pair<std::shared_ptr<Running>, bool> join(const Digest& key) {
@@ -46,8 +51,11 @@ class InFlight {
     return {found->second, made};
   }
 
-  Result<T> finish(const Digest& key, const std::shared_ptr<Running>& running, Result<T> result) {
+  Result<T> finish(const Digest& key, const std::shared_ptr<Running>& running, Result<T> result,
+                   Failure failure) {
     std::lock_guard lock(mutex_);
+    const bool cancelled = !result && result.error().kind == ErrorKind::cancelled;
+    running->failure = cancelled ? Failure::own : failure;
     running->result = result;
     running_.erase(key);
     changed_.notify_all();

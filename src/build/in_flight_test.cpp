@@ -27,7 +27,7 @@ TEST(InFlight, EqualWorkIsDoneOnce) {
   for (int count = 0; count < 4; ++count)
     threads.emplace_back([&] {
       bool second = false;
-      EXPECT_EQ(*flights.once(sha256_of("a"), {}, slow, &second), 7);
+      EXPECT_EQ(*flights.once(sha256_of("a"), {}, slow, Failure::shared, &second), 7);
       waited += second;
     });
   threads.clear();
@@ -68,6 +68,21 @@ TEST(InFlight, AFailureIsEverybodys) {
   });
   EXPECT_FALSE(second);
   EXPECT_FALSE(ran);
+}
+
+TEST(InFlight, AFailureOfWhoDidItIsHisOwn) {
+  InFlight<int> flights;
+  std::latch begun(1);
+  std::jthread first([&] {
+    const auto work = [&]() -> Result<int> {
+      begun.count_down();
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      return fail(ErrorKind::denied, "not for him");
+    };
+    EXPECT_FALSE(flights.once(sha256_of("a"), {}, work, Failure::own));
+  });
+  begun.wait();
+  EXPECT_EQ(*flights.once(sha256_of("a"), {}, []() -> Result<int> { return 2; }), 2);
 }
 
 TEST(InFlight, AStopEndsTheWait) {

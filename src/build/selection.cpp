@@ -20,85 +20,104 @@ Result<std::string> link_target(const TreeItem& item) {
   return std::string(target, static_cast<std::size_t>(size));
 }
 
-Result<void> add_item(PartsDigest& digest, const TreeItem& item, const Tree& tree, FileDigests* files,
-                      const std::stop_token& stop) {
-  // Of a directory that is a source its contents alone are copied, under attributes of their own.
-  if (item.path.empty() && S_ISDIR(item.status.st_mode)) return {};
-  const ReadingTree reading(tree);
-  digest.add(item.path).add_number(item.status.st_mode);
-  if (tree.keeps_owners) digest.add_number(item.status.st_uid).add_number(item.status.st_gid);
-  if (S_ISLNK(item.status.st_mode)) {
-    const std::string target = TRY(link_target(item));
-    digest.add(target);
-    return {};
-  }
-  if (S_ISREG(item.status.st_mode)) {
-    const uid_t reader = tree.reader ? tree.reader->uid : 0;
-    const Digest content = TRY(files ? files->of(item.directory, item.name, item.status, reader, stop)
-                                     : digest_file(item.directory, item.name, nullptr, stop));
-    digest.add(content.text());
-    return {};
-  }
-  if (!S_ISDIR(item.status.st_mode)) {
-    digest.add_number(item.status.st_rdev);
-    return {};
-  }
-  const auto xattrs = TRY(archive::read_xattrs(item.directory, item.name));
-  digest.add_number(xattrs.size());
-  for (const auto& [name, value] : xattrs) digest.add(name).add(value);
-  return {};
-}
+// A walk's visitor that reads what it is shown.
+class SelectionReader {
+ public:
+  SelectionReader(const Tree& tree, FileDigests* files, const std::stop_token& stop)
+      : tree_(tree), files_(files), stop_(stop), reader_(mark_of(tree.reader)) {}
 
-// Whoever writes to a file, renames it or puts another in its place changes one of these, and no user can set
-// the time of the last change.
-void add_standing(PartsDigest& standing, const TreeItem& item) {
-  const struct stat& status = item.status;
-  standing.add(item.path).add_number(status.st_dev).add_number(status.st_ino).add_number(status.st_mode);
-  standing.add_number(static_cast<std::uint64_t>(status.st_size));
-  for (const struct timespec& time : {status.st_mtim, status.st_ctim})
-    standing.add_number(static_cast<std::uint64_t>(time.tv_sec))
-        .add_number(static_cast<std::uint64_t>(time.tv_nsec));
+  Result<void> add(SourceDigest& digest, const TreeItem& item) const {
+    const ReadingTree reading(tree_);
+    switch (item.status.st_mode & S_IFMT) {
+      case S_IFREG:
+        digest.add_file(item, TRY(file(item)));
+        return {};
+      case S_IFLNK:
+        digest.add_link(item, TRY(link_target(item)));
+        return {};
+      case S_IFDIR:
+        digest.add_directory(item, TRY(archive::read_xattrs(item.directory, item.name)));
+        return {};
+      default:
+        digest.add_special(item);
+        return {};
+    }
+  }
+
+ private:
+  Result<Digest> file(const TreeItem& item) const {
+    if (files_) return files_->of(item.directory, item.name, item.status, reader_, stop_);
+    return digest_file(item.directory, item.name, nullptr, stop_);
+  }
+
+  const Tree& tree_;
+  FileDigests* const files_;
+  const std::stop_token& stop_;
+  const ReaderMark reader_;
+};
+
+Result<void> check_amount(const Tree& tree, const Amount& amount) {
+  if (!tree.live || (amount.bytes <= kLargestContext && amount.items <= kMostContextEntries)) return {};
+  return fail(
+      ErrorKind::exhausted,
+      "what is copied of the build context has more than {} bytes or {} files: leave something out by "
+      ".dockerignore",
+      kLargestContext, kMostContextEntries);
 }
 
 }  // namespace
 
+// A directory's contents are taken, a file with its name.
+SourceDigest::SourceDigest(const Tree& tree, const Source& source) : owners_(tree.keeps_owners) {
+  digest_.add(source.is_directory ? "directory" : "file")
+      .add(source.is_directory ? "" : last_component(source.path));
+}
+
+void SourceDigest::add_head(const TreeItem& item) {
+  digest_.add(item.path).add_number(item.status.st_mode);
+  if (owners_) digest_.add_number(item.status.st_uid).add_number(item.status.st_gid);
+}
+
+void SourceDigest::add_file(const TreeItem& item, const Digest& file) {
+  add_head(item);
+  digest_.add(file.text());
+}
+
+void SourceDigest::add_link(const TreeItem& item, std::string_view target) {
+  add_head(item);
+  digest_.add(target);
+}
+
+// Of a directory that is a source itself nothing is taken but what is in it: it gets attributes of its own.
+void SourceDigest::add_directory(const TreeItem& item, const Xattrs& xattrs) {
+  if (item.path.empty()) return;
+  add_head(item);
+  digest_.add_number(xattrs.size());
+  for (const auto& [name, value] : xattrs) digest_.add(name).add(value);
+}
+
+void SourceDigest::add_special(const TreeItem& item) {
+  add_head(item);
+  digest_.add_number(item.status.st_rdev);
+}
+
 Result<SelectionDigest> digest_selection(const Tree& tree, std::span<const Source> sources,
                                          const dockerfile::IgnoreRules& excludes, FileDigests* files,
                                          const std::stop_token& stop) {
-  PartsDigest all, standing;
+  const SelectionReader reader(tree, files, stop);
+  SourceDigests all;
   Amount amount;
   for (const Source& source : sources) {
-    PartsDigest one;
-    // A directory's contents are taken, a file with its name.
-    one.add(source.is_directory ? "directory" : "file")
-        .add(source.is_directory ? "" : last_component(source.path));
-    auto add = [&](const TreeItem& item) {
+    SourceDigest one(tree, source);
+    auto add = [&](const TreeItem& item) -> Result<void> {
       amount.add(S_ISREG(item.status.st_mode) ? static_cast<std::uint64_t>(item.status.st_size) : 0);
-      if (tree.live) add_standing(standing, item);
-      return add_item(one, item, tree, files, stop);
+      TRY(check_amount(tree, amount));
+      return reader.add(one, item);
     };
     TRY(walk_source(tree, source, excludes, add));
-    all.add(one.finish().text());
+    all.add(std::move(one));
   }
-  SelectionDigest digest{all.finish(), amount, std::nullopt};
-  if (tree.live) digest.standing = standing.finish();
-  return digest;
-}
-
-Result<void> check_standing(const Tree& tree, std::span<const Source> sources,
-                            const dockerfile::IgnoreRules& excludes, const std::optional<Digest>& before) {
-  if (!tree.live) return {};
-  PartsDigest standing;
-  auto add = [&](const TreeItem& item) -> Result<void> {
-    add_standing(standing, item);
-    return {};
-  };
-  for (const Source& source : sources) {
-    const Result<void> walked = walk_source(tree, source, excludes, add);
-    if (!walked && walked.error().kind != ErrorKind::not_found) return walked;
-  }
-  if (standing.finish() == before) return {};
-  return fail(ErrorKind::cancelled, "the build context has changed while it was copied");
+  return SelectionDigest{all.finish(), amount};
 }
 
 }  // namespace berth::build

@@ -63,11 +63,12 @@ class StageBuilder {
     Write write;                   // may be done again from the start
     bool on_nothing = false;       // --link: whatever is below
     std::optional<Amount> amount;  // that it writes at most, if that is known
+    bool from_live = false;        // what goes wrong may be another's directory's fault
   };
   Result<Made> layer_by_writing(const Digest& key, const Step& step, std::string history,
                                 const Writing& writing);
   Result<Made> layer_of(const Digest& key, const Step& step, std::string history,
-                        const std::function<Result<layers::Layer>()>& make);
+                        const std::function<Result<layers::Layer>()>& make, bool from_live = false);
   Result<layers::Layer> write_layer(const Writing& writing);
   Result<layers::Layer> write_layer_in(const std::string& place, const Writing& writing);
   Result<std::optional<CachedResult>> imported_result(const Digest& key, const Step& step);
@@ -91,6 +92,10 @@ class StageBuilder {
   Result<void> write_repositories(const CopyPlan& plan, const CopyTarget& target) const;
   Result<void> find(CopyPlan& plan, bool parents);
   static Result<void> add_parents(CopyPlan& plan, const Source& source, const std::string& place);
+  Result<SourceDigest> write_source(const CopyPlan& plan, const Source& source, const CopyTarget& target);
+  Result<bool> write_archive(const CopyPlan& plan, const Source& source, const CopyTarget& target,
+                             SourceDigest& copied);
+  Result<void> check_copied(const Digest& expected, const Digest& copied);
   static std::optional<Amount> amount_of(const CopyPlan& plan);
   PartsDigest copy_key(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction) const;
   Result<void> write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction, int root);
@@ -102,7 +107,7 @@ class StageBuilder {
   struct MountedSource {
     SourceTree from;
     Source source;
-    std::optional<Digest> standing;  // of it, where it is a live directory
+    std::optional<Digest> contents;  // of it, where it is a context's
     std::string target;
     bool read_only = true;
   };
@@ -147,6 +152,7 @@ class StageBuilder {
   Result<void> choose_network(const std::string& wanted, StepSettings& settings) const;
   Result<std::string> place_of(const dockerfile::Mount& mount) const;
   Result<Mounts> read_mounts(const dockerfile::RunInstruction& instruction, const Step& step);
+  Result<Digest> contents_of(const SourceTree& from, const Source& source);
   Result<void> add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts);
   Result<void> add_secret(const dockerfile::Mount& mount, Mounts& mounts);

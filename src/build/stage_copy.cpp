@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "archive/xattr.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "build/download.h"
@@ -59,13 +60,14 @@ struct StageBuilder::CopyPlan {
   };
   CopyTarget target{};  // without a root
   std::string chmod, checksum;
+  std::vector<std::string> exclude_patterns;
   dockerfile::IgnoreRules excludes;
   bool unpacks = false;  // archives of the tree
 
   std::shared_ptr<const Tree> tree;
   std::vector<std::string> written;       // paths in the tree
   std::vector<Source> sources;            // what they denote
-  std::optional<Digest> standing;         // of these, where the tree is a live one
+  std::optional<Digest> contents;         // of these
   Amount amount;                          // of them
   std::vector<std::string> destinations;  // of each source
   std::vector<Parent> parents;            // from above
@@ -94,12 +96,11 @@ Result<StageBuilder::CopyPlan> StageBuilder::plan_copy(const dockerfile::CopyIns
     plan.chmod = TRY(dockerfile::expand_word(instruction.chmod->text, expanding));
     plan.target.mode = TRY(ModeChange::parse(plan.chmod));
   }
-  std::vector<std::string> excludes;
   for (const dockerfile::Word& word : instruction.excludes) {
     std::string pattern = TRY(dockerfile::expand_word(word.text, expanding));
-    excludes.push_back(std::move(pattern));
+    plan.exclude_patterns.push_back(std::move(pattern));
   }
-  plan.excludes = TRY(dockerfile::IgnoreRules::of(std::move(excludes)));
+  plan.excludes = TRY(dockerfile::IgnoreRules::of(plan.exclude_patterns));
   if (instruction.checksum)
     plan.checksum = TRY(dockerfile::expand_word(instruction.checksum->text, expanding));
   plan.unpacks = instruction.add && instruction.unpack.value_or(true);
@@ -267,6 +268,7 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
   key.add_number(plan.inlines.size());
   for (const CopyPlan::Inline& file : plan.inlines) key.add(file.name).add(file.content);
   key.add_number(plan.repositories.size());
+  if (!plan.repositories.empty()) key.add_list(plan.exclude_patterns);  // elsewhere they decide the selection
   for (const CopyPlan::Repository& one : plan.repositories)
     key.add("git")
         .add(one.reference.url)
@@ -277,6 +279,37 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
   return key;
 }
 
+// The digest is of what was written, and only for live trees.
+Result<SourceDigest> StageBuilder::write_source(const CopyPlan& plan, const Source& source,
+                                                const CopyTarget& target) {
+  SourceDigest copied(*plan.tree, source);
+  if (plan.unpacks && !source.is_directory) {
+    const bool unpacked = TRY(write_archive(plan, source, target, copied));
+    if (unpacked) return copied;
+  }
+  TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop,
+                  plan.tree->live ? &copied : nullptr));
+  return copied;
+}
+
+// False when it is none. Of a live tree a copy is unpacked that nobody else can write to.
+Result<bool> StageBuilder::write_archive(const CopyPlan& plan, const Source& source, const CopyTarget& target,
+                                         SourceDigest& copied) {
+  Fd file = TRY(open_archive(*plan.tree, source));
+  if (!plan.tree->live) return unpack_archive(file.get(), target, solve_.stop);
+  if (!is_archive(file.get())) return false;
+  Fd own = TRY(open_file(solve_.services.options.directory + "/steps", O_RDWR | O_TMPFILE, 0600));
+  if (lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read the archive again");
+  struct stat status;
+  if (fstat(file.get(), &status) != 0) return fail_errno(errno, "look at the archive {}", source.path);
+  const Digest content = TRY(copy_digested(file.get(), own.get(), source.path, solve_.stop));
+  const Xattrs xattrs = TRY(archive::read_xattrs(file.get()));
+  copied.add_file({-1, source.path, "", status}, file_digest(content, xattrs));
+  const bool unpacked = TRY(unpack_archive(own.get(), target, solve_.stop));
+  if (!unpacked) return fail(ErrorKind::cancelled, "{} has changed while it was unpacked", source.path);
+  return true;
+}
+
 Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction,
                                       int root) {
   CopyTarget target = plan.target;
@@ -285,17 +318,12 @@ Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::Co
     TRY(sys::make_directories_in_root(
         root, parent.destination,
         {.mode = parent.mode, .owner = parent.owner.uid, .group = parent.owner.gid}));
+  SourceDigests copied;
   for (std::size_t number = 0; number < plan.sources.size(); ++number) {
-    const Source& source = plan.sources[number];
     target.destination = plan.destinations[number];
-    if (plan.unpacks && !source.is_directory) {
-      Fd file = TRY(open_archive(*plan.tree, source));
-      const bool unpacked = TRY(unpack_archive(file.get(), target, solve_.stop));
-      if (unpacked) continue;
-    }
-    TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop));
+    copied.add(TRY(write_source(plan, plan.sources[number], target)));
   }
-  if (plan.tree) TRY(check_standing(*plan.tree, plan.sources, plan.excludes, plan.standing));
+  if (plan.tree && plan.tree->live) TRY(check_copied(*plan.contents, copied.finish()));
   target.destination = plan.target.destination;
   for (const CopyPlan::Inline& file : plan.inlines)
     TRY(copy_text({file.name, 0644, solve_.epoch.value_or(now())}, file.content, target));
@@ -341,12 +369,13 @@ Result<StageBuilder::Made> StageBuilder::copy_once(const dockerfile::CopyInstruc
     const SelectionDigest selection =
         TRY(digest_selection(*plan.tree, plan.sources, plan.excludes, known, solve_.stop));
     key.add(selection.contents.text());
-    plan.standing = selection.standing;
+    plan.contents = selection.contents;
     plan.amount = selection.amount;
   }
   const Writing writing{.write = [&](int root) { return write_copy(plan, instruction, root); },
                         .on_nothing = instruction.link,
-                        .amount = amount_of(plan)};
+                        .amount = amount_of(plan),
+                        .from_live = plan.tree && plan.tree->live};
   return layer_by_writing(key.finish(), step, step.text, writing);
 }
 

@@ -28,7 +28,8 @@ bool StageBuilder::may_use_cache() const {
 }
 
 Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step& step, std::string history,
-                                                  const std::function<Result<layers::Layer>()>& make) {
+                                                  const std::function<Result<layers::Layer>()>& make,
+                                                  bool from_live) {
   ResultCache& cache = solve_.services.cache;
   if (may_use_cache()) {
     std::optional<CachedResult> known = cache.find(key);
@@ -50,7 +51,8 @@ Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step&
     return Made{std::move(result), false, std::move(history)};
   }
   bool waited = false;
-  CachedResult result = TRY(solve_.services.in_flight.once(key, solve_.stop, work, &waited));
+  const auto failure = from_live ? Failure::own : Failure::shared;
+  CachedResult result = TRY(solve_.services.in_flight.once(key, solve_.stop, work, failure, &waited));
   return Made{std::move(result), waited, std::move(history)};
 }
 
@@ -98,10 +100,18 @@ Result<std::optional<CachedResult>> StageBuilder::imported_result(const Digest& 
 
 Result<StageBuilder::Made> StageBuilder::layer_by_writing(const Digest& key, const Step& step,
                                                           std::string history, const Writing& writing) {
-  return layer_of(key, step, std::move(history), [&] { return write_layer(writing); });
+  return layer_of(
+      key, step, std::move(history), [&] { return write_layer(writing); }, writing.from_live);
 }
 
-// Such a change is `cancelled` (selection.h), so that nobody else who waits for the result takes the error.
+// What is remembered of files has misled the key, or they change just now: it is all read again.
+Result<void> StageBuilder::check_copied(const Digest& expected, const Digest& copied) {
+  if (expected == copied) return {};
+  solve_.services.files.forget();
+  return fail(ErrorKind::cancelled, "the build context has changed while it was copied");
+}
+
+// Such a change is `cancelled`, so that nobody else who waits for the result takes the error.
 Result<StageBuilder::Made> StageBuilder::while_it_changes(const std::function<Result<Made>()>& work) const {
   for (int tries = 1;; ++tries) {
     Result<Made> made = work();

@@ -98,6 +98,14 @@ Result<void> StageBuilder::add_agent(dockerfile::Mount mount, Mounts& mounts) {
   return {};
 }
 
+// What a step depends on that has it mounted: of a stage or an image all of it, by its layers.
+Result<Digest> StageBuilder::contents_of(const SourceTree& from, const Source& source) {
+  if (from.layers) return chain_digest(*from.layers);
+  const SelectionDigest selection =
+      TRY(digest_selection(*from.tree, {&source, 1}, {}, &solve_.services.files, solve_.stop));
+  return selection.contents;
+}
+
 Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
   SourceTree from = TRY(source_tree(mount.from, step));
   MountedSource bind{std::move(from), {}, {}, mount.target, mount.read_only};
@@ -106,14 +114,8 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
   const std::vector<Source> found = TRY(find_sources(*bind.from.tree, mount.source));
   bind.source = found.front();
   mounts.digest.add("bind").add(mount.target).add(bind.source.path).add_number(mount.read_only);
-  if (bind.from.layers) {
-    mounts.digest.add(chain_digest(*bind.from.layers).text());
-  } else {
-    const SelectionDigest selection =
-        TRY(digest_selection(*bind.from.tree, {&bind.source, 1}, {}, &solve_.services.files, solve_.stop));
-    mounts.digest.add(selection.contents.text());
-    bind.standing = selection.standing;
-  }
+  bind.contents = TRY(contents_of(bind.from, bind.source));
+  mounts.digest.add(bind.contents->text());
   mounts.binds.push_back(std::move(bind));
   return {};
 }
@@ -121,12 +123,13 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
 // What it is filled with is looked up now, and waited for if need be: not when a step is under way for which
 // others wait.
 Result<void> StageBuilder::add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
-  mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.from).add(mount.source);
+  mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.source);
   MountedCache cache{.mount = mount, .from = {}, .source = {}};
   if (!mount.from.empty()) {
     cache.from = TRY(source_tree(mount.from, step));
     const std::vector<Source> found = TRY(find_sources(*cache.from.tree, mount.source));
     cache.source = found.front();
+    mounts.digest.add(TRY(contents_of(cache.from, cache.source)).text());
   }
   mounts.caches.push_back(std::move(cache));
   return {};
@@ -176,8 +179,12 @@ Result<StepMount> StageBuilder::open_bind(const MountedSource& source, const std
     Fd root = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
     CopyTarget target{
         .root = root.get(), .destination = mount.is_file ? "/file" : "/", .owner = {}, .mode = {}};
-    TRY(copy_source(*source.from.tree, source.source, {}, target, solve_.stop));
-    TRY(check_standing(*source.from.tree, {&source.source, 1}, {}, source.standing));
+    const bool live = source.from.tree->live;
+    SourceDigest copied(*source.from.tree, source.source);
+    TRY(copy_source(*source.from.tree, source.source, {}, target, solve_.stop, live ? &copied : nullptr));
+    SourceDigests all;
+    all.add(std::move(copied));
+    if (live) TRY(check_copied(*source.contents, all.finish()));
     if (mount.is_file) mount.source += "/file";
     return mount;
   }
@@ -364,7 +371,10 @@ Result<StageBuilder::Made> StageBuilder::run_once(const dockerfile::RunInstructi
     mounts.files.push_back({request.arguments.front(), text, 0555, 0, 0});
   }
   const Digest key = run_key(request, has_interpreter(command, text) ? text : "", mounts.digest.finish());
-  return layer_of(key, step, run_history(request), [&] { return run_step(request, mounts, step); });
+  const bool from_live =
+      std::ranges::any_of(mounts.binds, [](const MountedSource& bind) { return bind.from.tree->live; });
+  return layer_of(
+      key, step, run_history(request), [&] { return run_step(request, mounts, step); }, from_live);
 }
 
 }  // namespace berth::build

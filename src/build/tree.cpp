@@ -76,6 +76,8 @@ class Walk {
     using archive::Descend;
     if (S_ISSOCK(item.status.st_mode)) return Descend::no;
     const bool directory = S_ISDIR(item.status.st_mode);
+    if (directory && item.status.st_ino == tree_.hidden.inode && item.status.st_dev == tree_.hidden.device)
+      return Descend::no;
     const std::string whole = joined(source_.path, item.path);
     const bool wanted = !tree_.ignore.excluded(whole) && !excludes_.excluded(item.path);
     if (!wanted) {

@@ -4,6 +4,7 @@
 #pragma once
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,6 +18,10 @@
 
 namespace berth::build {
 
+// What a client may send or pass.
+inline constexpr std::uint64_t kLargestContext = 64ull << 30;  // bytes
+inline constexpr std::uint64_t kMostContextEntries = 10'000'000;
+
 struct Tree {
   Fd root;                         // a directory
   dockerfile::IgnoreRules ignore;  // what of it is not there
@@ -24,6 +29,12 @@ struct Tree {
   bool stable = false;             // nobody else writes to it: files need not be looked at for changes
   bool live = false;  // the client's own directory: it may change at any time, also while it is copied
   std::optional<sys::UserIdentity> reader;  // with whose permissions it is read; missing: the engine's
+  // A directory that is not there, wherever in the tree it is: the builder's own, which it would copy into
+  // itself.
+  struct {
+    dev_t device = 0;
+    ino_t inode = 0;
+  } hidden;
 };
 
 // From here to its end this thread looks at the tree with its reader's permissions.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build/tree.h"
 
+#include <sys/mman.h>
 #include <sys/xattr.h>
 
 #include "build/copy_files.h"
@@ -175,7 +176,7 @@ TEST(FileDigests, WhatOneReaderCouldReadIsNotKnownToAnother) {
   EXPECT_EQ(known.remembered(), 1u);
   const sys::UserIdentity somebody{.uid = 61234, .gid = 61234, .groups = {}};
   const sys::ActAs acting(&somebody);
-  EXPECT_FALSE(known.of(root.get(), "secret", status, somebody.uid, {}));
+  EXPECT_FALSE(known.of(root.get(), "secret", status, mark_of(somebody), {}));
 }
 
 TEST(Tree, IsReadWithItsReadersPermissions) {
@@ -207,31 +208,110 @@ TEST(Tree, IsReadWithItsReadersPermissions) {
   EXPECT_TRUE(digested("shut", true));
 }
 
-TEST(Tree, AChangeOfALiveDirectoryIsSeen) {
+// What the copy of d comes to, and what was digested of it before.
+struct Copied {
   TestTree files;
-  files.file("d/a", "a");
-  files.file("d/b", "b");
-  Tree tree = files.tree();
-  tree.live = true;
-  const Source source{"d", true};
-  auto look = [&] { return digest_selection(tree, {&source, 1}, {}, nullptr, {}).value().standing; };
-  auto stands = [&](const std::optional<Digest>& before) {
-    return check_standing(tree, {&source, 1}, {}, before).has_value();
-  };
-  const std::vector<std::function<void()>> changes{
-      [&] { files.file("d/a", "A"); },
-      [&] { files.file("d/c", "c"); },
-      [&] { ASSERT_EQ(chmod((files.path() + "/d/b").c_str(), 0600), 0); },
-      [&] { ASSERT_EQ(setxattr((files.path() + "/d/b").c_str(), "user.x", "1", 1, 0), 0); },
-      [&] { ASSERT_EQ(rename((files.path() + "/d/a").c_str(), (files.path() + "/d/b").c_str()), 0); },
-      [&] { ASSERT_EQ(rename((files.path() + "/d").c_str(), (files.path() + "/e").c_str()), 0); },
+  std::optional<Digest> expected, copied;
+
+  Tree live() const {
+    Tree tree = files.tree();
+    tree.live = true;
+    return tree;
+  }
+  Digest digest() const {
+    const Source source{"d", true};
+    return digest_selection(live(), {&source, 1}, {}, nullptr, {}).value().contents;
+  }
+  void copy() {
+    const Tree tree = live();
+    const Source source{"d", true};
+    TestTree to;
+    const Fd root = to.open();
+    const CopyTarget target{.root = root.get(), .destination = "/", .owner = {}, .mode = {}};
+    SourceDigest one(tree, source);
+    const Result<void> done = copy_source(tree, source, {}, target, {}, &one);
+    EXPECT_TRUE(done) << done.error().message;
+    SourceDigests all;
+    all.add(std::move(one));
+    copied = all.finish();
+  }
+  Copied() { files.directory("d"); }
+};
+
+TEST(LiveTree, ACopyComesToWhatWasDigested) {
+  Copied tree;
+  tree.files.file("d/a", "a");
+  tree.files.file("d/sub/b", std::string(300'000, 'b'), 0755);
+  tree.files.file("d/empty", "");
+  tree.files.link("d/link", "a");
+  ASSERT_EQ(link((tree.files.path() + "/d/a").c_str(), (tree.files.path() + "/d/same").c_str()), 0);
+  ASSERT_EQ(mkfifo((tree.files.path() + "/d/fifo").c_str(), 0600), 0);
+  ASSERT_EQ(setxattr((tree.files.path() + "/d/a").c_str(), "user.x", "1", 1, 0), 0);
+  ASSERT_EQ(setxattr((tree.files.path() + "/d/sub").c_str(), "user.y", "2", 1, 0), 0);
+  tree.expected = tree.digest();
+  tree.copy();
+  EXPECT_EQ(tree.copied, tree.expected);
+}
+
+TEST(LiveTree, ACopyOfSomethingElseComesToSomethingElse) {
+  const std::vector<std::function<void(TestTree&)>> changes{
+      [](TestTree& files) { files.file("d/a", "A"); },
+      [](TestTree& files) { files.file("d/c", "c"); },
+      [](TestTree& files) { ASSERT_EQ(chmod((files.path() + "/d/b").c_str(), 0600), 0); },
+      [](TestTree& files) { ASSERT_EQ(setxattr((files.path() + "/d/b").c_str(), "user.x", "1", 1, 0), 0); },
+      [](TestTree& files) { ASSERT_EQ(unlink((files.path() + "/d/b").c_str()), 0); },
   };
   for (std::size_t number = 0; number < changes.size(); ++number) {
-    const std::optional<Digest> before = look();
-    EXPECT_TRUE(stands(before)) << number;
-    changes[number]();
-    EXPECT_FALSE(stands(before)) << number;
+    Copied tree;
+    tree.files.file("d/a", "a");
+    tree.files.file("d/b", "b");
+    tree.expected = tree.digest();
+    changes[number](tree.files);
+    tree.copy();
+    EXPECT_NE(tree.copied, tree.expected) << number;
   }
+}
+
+// No time of the file changes then.
+TEST(LiveTree, AWriteThroughAMappingIsSeenInTheCopyAndForgotten) {
+  Copied tree;
+  tree.files.file("d/a", "good");
+  const Fd file = open_file(tree.files.path() + "/d/a", O_RDWR).value();
+  auto* bytes = static_cast<char*>(mmap(nullptr, 4, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+  ASSERT_NE(bytes, MAP_FAILED);
+  bytes[0] = 'g';  // the page is written to from here on
+  usleep(150'000);
+  FileDigests known;
+  const Tree live = tree.live();
+  const Source source{"d", true};
+  auto look = [&] { return digest_selection(live, {&source, 1}, {}, &known, {}).value().contents; };
+  tree.expected = look();
+  ASSERT_EQ(known.remembered(), 1u);
+  bytes[0] = 'f';
+  if (look() == tree.expected) {  // nothing has told of it
+    tree.copy();
+    EXPECT_NE(tree.copied, tree.expected);
+    known.forget();
+    EXPECT_EQ(look(), tree.copied);
+  }
+  munmap(bytes, 4);
+}
+
+TEST(LiveTree, ItsHiddenDirectoryIsNotThere) {
+  TestTree files;
+  files.file("a/own/x", "x");
+  files.file("a/other", "y");
+  Tree tree = files.tree();
+  const struct stat own = files.status("a/own");
+  tree.hidden = {.device = own.st_dev, .inode = own.st_ino};
+  EXPECT_THAT(walked(tree, ""), ElementsAre("a", "a/other"));
+}
+
+TEST(FileDigests, GroupsMakeAnotherReader) {
+  const sys::UserIdentity plain{.uid = 7, .gid = 8, .groups = {}}, with{.uid = 7, .gid = 8, .groups = {9}};
+  EXPECT_NE(mark_of(plain), mark_of(with));
+  EXPECT_NE(mark_of(plain), mark_of(std::nullopt));
+  EXPECT_EQ(mark_of(plain), mark_of(sys::UserIdentity{plain}));
 }
 
 TEST(FileDigests, DoNotFollowALinkThatTookTheFilesPlace) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/act_as.h"
 
+#include <linux/capability.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,14 +29,36 @@ UserIdentity acting_identity() {
           .groups = thread_groups()};
 }
 
-// To change groups takes a capability that a thread with another's fsuid still has: only those about files
-// go.
+struct Capabilities {
+  __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3]{};
+};
+
+// Of this thread, as all here.
+Capabilities capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  Capabilities all;
+  syscall(SYS_capget, &header, all.words);
+  return all;
+}
+
+bool set_effective(bool all) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  Capabilities wanted = capabilities();
+  for (__user_cap_data_struct& word : wanted.words) word.effective = all ? word.permitted : 0;
+  return syscall(SYS_capset, &header, wanted.words) == 0;
+}
+
+// With all capabilities, since groups and users are changed with some; what is effective after that is the
+// user's: root has what is permitted, everybody else nothing.
 void become(const UserIdentity& user) {
+  const bool able = set_effective(true);
   const bool grouped = syscall(SYS_setgroups, user.groups.size(), user.groups.data()) == 0;
   setfsgid(user.gid);
   setfsuid(user.uid);
-  if (grouped && acting_uid() == user.uid && static_cast<gid_t>(setfsgid(static_cast<gid_t>(-1))) == user.gid)
-    return;
+  const bool settled = set_effective(user.uid == 0);
+  const bool there =
+      acting_uid() == user.uid && static_cast<gid_t>(setfsgid(static_cast<gid_t>(-1))) == user.gid;
+  if (able && grouped && settled && there) return;
   log_error("files", "cannot look at files as the user {}", user.uid);
   std::abort();
 }

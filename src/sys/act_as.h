@@ -8,6 +8,7 @@
 //     ... openat, fstatat, readlinkat ...
 //   }
 //
+// Its capabilities rest meanwhile, those about files and all others: procfs shows more to whoever has some.
 // Descriptors that are open already keep what they can do.
 #pragma once
 #include <sys/types.h>

@@ -75,6 +75,23 @@ TEST_F(ActingAs, NestsAndKnowsRoot) {
   EXPECT_EQ(readable(), "root theirs group shared everybody ");
 }
 
+TEST_F(ActingAs, HasNoCapabilityAndTakesThemBack) {
+  auto effective = [] {
+    const std::string status = read_file("/proc/thread-self/status").value();
+    return status.substr(status.find("CapEff:"), 24);
+  };
+  const std::string before = effective();
+  {
+    const UserIdentity somebody{.uid = kSomebody, .gid = kTheirs, .groups = {}};
+    const ActAs acting(&somebody);
+    EXPECT_EQ(effective(), "CapEff:\t0000000000000000");
+    const UserIdentity root;
+    const ActAs again(&root);
+    EXPECT_EQ(effective(), before);
+  }
+  EXPECT_EQ(effective(), before);
+}
+
 TEST_F(ActingAs, LeavesOtherThreadsAlone) {
   const UserIdentity somebody{.uid = kSomebody, .gid = kTheirs, .groups = {kShared}};
   const ActAs acting(&somebody);
