@@ -215,13 +215,19 @@ bool LogReader::open_next_file() {
   return false;
 }
 
-// False while a rotation is under way: look again.
+// A rotation is under way, or one was broken off, where the number below ours is free: then it is the next
+// one below. False when it went on meanwhile: look again.
 bool LogReader::open_successor(int number) {
   // Rotated out of existence: go on with the oldest that is left.
-  const int successor = number < 0 ? number_of_oldest() : number - 1;
+  int successor = number < 0 ? number_of_oldest() : number - 1;
+  while (successor > 0 && !exists(numbered(successor))) --successor;
   Result<Fd> opened = open_file(numbered(successor), O_RDONLY | O_NOFOLLOW);
-  // Ours is renamed before its successor is: if it has not been, then neither had what was opened.
-  if (!opened || (number > 0 && !same_file(file_.get(), numbered(number)))) return false;
+  if (!opened) return false;
+  // Files are renamed from the oldest on: if ours has its number still, and nothing has come between, then
+  // what was opened is what has followed it.
+  if (number > 0 && !same_file(file_.get(), numbered(number))) return false;
+  for (int between = successor + 1; between < number; ++between)
+    if (exists(numbered(between))) return false;
   file_ = std::move(*opened);
   return true;
 }

@@ -218,6 +218,22 @@ TEST_F(LogReaderTest, LinesWrittenBetweenALookAndTheRotationAreNotLost) {
   EXPECT_EQ(expected, kLines);
 }
 
+TEST_F(LogReaderTest, GoesOnBehindANumberThatABrokenRotationHasLeftFree) {
+  {
+    LogWriter log = writer(300, 50);
+    for (int i = 0; i < 25; ++i) log.append(Stream::output, fmt::format("{}\n", i), at(i));
+  }
+  int oldest = 0;
+  while (exists(path() + "." + std::to_string(oldest + 1))) ++oldest;
+  ASSERT_GT(oldest, 3);
+  for (int number = oldest; number > 1; --number)
+    ASSERT_EQ(std::rename(fmt::format("{}.{}", path(), number).c_str(),
+                          fmt::format("{}.{}", path(), number + 1).c_str()),
+              0);
+  LogReader reader = open();
+  EXPECT_EQ(rest(reader), numbers(0, 25));
+}
+
 TEST_F(LogReaderTest, ASingleFileThatStartsOverIsFollowedFromItsBeginning) {
   LogWriter log = writer(2000, 1);
   LogReader reader = open();
