@@ -177,6 +177,7 @@ Builder::Builder(BuilderOptions options) {
                                              .cache = {*options.database, *options.images, *options.layers},
                                              .mounts = CacheMounts(mounts),
                                              .files = {},
+                                             .memory = MemoryRooms(),
                                              .in_flight = {},
                                              .held = HeldResults()});
 }

@@ -18,11 +18,12 @@ TEST(MemoryRoom, HoldsWhatWasAskedForAndNotMuchMore) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   TestTree tree;
   const std::string place = tree.path() + "/memory";
+  MemoryRooms rooms;
   Amount amount;
   for (int number = 0; number < 100; ++number) amount.add(5000);
   EXPECT_EQ(amount.bytes, 100u * 8192);
   {
-    const std::optional<Attached> room = memory_room(place, amount);
+    const std::optional<MemoryRooms::Room> room = rooms.take(place, amount);
     ASSERT_TRUE(room);
     EXPECT_TRUE(in_memory(place));
     Fd file = open_file(place + "/f", O_WRONLY | O_CREAT, 0600).value();
@@ -38,8 +39,21 @@ TEST(MemoryRoom, HoldsWhatWasAskedForAndNotMuchMore) {
 
 TEST(MemoryRoom, IsNotGivenForMuch) {
   TestTree tree;
-  EXPECT_FALSE(memory_room(tree.path() + "/a", {.bytes = 1ull << 40, .items = 1}));
-  EXPECT_FALSE(memory_room(tree.path() + "/b", {.bytes = 1, .items = 10'000'000}));
+  MemoryRooms rooms;
+  EXPECT_FALSE(rooms.take(tree.path() + "/a", {.bytes = 1ull << 40, .items = 1}));
+  EXPECT_FALSE(rooms.take(tree.path() + "/b", {.bytes = 1, .items = 10'000'000}));
+}
+
+TEST(MemoryRoom, AllTogetherTakeNoMoreThanThereIsForThem) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  TestTree tree;
+  MemoryRooms rooms(10u << 20);
+  const Amount amount{.bytes = 4u << 20, .items = 1};
+  std::optional<MemoryRooms::Room> first = rooms.take(tree.path() + "/a", amount);
+  EXPECT_TRUE(first);
+  EXPECT_FALSE(rooms.take(tree.path() + "/b", amount));
+  first.reset();
+  EXPECT_TRUE(rooms.take(tree.path() + "/c", amount));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "build/cache_mounts.h"
 #include "build/file_digests.h"
 #include "build/in_flight.h"
+#include "build/memory_room.h"
 #include "build/plan.h"
 #include "build/progress.h"
 #include "build/request.h"
@@ -30,6 +31,7 @@ struct Services {
   ResultCache cache;
   CacheMounts mounts;
   FileDigests files;
+  MemoryRooms memory;
   InFlight<CachedResult> in_flight;
   HeldResults held;
 };

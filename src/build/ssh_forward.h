@@ -4,7 +4,9 @@
 //
 // The step is hostile: it may ask which keys there are and have something signed, which is what the mount is
 // for; all else (adding, removing and locking keys, extensions) the agent is not asked. What it sends is
-// bounded, and so are its connections.
+// bounded, and so are its connections. Whether the socket may be connected to is decided by the client's
+// permissions; the agent sees root connect all the same (SO_PEERCRED), so what it trusts in root for, it
+// does.
 #pragma once
 #include <cstdint>
 #include <memory>

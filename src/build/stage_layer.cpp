@@ -129,7 +129,7 @@ Result<layers::Layer> StageBuilder::write_layer(const Writing& writing) {
   const Workspace work = TRY(Workspace::create(solve_.services.options.directory + "/steps"));
   if (writing.amount) {
     const std::string place = work.path() + "/memory";
-    if (const std::optional<Attached> memory = memory_room(place, *writing.amount)) {
+    if (const auto memory = solve_.services.memory.take(place, *writing.amount)) {
       Result<layers::Layer> layer = write_layer_in(place, writing);
       if (layer || layer.error().kind != ErrorKind::exhausted) return layer;
     }
