@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/routes/endpoint.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+
+namespace berth::proxy {
+namespace {
+
+Result<std::vector<Endpoint::Address>> look_up(const std::string& host, std::uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const std::string service = std::to_string(port);
+  if (const int code = getaddrinfo(host.c_str(), service.c_str(), &hints, &found); code != 0)
+    return fail(ErrorKind::invalid, "look up the backend {}: {}", host, gai_strerror(code));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> held(found, freeaddrinfo);
+  std::vector<Endpoint::Address> addresses;
+  for (const addrinfo* one = found; one; one = one->ai_next) {
+    Endpoint::Address address;
+    std::memcpy(&address.address, one->ai_addr, one->ai_addrlen);
+    address.length = one->ai_addrlen;
+    addresses.push_back(address);
+  }
+  std::ranges::stable_partition(addresses, [](const auto& one) { return one.address.ss_family == AF_INET; });
+  return addresses;
+}
+
+struct Parts {
+  bool tls = false;
+  std::string host;
+  std::uint16_t port = 0;
+  std::string prefix;
+};
+
+Result<Parts> parse_url(std::string_view url) {
+  auto wrong = [&](std::string_view why) {
+    return fail(ErrorKind::invalid, "the backend \"{}\" {}; http://host:port is wanted", url, why);
+  };
+  Parts parts;
+  std::string_view rest = url;
+  if (rest.starts_with("https://"))
+    parts.tls = true;
+  else if (!rest.starts_with("http://"))
+    return wrong("is no http:// or https:// address");
+  rest.remove_prefix(rest.find("://") + 3);
+  if (rest.find_first_of("?#@ \t\r\n") != std::string_view::npos)
+    return wrong("has more than an address and a path");
+  const std::size_t slash = std::min(rest.find('/'), rest.size());
+  parts.prefix = rest.substr(slash);
+  while (parts.prefix.ends_with('/')) parts.prefix.pop_back();
+  std::string_view authority = rest.substr(0, slash), port;
+  if (authority.starts_with('[')) {
+    const std::size_t end = authority.find(']');
+    if (end == std::string_view::npos) return wrong("has an open bracket");
+    parts.host = authority.substr(1, end - 1);
+    port = authority.substr(end + 1);
+    if (!port.empty() && port.front() != ':') return wrong("has something between address and port");
+  } else {
+    const std::size_t colon = std::min(authority.find(':'), authority.size());
+    parts.host = authority.substr(0, colon);
+    port = authority.substr(colon);
+  }
+  if (parts.host.empty()) return wrong("has no host");
+  parts.port = parts.tls ? 443 : 80;
+  if (!port.empty()) {
+    const auto number = parse_integer<std::uint16_t>(port.substr(1));
+    if (!number || *number == 0) return wrong("has no valid port");
+    parts.port = *number;
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::int64_t clock_milliseconds() noexcept {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+  return time.tv_sec * 1000 + time.tv_nsec / 1'000'000;
+}
+
+Result<Backend> Endpoints::backend(std::string_view url, std::uint32_t weight) {
+  Parts parts = TRY(parse_url(url));
+  return Backend{.endpoint = TRY(find_or_make(parts.host, parts.port, parts.tls)),
+                 .url = std::string(url),
+                 .prefix = std::move(parts.prefix),
+                 .weight = weight};
+}
+
+Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& host, std::uint16_t port,
+                                                          bool tls) {
+  const bool bracketed = host.find(':') != std::string::npos;
+  const std::string authority =
+      fmt::format("{}{}{}:{}", bracketed ? "[" : "", host, bracketed ? "]" : "", port);
+  const std::string key = (tls ? "s " : "p ") + authority;
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = known_.find(key); found != known_.end())
+      if (std::shared_ptr<Endpoint> endpoint = found->second.lock()) return endpoint;
+  }
+  std::vector<Endpoint::Address> addresses = TRY(look_up(host, port));
+  auto endpoint = std::make_shared<Endpoint>();
+  endpoint->authority = authority;
+  endpoint->addresses = std::move(addresses);
+  endpoint->tls = tls;
+  std::lock_guard lock(mutex_);
+  std::weak_ptr<Endpoint>& known = known_[key];
+  if (std::shared_ptr<Endpoint> other = known.lock()) return other;
+  known = endpoint;
+  if (known_.size() >= drop_at_) drop_unused();
+  return endpoint;
+}
+
+void Endpoints::drop_unused() {
+  std::erase_if(known_, [](const auto& one) { return one.second.expired(); });
+  drop_at_ = std::max<std::size_t>(1024, known_.size() * 2);
+}
+
+}  // namespace berth::proxy

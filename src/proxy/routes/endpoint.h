@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server that requests are sent to: an address, and what is known of its health. All routes that name the
+// same address share one, on all workers, and it lives as long as one of them does: a change of a route does
+// not forget what was learned.
+#pragma once
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+
+namespace berth::proxy {
+
+struct Endpoint {
+  std::string authority;  // "10.0.0.1:8080", "[::1]:80": what it is told apart by, and the name in logs
+  struct Address {
+    sockaddr_storage address{};
+    socklen_t length = 0;
+  };
+  std::vector<Address> addresses;  // one or more, IPv4 first
+  bool tls = false;
+
+  // The one that answered last. Where it does not any more, the next is to be tried.
+  const Address& address() const noexcept {
+    return addresses[chosen.load(std::memory_order_relaxed) % addresses.size()];
+  }
+  void try_next_address() noexcept { chosen.fetch_add(1, std::memory_order_relaxed); }
+
+  // Written by workers, each for itself; no order among them is needed.
+  std::atomic<std::uint32_t> in_flight{0}, chosen{0};
+  std::atomic<std::uint64_t> requests{0}, failures{0};
+  std::atomic<std::int64_t> dead_until{0};  // milliseconds of clock_milliseconds(); passive ejection
+  std::atomic<bool> unhealthy{false};       // what active checks say
+
+  bool alive(std::int64_t now) const noexcept {
+    return dead_until.load(std::memory_order_relaxed) <= now && !unhealthy.load(std::memory_order_relaxed);
+  }
+};
+
+// One of a route's.
+struct Backend {
+  std::shared_ptr<Endpoint> endpoint;
+  std::string url;     // as it was given
+  std::string prefix;  // the URL's path without a slash at its end: goes before every target; mostly empty
+  std::uint32_t weight = 1;
+};
+
+// All endpoints that there are. Thread-safe.
+class Endpoints {
+ public:
+  // "http://host[:port][/prefix]", or https. A name is looked up now.
+  Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
+
+ private:
+  Result<std::shared_ptr<Endpoint>> find_or_make(const std::string& host, std::uint16_t port, bool tls);
+  void drop_unused();
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::weak_ptr<Endpoint>> known_;
+  std::size_t drop_at_ = 1024;
+};
+
+std::int64_t clock_milliseconds() noexcept;  // steady, coarse
+
+}  // namespace berth::proxy
