@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/worker/client_connection.h"
+
+#include <sys/socket.h>
+
+#include "http/message.h"
+#include "proxy/worker/forwarded_head.h"
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::int64_t kLingerMilliseconds = 2'000;
+constexpr std::size_t kMostLingered = 256u << 10;
+constexpr std::int64_t kRateWindow = 10'000;  // milliseconds
+constexpr std::uint64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
+constexpr std::size_t kKeptHead = 4u << 10;
+
+}  // namespace
+
+ClientConnection::ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address,
+                                   Client client)
+    : ClientSession(core.buffers, std::move(socket), std::move(tls)),
+      core_(core),
+      host_(host),
+      address_(std::move(address)),
+      client_(client),
+      exchange_(core, *this) {
+  client_.address = address_;
+  core_.counters.connections.add();
+  core_.counters.open_connections.add();
+}
+
+ClientConnection::~ClientConnection() { core_.counters.open_connections.subtract(); }
+
+void ClientConnection::start() {
+  core_.timers.set(*this, core_.settings.timeouts.head.count());
+  run();
+}
+
+void ClientConnection::on_events(std::uint32_t events) {
+  if (phase_ == Phase::closed) return;
+  note(events);
+  run();
+}
+
+// What happens within a step may wake this again: it goes on with the next step, not inside of the last.
+void ClientConnection::run() {
+  if (running_ || phase_ == Phase::closed) return;
+  running_ = true;
+  while (step()) {
+  }
+  running_ = false;
+  if (phase_ == Phase::closed) host_.client_closed(*this);
+}
+
+// Whether there may be more to do.
+bool ClientConnection::step() {
+  switch (phase_) {
+    case Phase::head:
+      flush();
+      if (write_failed()) return finish_closing(), false;
+      return read_head();
+    case Phase::exchange:
+      if (write_failed() || (hung_up() && !has_queued() && exchange_.answer_begun())) exchange_.client_gone();
+      if (exchange_.active()) exchange_.go_on();
+      if (exchange_.active()) return watch_client(), false;
+      end_exchange();
+      return phase_ != Phase::closed;
+    case Phase::lingering:
+      return linger();
+    case Phase::closed:
+      break;
+  }
+  return false;
+}
+
+bool ClientConnection::read_head() {
+  // An empty line in front of a request is let pass, once: old clients send one behind a body.
+  if (!head_began_ && input().starts_with("\r\n")) use(2);
+  const Parsed<std::size_t> length = search_.find(input(), core_.settings.head);
+  if (!length) return refuse(length.error()), true;
+  if (*length > 0) return begin_exchange(*length), true;
+  if (!input().empty() && !head_began_) {
+    head_began_ = true;
+    core_.timers.set(*this, core_.settings.timeouts.head.count());
+  }
+  switch (read_more()) {
+    case Read::data:
+      return true;
+    case Read::blocked:
+      return false;
+    case Read::full:
+      return refuse({431, "a longer head than is taken"}), true;
+    case Read::end:
+    case Read::failed:
+      finish_closing();
+      return false;
+  }
+  return false;
+}
+
+void ClientConnection::begin_exchange(std::size_t head_length) {
+  head_text_.assign(input().substr(0, head_length));
+  use(head_length);
+  search_.reset();
+  head_began_ = false;
+  if (const Parsed<void> parsed = parse_request_head(head_text_, core_.settings.head, head_); !parsed)
+    return refuse(parsed.error());
+  phase_ = Phase::exchange;
+  keep_alive_ = head_.keep_alive && !core_.draining;
+  answer_ended_ = stuck_ = ends_by_close_ = false;
+  body_.begin(head_.framing);
+  seen_bytes_ = checked_bytes_ = 0;
+  core_.timers.set(*this, kRateWindow);
+  exchange_.start(head_, client_);
+}
+
+// The connection is of no use any more: nobody knows where the next request would begin.
+void ClientConnection::refuse(const Refusal& refusal) {
+  core_.counters.refused.add();
+  keep_alive_ = false;
+  head_.is_head = false;
+  head_.minor_version = 1;
+  body_.begin({});
+  const ErrorPages::Page page = core_.pages.page(refusal.status);
+  const std::string length = std::to_string(page.body.size());
+  const Fields fields{{.name = "Content-Type", .value = page.type},
+                      {.name = "Content-Length", .value = length}};
+  append_answer_head(queued(),
+                     {.status = refusal.status,
+                      .reason = http::reason_phrase(refusal.status),
+                      .fields = &fields,
+                      .framing = {},
+                      .extra_lines = {}},
+                     {.keep_alive = false});
+  queue(page.body);
+  core_.counters.answered(refusal.status, 0);
+  core_.log.add({.client = address_,
+                 .method = "-",
+                 .target = refusal.rule,
+                 .referrer = {},
+                 .agent = {},
+                 .host = "-",
+                 .id = {},
+                 .status = refusal.status,
+                 .bytes = page.body.size()});
+  answer_ended_ = true;
+  end_exchange();
+}
+
+void ClientConnection::end_exchange() {
+  flush();
+  if (head_text_.capacity() > kKeptHead) std::string().swap(head_text_);
+  // A request whose body was not read to its end takes the connection with it.
+  if (!answer_ended_ || write_failed()) return finish_closing();
+  if (keep_alive_ && body_.ended() && !core_.draining) {
+    phase_ = Phase::head;
+    core_.timers.set(*this, core_.settings.timeouts.idle.count());
+    return;
+  }
+  phase_ = Phase::lingering;
+  lingered_ = 0;
+  end_writing();
+  core_.timers.set(*this, kLingerMilliseconds);
+}
+
+// An answer that a reset overtakes is lost: what the client still sends is read, for a while.
+bool ClientConnection::linger() {
+  flush();
+  if (write_failed()) return finish_closing(), false;
+  use(input().size());
+  switch (read_more()) {
+    case Read::data:
+      lingered_ += input().size();
+      if (lingered_ > kMostLingered) return finish_closing(), false;
+      return true;
+    case Read::blocked:
+    case Read::full:
+      return false;
+    case Read::end:
+      if (has_queued()) return false;
+      [[fallthrough]];
+    case Read::failed:
+      finish_closing();
+      return false;
+  }
+  return false;
+}
+
+void ClientConnection::finish_closing() {
+  phase_ = Phase::closed;
+  core_.timers.clear(*this);
+  close();
+}
+
+void ClientConnection::drain() {
+  keep_alive_ = false;
+  if (!idle() || has_queued()) return;
+  finish_closing();
+  host_.client_closed(*this);
+}
+
+void ClientConnection::on_deadline() {
+  if (phase_ == Phase::closed) return;
+  if (phase_ == Phase::exchange) {
+    const bool waited_for = exchange_.waits_for_client() || answer_is_stuck();
+    const std::uint64_t bytes = seen_bytes_ - std::exchange(checked_bytes_, seen_bytes_);
+    core_.timers.set(*this, kRateWindow);
+    if (!waited_for || bytes >= kLeastBytes) return;
+    if (exchange_.waits_for_client() && !exchange_.answer_begun()) {
+      exchange_.client_gone();
+      refuse({408, "a body that comes more slowly than is waited for"});
+    } else {
+      exchange_.client_gone();
+      finish_closing();
+    }
+  } else if (phase_ == Phase::head && head_began_) {
+    refuse({408, "a head that did not come in time"});
+  } else {
+    finish_closing();
+  }
+  if (phase_ == Phase::closed)
+    host_.client_closed(*this);
+  else
+    run();
+}
+
+void ClientConnection::watch_client() {
+  if (hung_up()) {
+    exchange_.client_gone();
+    finish_closing();
+  }
+}
+
+Parsed<BodyReader::Piece> ClientConnection::body() {
+  for (;;) {
+    const Parsed<BodyReader::Piece> piece = body_.next(input(), core_.settings.head);
+    if (!piece) {
+      keep_alive_ = false;
+      return piece;
+    }
+    use(piece->used_before);
+    if (piece->ended || !piece->data.empty())
+      return BodyReader::Piece{.data = piece->data, .ended = piece->ended};
+    switch (read_more()) {
+      case Read::data:
+        seen_bytes_ += input().size();
+        continue;
+      case Read::blocked:
+        return BodyReader::Piece{};
+      case Read::full:
+        return std::unexpected(Refusal{400, "a longer line than chunks have"});
+      case Read::end:
+      case Read::failed:
+        keep_alive_ = false;
+        return std::unexpected(Refusal{400, "a body that was cut"});
+    }
+  }
+}
+
+void ClientConnection::body_took(std::size_t count) {
+  body_.took(count);
+  use(count);
+}
+
+void ClientConnection::informational(int status, std::string_view reason, const Fields& fields) {
+  if (head_.minor_version < 1) return;
+  std::string& out = queued();
+  append_answer_head(
+      out, {.status = status, .reason = reason, .fields = &fields, .framing = {}, .extra_lines = {}}, {});
+}
+
+void ClientConnection::begin_answer(const AnswerHead& head) {
+  AnswerForm form{.framing = head.framing.kind,
+                  .minor_version = head_.minor_version,
+                  .keep_alive = true,
+                  .is_head = head_.is_head};
+  const bool unknown = form.framing == Framing::Kind::chunked || form.framing == Framing::Kind::until_close;
+  if (unknown) form.framing = head_.minor_version == 1 ? Framing::Kind::chunked : Framing::Kind::until_close;
+  if (form.framing == Framing::Kind::until_close) keep_alive_ = false;
+  if (head.reads_no_more && !body_.ended()) keep_alive_ = false;
+  form.keep_alive = keep_alive_ = keep_alive_ && !core_.draining;
+  ends_by_close_ = form.framing == Framing::Kind::until_close;
+  answer_writer_.begin(form.framing);
+  append_answer_head(queued(), head, form);
+}
+
+std::size_t ClientConnection::answer_body(std::string_view data) {
+  const std::size_t taken = answer_writer_.write(*this, data);
+  seen_bytes_ += taken;
+  stuck_ = taken < data.size();
+  return taken;
+}
+
+void ClientConnection::end_answer(const Fields& trailers) {
+  answer_writer_.end(*this, trailers);
+  answer_ended_ = true;
+}
+
+// Where the connection's end is the answer's, only a reset says that it was cut.
+void ClientConnection::cut_answer() {
+  keep_alive_ = false;
+  answer_ended_ = false;
+  flush();
+  const struct linger reset { .l_onoff = 1, .l_linger = 0 };
+  if (ends_by_close_) setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+}  // namespace berth::proxy

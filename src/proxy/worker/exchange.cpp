@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/worker/exchange.h"
+
+#include <time.h>
+
+#include "http/message.h"
+#include "proxy/worker/balance.h"
+#include "proxy/worker/forwarded_head.h"
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::int64_t kTunnelIdle = 3'600'000;  // milliseconds that a WebSocket may say nothing
+constexpr std::int64_t kLongestLook = 200;       // milliseconds
+constexpr std::string_view kStickyCookie = "berth-backend";
+
+std::int64_t microseconds() noexcept {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1'000'000 + time.tv_nsec / 1000;
+}
+
+std::string_view cookie_of(const RequestHead& head, std::string_view name) {
+  for (const Field& field : head.fields) {
+    if (field.known != KnownField::cookie) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find(';'), rest.size());
+      const std::string_view one = rest.substr(0, end);
+      if (one.size() > name.size() && one.starts_with(name) && one[name.size()] == '=')
+        return one.substr(name.size() + 1);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      while (rest.starts_with(' ')) rest.remove_prefix(1);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Exchange::~Exchange() {
+  leave_waiting();
+  let_go(false);
+}
+
+void Exchange::start(const RequestHead& head, const Client& client) {
+  head_ = &head;
+  client_ = &client;
+  began_ = microseconds();
+  connected_at_ = backend_time_ = 0;
+  tried_ = answer_bytes_ = request_bytes_ = 0;
+  attempts_ = 0;
+  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = false;
+  status_ = 0;
+  stage_ = Stage::connecting;
+  if (head.host == "__ping__") return answer_here(200);
+  if (find_route()) return attempt();
+  asked_ = core_.source ? core_.source->ask() : 0;
+  if (asked_ == 0) return answer_here(400);
+  stage_ = Stage::looking;
+  looking_since_ = core_.timers.now();
+  core_.without_route.push_back(this);
+}
+
+bool Exchange::find_route() {
+  char buffer[256];
+  const RouteRef* route = core_.routes.table().find(normal_host(head_->host, buffer, sizeof buffer));
+  if (route) route_ = *route;
+  return route;
+}
+
+void Exchange::look_again() {
+  const bool over = core_.source->has_done(asked_) || core_.timers.now() - looking_since_ > kLongestLook;
+  if (!find_route() && !over) return;
+  leave_waiting();
+  if (route_)
+    attempt();
+  else
+    answer_here(400);
+  downstream_.wake();
+}
+
+void Exchange::leave_waiting() {
+  if (stage_ == Stage::looking) std::erase(core_.without_route, this);
+  stage_ = Stage::connecting;
+}
+
+void Exchange::attempt() {
+  for (;;) {
+    const Choosing choosing{
+        .now = core_.timers.now(),
+        .tried = tried_,
+        .sticky = route_->options.sticky ? cookie_of(*head_, kStickyCookie) : std::string_view(),
+        .client = client_->address};
+    const std::optional<std::size_t> chosen = choose_backend(*route_, choosing, core_.random);
+    if (!chosen) return answer_here(502);
+    backend_ = *chosen;
+    const std::shared_ptr<Endpoint>& endpoint = route_->backends[backend_].endpoint;
+    ++attempts_;
+    if (!fresh_) upstream_ = core_.upstreams.take_idle(*endpoint, *this, head_->idempotent);
+    if (!upstream_) upstream_ = core_.upstreams.connect(endpoint, *this);
+    fresh_ = false;
+    if (upstream_) break;
+    mark_dead();
+    if (!may_try_again(Failure::unreachable)) return answer_here(502);
+  }
+  Endpoint& endpoint = upstream_->endpoint();
+  endpoint.in_flight.fetch_add(1, std::memory_order_relaxed);
+  endpoint.requests.fetch_add(1, std::memory_order_relaxed);
+  sent_ = heard_ = request_done_ = false;
+  new_attempt_ = true;
+  answer_search_.reset();
+  stage_ = Stage::connecting;
+  core_.timers.set(*upstream_, core_.settings.timeouts.connect.count());
+  if (upstream_->reused()) send_head();
+}
+
+void Exchange::send_head() {
+  stage_ = Stage::relaying;
+  sent_ = true;
+  connected_at_ = microseconds();
+  request_writer_.begin(head_->framing.kind);
+  append_request_head(upstream_->queued(), *head_, *client_, route_->backends[backend_],
+                      core_.settings.backend_keep_alive);
+  core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+}
+
+void Exchange::go_on() {
+  do {
+    new_attempt_ = false;
+    go_on_once();
+  } while (new_attempt_);
+}
+
+void Exchange::go_on_once() {
+  if (stage_ == Stage::connecting) {
+    switch (upstream_->connected()) {
+      case UpstreamConnection::Progress::waiting:
+        return;
+      case UpstreamConnection::Progress::failed:
+        return upstream_failed(Failure::unreachable);
+      case UpstreamConnection::Progress::connected:
+        send_head();
+    }
+  }
+  if (stage_ == Stage::tunnel) return relay_tunnel();
+  if (stage_ == Stage::relaying) relay_request();
+  if (stage_ == Stage::relaying) relay_answer();
+}
+
+void Exchange::relay_request() {
+  waits_for_client_ = false;
+  while (!request_done_ && !upstream_->write_failed()) {
+    const Parsed<BodyReader::Piece> piece = downstream_.body();
+    if (!piece) return refuse_body(piece.error());
+    if (piece->ended) {
+      request_writer_.end(*upstream_, downstream_.body_trailers());
+      request_done_ = true;
+    } else if (piece->data.empty()) {
+      waits_for_client_ = true;
+      break;
+    } else {
+      const std::size_t taken = request_writer_.write(*upstream_, piece->data);
+      if (taken > 0) {
+        body_touched_ = true;
+        request_bytes_ += taken;
+        downstream_.body_took(taken);
+        core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+      }
+      if (taken < piece->data.size()) break;
+    }
+  }
+  upstream_->flush();
+  if (upstream_->write_failed())
+    request_done_ = true;  // the answer may be there all the same: why it did not
+}
+
+void Exchange::relay_answer() {
+  for (;;) {
+    if (!answer_begun_ ? !read_answer_head() : !relay_answer_body()) break;
+    if (stage_ != Stage::relaying) break;
+  }
+  if (stage_ == Stage::relaying || stage_ == Stage::tunnel) downstream_.flush_answer();
+  if (stage_ == Stage::tunnel) relay_tunnel();
+}
+
+bool Exchange::read_answer_head() {
+  const Parsed<std::size_t> length = answer_search_.find(upstream_->input(), core_.settings.head);
+  if (!length) return upstream_failed(Failure::malformed), false;
+  if (*length > 0) {
+    const Parsed<void> parsed =
+        parse_response_head(upstream_->input().substr(0, *length), core_.settings.head, *head_, answer_);
+    if (!parsed) return upstream_failed(Failure::malformed), false;
+    const bool more = take_answer_head();
+    if (upstream_) upstream_->use(*length);
+    answer_search_.reset();
+    return more;
+  }
+  switch (upstream_->read_more()) {
+    case Connection::Read::data:
+      heard_ = true;
+      return true;
+    case Connection::Read::blocked:
+      return false;
+    case Connection::Read::full:
+      return upstream_failed(Failure::malformed), false;
+    case Connection::Read::end:
+    case Connection::Read::failed:
+      return upstream_failed(upstream_->input().empty() ? Failure::closed : Failure::malformed), false;
+  }
+  return false;
+}
+
+bool Exchange::take_answer_head() {
+  if (answer_.status == 101) {
+    if (!answer_.websocket || !head_->websocket || !downstream_.tunnel())
+      return upstream_failed(Failure::malformed), false;
+    begin_answer();
+    stage_ = Stage::tunnel;
+    return false;
+  }
+  if (answer_.status < 200) {
+    if (answer_.status != 100 || head_->expects_continue)
+      downstream_.informational(answer_.status, answer_.reason, answer_.fields);
+    return true;
+  }
+  const bool dying = answer_.status > 500 ? answer_.status != 503
+                                          : answer_.status == 500 && core_.settings.dead_backend_on_500;
+  if (dying) mark_dead();
+  begin_answer();
+  return true;
+}
+
+void Exchange::begin_answer() {
+  answer_begun_ = true;
+  status_ = answer_.status;
+  backend_time_ = microseconds() - connected_at_;
+  answer_reader_.begin(answer_.framing);
+  std::string cookie;
+  const Backend& backend = route_->backends[backend_];
+  if (route_->options.sticky && cookie_of(*head_, kStickyCookie) != sticky_value(backend))
+    cookie = fmt::format("Set-Cookie: {}={}; Path=/; HttpOnly; SameSite=Lax\r\n", kStickyCookie,
+                         sticky_value(backend));
+  downstream_.begin_answer({.status = answer_.status,
+                            .reason = answer_.reason,
+                            .fields = &answer_.fields,
+                            .framing = answer_.framing,
+                            .extra_lines = cookie});
+}
+
+bool Exchange::relay_answer_body() {
+  const Parsed<BodyReader::Piece> piece = answer_reader_.next(upstream_->input(), core_.settings.head);
+  if (!piece) return cut(), false;
+  upstream_->use(piece->used_before);
+  if (piece->ended) return finish(), false;
+  if (piece->data.empty()) return more_of_answer();
+  const std::size_t taken = downstream_.answer_body(piece->data);
+  const bool all = taken == piece->data.size();
+  answer_bytes_ += taken;
+  answer_reader_.took(taken);
+  upstream_->use(taken);
+  if (taken > 0) core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+  return all;
+}
+
+bool Exchange::more_of_answer() {
+  switch (upstream_->read_more()) {
+    case Connection::Read::data:
+      return true;
+    case Connection::Read::blocked:
+      return false;
+    case Connection::Read::end:
+      if (answer_reader_.may_end_here())
+        finish();
+      else
+        cut();
+      return false;
+    case Connection::Read::full:
+    case Connection::Read::failed:
+      cut();
+      return false;
+  }
+  return false;
+}
+
+// A direction ends with its own FIN; the exchange ends when both have, or one is broken.
+void Exchange::relay_tunnel() {
+  Connection& client = *downstream_.tunnel();
+  std::uint64_t up = 0, down = 0;
+  const Poured upwards = pour(client, *upstream_, up), downwards = pour(*upstream_, client, down);
+  request_bytes_ += up;
+  answer_bytes_ += down;
+  if (up + down > 0) core_.timers.set(*upstream_, kTunnelIdle);
+  const bool over = downwards == Poured::ended && (upwards == Poured::ended || upstream_->hung_up());
+  if (over || upwards == Poured::broken || downwards == Poured::broken || client.hung_up()) cut();
+}
+
+Exchange::Poured Exchange::pour(Connection& from, Connection& to, std::uint64_t& count) {
+  to.flush();
+  for (;;) {
+    if (!from.input().empty()) {
+      const std::size_t taken = to.write(from.input());
+      count += taken;
+      from.use(taken);
+      if (to.write_failed()) return Poured::broken;
+      if (!from.input().empty()) return Poured::open;
+    }
+    switch (from.read_more()) {
+      case Connection::Read::data:
+        break;
+      case Connection::Read::end:
+        to.end_writing();
+        return Poured::ended;
+      case Connection::Read::failed:
+        return Poured::broken;
+      case Connection::Read::blocked:
+      case Connection::Read::full:
+        return Poured::open;
+    }
+  }
+}
+
+void Exchange::on_upstream_event() {
+  go_on();
+  downstream_.wake();
+}
+
+void Exchange::on_upstream_deadline() {
+  if (stage_ == Stage::connecting) {
+    upstream_failed(Failure::timeout);
+  } else if (stage_ == Stage::tunnel) {
+    cut();
+  } else if (waits_for_client_ || downstream_.answer_is_stuck()) {
+    // It is not the backend that is slow; how long a client may be is the downstream's business.
+    core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+  } else if (answer_begun_) {
+    cut();
+  } else {
+    upstream_failed(Failure::timeout);
+  }
+  downstream_.wake();
+}
+
+bool Exchange::may_try_again(Failure failure) const {
+  if (body_touched_ || answer_begun_ || attempts_ > core_.settings.retries) return false;
+  return failure == Failure::unreachable || !sent_ || (head_->idempotent && failure != Failure::malformed);
+}
+
+// An idle connection that the backend has closed meanwhile says nothing of the backend.
+void Exchange::upstream_failed(Failure failure) {
+  if (answer_begun_) return cut();
+  const bool stale =
+      upstream_->reused() && !heard_ && failure == Failure::closed && !body_touched_ && head_->idempotent;
+  if (!stale) mark_dead();
+  let_go(false);
+  if (stale) {
+    fresh_ = true;
+    return attempt();
+  }
+  if (!may_try_again(failure)) return answer_here(failure == Failure::timeout ? 504 : 502);
+  core_.counters.retries.add();
+  attempt();
+}
+
+void Exchange::mark_dead() {
+  if (backend_ < 64) tried_ |= 1ull << backend_;
+  Endpoint& endpoint = *route_->backends[backend_].endpoint;
+  endpoint.failures.fetch_add(1, std::memory_order_relaxed);
+  if (stage_ == Stage::connecting) endpoint.try_next_address();
+  core_.counters.backend_failures.add();
+  if (route_->backends.size() < 2) return;
+  const std::int64_t until = core_.timers.now() + core_.settings.dead_backend_ttl.count() * 1000;
+  const bool was_alive = endpoint.dead_until.exchange(until, std::memory_order_relaxed) <= core_.timers.now();
+  if (was_alive) core_.deaths.died(route_, backend_);
+}
+
+void Exchange::client_gone() {
+  if (stage_ == Stage::idle) return;
+  leave_waiting();
+  let_go(false);
+  record();
+  route_.reset();
+  stage_ = Stage::idle;
+}
+
+void Exchange::refuse_body(const Refusal& refusal) {
+  core_.counters.refused.add();
+  let_go(false);
+  if (answer_begun_) return cut();
+  answer_here(refusal.status);
+}
+
+void Exchange::answer_here(int status) {
+  if (status == 400 && !route_) core_.counters.no_route.add();
+  let_go(false);
+  new_attempt_ = false;
+  const bool ping = status == 200;
+  const ErrorPages::Page page = ping ? ErrorPages::Page{"text/plain", "ok"} : core_.pages.page(status);
+  const std::string length = std::to_string(page.body.size());
+  const Fields fields{{.name = "Content-Type", .value = page.type},
+                      {.name = "Content-Length", .value = length}};
+  status_ = status;
+  answer_begun_ = true;
+  downstream_.begin_answer(
+      {.status = status,
+       .reason = http::reason_phrase(status),
+       .fields = &fields,
+       .framing = {head_->is_head || page.body.empty() ? Framing::Kind::none : Framing::Kind::length,
+                   page.body.size()},
+       .extra_lines = {},
+       .reads_no_more = true});
+  if (!head_->is_head) answer_bytes_ = downstream_.answer_body(page.body);
+  downstream_.end_answer({});
+  record();
+  route_.reset();
+  stage_ = Stage::idle;
+}
+
+void Exchange::finish() {
+  downstream_.end_answer(answer_reader_.trailers());
+  let_go(answer_.keep_alive && request_done_);
+  record();
+  route_.reset();
+  stage_ = Stage::idle;
+}
+
+void Exchange::cut() {
+  downstream_.cut_answer();
+  let_go(false);
+  if (stage_ != Stage::tunnel) status_ = 0;
+  record();
+  route_.reset();
+  stage_ = Stage::idle;
+}
+
+void Exchange::let_go(bool reusable) {
+  if (!upstream_) return;
+  upstream_->endpoint().in_flight.fetch_sub(1, std::memory_order_relaxed);
+  // What lies behind an answer would be the next request's: such a connection is not used again.
+  if (reusable && core_.settings.backend_keep_alive && upstream_->input().empty() && !upstream_->at_end() &&
+      !upstream_->has_queued() && !upstream_->write_failed() && !core_.draining)
+    core_.upstreams.keep(std::move(upstream_));
+  else
+    core_.upstreams.discard(std::move(upstream_));
+}
+
+void Exchange::record() {
+  const double total = static_cast<double>(microseconds() - began_) / 1e6;
+  core_.counters.answered(status_, total);
+  core_.counters.received_bytes.add(request_bytes_);
+  core_.counters.sent_bytes.add(answer_bytes_);
+  const Field* referrer = find_field(head_->fields, KnownField::referer);
+  const Field* agent = find_field(head_->fields, KnownField::user_agent);
+  core_.log.add({.client = client_->address,
+                 .method = head_->method,
+                 .target = head_->target,
+                 .referrer = referrer ? referrer->value : std::string_view(),
+                 .agent = agent ? agent->value : std::string_view(),
+                 .host = head_->host,
+                 .id = route_ ? std::string_view(route_->id) : std::string_view(),
+                 .major_version = head_->major_version,
+                 .minor_version = head_->minor_version,
+                 .status = status_,
+                 .bytes = answer_bytes_,
+                 .total = total,
+                 .backend = static_cast<double>(backend_time_) / 1e6});
+}
+
+}  // namespace berth::proxy

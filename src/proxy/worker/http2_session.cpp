@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/worker/http2_session.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "http/message.h"
+#include "proxy/http1/characters.h"
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::uint32_t kMostStreams = 100;
+constexpr std::int32_t kConnectionWindow = 1 << 20;
+constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
+constexpr std::size_t kFreeResets = 100;        // that a client may make before they are held against it
+
+std::string_view view(const std::uint8_t* bytes, std::size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+bool is_of_http1(const Field& field) noexcept {
+  switch (field.known) {
+    case KnownField::connection:
+    case KnownField::keep_alive:
+    case KnownField::proxy_connection:
+    case KnownField::transfer_encoding:
+    case KnownField::upgrade:
+      return true;
+    default:
+      return field.ends_here;
+  }
+}
+
+// Names and values for nghttp2, which copies them when they are submitted.
+class FieldList {
+ public:
+  void add(std::string_view name, std::string_view value) {
+    texts_.emplace_back(name, value);
+    for (char& c : texts_.back().first) c = lower(c);
+  }
+  void add_all(const Fields& fields, bool without_length) {
+    for (const Field& field : fields)
+      if (!is_of_http1(field) && !(without_length && field.known == KnownField::content_length))
+        add(field.name, field.value);
+  }
+  void add_lines(std::string_view lines) {
+    while (!lines.empty()) {
+      const std::string_view line = lines.substr(0, lines.find("\r\n"));
+      const std::size_t colon = line.find(": ");
+      if (colon != std::string_view::npos) add(line.substr(0, colon), line.substr(colon + 2));
+      lines.remove_prefix(std::min(lines.size(), line.size() + 2));
+    }
+  }
+  const std::vector<nghttp2_nv>& finish() {
+    for (auto& [name, value] : texts_)
+      list_.push_back({.name = reinterpret_cast<std::uint8_t*>(name.data()),
+                       .value = reinterpret_cast<std::uint8_t*>(value.data()),
+                       .namelen = name.size(),
+                       .valuelen = value.size(),
+                       .flags = NGHTTP2_NV_FLAG_NONE});
+    return list_;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> texts_;
+  std::vector<nghttp2_nv> list_;
+};
+
+ssize_t read_answer(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
+                    std::uint32_t* flags, nghttp2_data_source* source, void*) {
+  return static_cast<Http2Stream*>(source->ptr)->give_answer(buffer, size, *flags);
+}
+
+}  // namespace
+
+// --- a stream
+// ------------------------------------------------------------------------------------------------
+
+bool Http2Stream::add_field(std::string_view name, std::string_view value) {
+  if (++fields_ > core_.settings.head.fields ||
+      lines_.size() + name.size() + value.size() > core_.settings.head.bytes)
+    return false;
+  if (!all_in(kValueCharacters, value)) return false;
+  if (begun_) {
+    trailer_lines_.append(name).append(": ").append(value).append("\r\n");
+  } else if (name == ":method") {
+    method_ = value;
+  } else if (name == ":path") {
+    path_ = value;
+  } else if (name == ":authority") {
+    authority_ = value;
+  } else if (name == "cookie") {
+    if (!cookies_.empty()) cookies_.append("; ");
+    cookies_.append(value);
+  } else if (!name.starts_with(':')) {
+    has_host_ = has_host_ || name == "host";
+    has_length_ = has_length_ || name == "content-length";
+    lines_.append(name).append(": ").append(value).append("\r\n");
+  }
+  return true;
+}
+
+void Http2Stream::begin(bool body_follows) {
+  begun_ = true;
+  fields_ = 0;
+  head_text_.append(method_).append(" ").append(path_).append(" HTTP/1.1\r\n");
+  if (!authority_.empty() && !has_host_) head_text_.append("Host: ").append(authority_).append("\r\n");
+  head_text_.append(lines_);
+  if (!cookies_.empty()) head_text_.append("Cookie: ").append(cookies_).append("\r\n");
+  if (body_follows && !has_length_) head_text_.append("Transfer-Encoding: chunked\r\n");
+  head_text_.append("\r\n");
+  body_ended_ = !body_follows;
+  HeadSearch search;
+  const Parsed<std::size_t> length = search.find(head_text_, core_.settings.head);
+  if (!length || *length != head_text_.size()) return refuse(length ? 400 : length.error().status);
+  if (const Parsed<void> parsed = parse_request_head(head_text_, core_.settings.head, head_); !parsed)
+    return refuse(parsed.error().status);
+  head_.major_version = 2;
+  exchange_.start(head_, session_.client());
+}
+
+void Http2Stream::refuse(int status) {
+  core_.counters.refused.add();
+  const ErrorPages::Page page = core_.pages.page(status);
+  const std::string length = std::to_string(page.body.size());
+  const Fields fields{{.name = "Content-Type", .value = page.type},
+                      {.name = "Content-Length", .value = length}};
+  begin_answer(
+      {.status = status,
+       .reason = {},
+       .fields = &fields,
+       .framing = {page.body.empty() ? Framing::Kind::none : Framing::Kind::length, page.body.size()},
+       .extra_lines = {}});
+  answer_body(page.body);
+  end_answer({});
+  core_.counters.answered(status, 0);
+}
+
+Parsed<BodyReader::Piece> Http2Stream::body() {
+  const std::string_view data = std::string_view(body_).substr(body_taken_);
+  if (!data.empty()) return BodyReader::Piece{.data = data};
+  if (closed_) return std::unexpected(Refusal{400, "a body that was cut"});
+  if (body_ended_ && !trailer_lines_.empty() && trailers_.empty()) {
+    trailer_lines_.append("\r\n");
+    if (const Parsed<void> parsed = parse_trailers(trailer_lines_, core_.settings.head, trailers_); !parsed)
+      return std::unexpected(parsed.error());
+  }
+  return BodyReader::Piece{.ended = body_ended_};
+}
+
+void Http2Stream::body_took(std::size_t count) {
+  body_taken_ += count;
+  if (body_taken_ == body_.size()) {
+    body_.clear();
+    body_taken_ = 0;
+  }
+  nghttp2_session_consume(session_.frames(), id_, count);
+}
+
+void Http2Stream::informational(int status, std::string_view, const Fields& fields) {
+  FieldList list;
+  list.add(":status", std::to_string(status));
+  list.add_all(fields, true);
+  const std::vector<nghttp2_nv>& all = list.finish();
+  nghttp2_submit_headers(session_.frames(), NGHTTP2_FLAG_NONE, id_, nullptr, all.data(), all.size(), nullptr);
+}
+
+void Http2Stream::begin_answer(const AnswerHead& head) {
+  FieldList list;
+  list.add(":status", std::to_string(head.status));
+  list.add_all(*head.fields, head.status == 204);
+  list.add_lines(head.extra_lines);
+  const std::vector<nghttp2_nv>& all = list.finish();
+  nghttp2_data_provider provider{};
+  provider.source.ptr = this;
+  provider.read_callback = read_answer;
+  nghttp2_submit_response(session_.frames(), id_, all.data(), all.size(),
+                          head.framing.kind == Framing::Kind::none ? nullptr : &provider);
+}
+
+std::size_t Http2Stream::answer_body(std::string_view data) {
+  const std::size_t room = kMostAnswer - std::min(kMostAnswer, answer_.size() - answered_);
+  const std::string_view taken = data.substr(0, room);
+  answer_.append(taken);
+  wants_room_ = taken.size() < data.size();
+  nghttp2_session_resume_data(session_.frames(), id_);
+  return taken.size();
+}
+
+void Http2Stream::end_answer(const Fields& trailers) {
+  answer_ended_ = true;
+  for (const Field& field : trailers) answer_trailers_.emplace_back(field.name, field.value);
+  nghttp2_session_resume_data(session_.frames(), id_);
+}
+
+void Http2Stream::cut_answer() {
+  nghttp2_submit_rst_stream(session_.frames(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_INTERNAL_ERROR);
+}
+
+ssize_t Http2Stream::give_answer(std::uint8_t* to, std::size_t size, std::uint32_t& flags) {
+  const std::size_t count = std::min(size, answer_.size() - answered_);
+  std::memcpy(to, answer_.data() + answered_, count);
+  answered_ += count;
+  if (answered_ == answer_.size()) {
+    answer_.clear();
+    answered_ = 0;
+  }
+  if (wants_room_ && answer_.size() - answered_ <= kMostAnswer / 2) {
+    wants_room_ = false;
+    session_.step_later(*this);
+  }
+  if (count == 0 && !answer_ended_) return NGHTTP2_ERR_DEFERRED;
+  if (!answer_ended_ || answer_is_stuck()) return static_cast<ssize_t>(count);
+  flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (!answer_trailers_.empty()) {
+    flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    FieldList list;
+    for (const auto& [name, value] : answer_trailers_) list.add(name, value);
+    const std::vector<nghttp2_nv>& all = list.finish();
+    nghttp2_submit_trailer(session_.frames(), id_, all.data(), all.size());
+  }
+  return static_cast<ssize_t>(count);
+}
+
+void Http2Stream::flush_answer() {}
+
+void Http2Stream::wake() { session_.run(); }
+
+// --- the connection
+// ------------------------------------------------------------------------------------------
+
+Http2Session::Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address,
+                           Client client)
+    : ClientSession(core.buffers, std::move(socket), std::move(tls)),
+      core_(core),
+      host_(host),
+      address_(std::move(address)),
+      client_(client) {
+  client_.address = address_;
+  core_.counters.connections.add();
+  core_.counters.open_connections.add();
+}
+
+Http2Session::~Http2Session() {
+  ended_ = running_ = true;
+  for (auto& [id, one] : streams_) one->exchange().client_gone();
+  streams_.clear();
+  core_.counters.open_connections.subtract();
+}
+
+const nghttp2_session_callbacks* Http2Session::callbacks() {
+  static const auto made = [] {
+    nghttp2_session_callbacks* callbacks = nullptr;
+    nghttp2_session_callbacks_new(&callbacks);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    return callbacks;
+  }();
+  return made;
+}
+
+void Http2Session::start() {
+  nghttp2_option* option = nullptr;
+  nghttp2_option_new(&option);
+  nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_session* frames = nullptr;
+  const int made = nghttp2_session_server_new2(&frames, callbacks(), this, option);
+  nghttp2_option_del(option);
+  if (made != 0) return end();
+  frames_.reset(frames);
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMostStreams},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(core_.settings.head.bytes)},
+  };
+  nghttp2_submit_settings(frames, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  nghttp2_session_set_local_window_size(frames, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
+  core_.timers.set(*this, core_.settings.timeouts.idle.count());
+  run();
+}
+
+void Http2Session::on_events(std::uint32_t events) {
+  if (ended_) return;
+  note(events);
+  run();
+}
+
+// Of a client that stands still while something waits for it, and of one that asks for nothing.
+void Http2Session::on_deadline() {
+  if (ended_) return;
+  const bool moved = std::exchange(checked_bytes_, moved_bytes_) != moved_bytes_;
+  const bool waited_for = std::ranges::any_of(streams_, [](auto& one) {
+    return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
+           !one.second->exchange().active();
+  });
+  if (!moved && (streams_.empty() || waited_for)) {
+    end();
+    return host_.client_closed(*this);
+  }
+  core_.timers.set(*this, core_.settings.timeouts.idle.count());
+}
+
+void Http2Session::drain() {
+  if (ended_ || !frames_) return;
+  nghttp2_submit_goaway(frames_.get(), NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(frames_.get()), NGHTTP2_NO_ERROR, nullptr, 0);
+  run();
+}
+
+// What happens within may call this again: it goes round once more, not inside.
+void Http2Session::run() {
+  if (ended_) return;
+  again_ = true;
+  if (running_) return;
+  running_ = true;
+  while (std::exchange(again_, false) && !ended_) {
+    read_frames();
+    step_streams();
+    if (!ended_) write_frames();
+  }
+  bury_closed();
+  running_ = false;
+  if (ended_) host_.client_closed(*this);
+}
+
+void Http2Session::read_frames() {
+  for (;;) {
+    switch (read_more()) {
+      case Read::data: {
+        const std::string_view bytes = input();
+        const ssize_t used = nghttp2_session_mem_recv(
+            frames_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+        moved_bytes_ += bytes.size();
+        if (used < 0) return end();
+        use(bytes.size());
+        if (reset_ > kFreeResets && reset_ > begun_ / 2)
+          nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+        again_ = true;
+        break;
+      }
+      case Read::blocked:
+      case Read::full:
+        return;
+      case Read::end:
+      case Read::failed:
+        return end();
+    }
+  }
+}
+
+void Http2Session::step_later(Http2Stream& stream) {
+  if (std::exchange(stream.to_step_, true)) return;
+  to_step_.push_back(stream.id());
+}
+
+void Http2Session::step_streams() {
+  while (!to_step_.empty() && !ended_) {
+    Http2Stream* one = stream(to_step_.back());
+    to_step_.pop_back();
+    if (!one) continue;
+    one->to_step_ = false;
+    if (one->exchange().active()) one->exchange().go_on();
+  }
+}
+
+void Http2Session::write_frames() {
+  flush();
+  while (has_room() && !write_failed()) {
+    const std::uint8_t* bytes = nullptr;
+    const ssize_t count = nghttp2_session_mem_send(frames_.get(), &bytes);
+    if (count < 0) return end();
+    if (count == 0) break;
+    queue(view(bytes, static_cast<std::size_t>(count)));
+    moved_bytes_ += static_cast<std::size_t>(count);
+    if (!has_room()) flush();
+  }
+  flush();
+  if (!to_step_.empty()) again_ = true;
+  if (write_failed() || (!nghttp2_session_want_read(frames_.get()) &&
+                         !nghttp2_session_want_write(frames_.get()) && !has_queued()))
+    end();
+}
+
+void Http2Session::bury_closed() {
+  for (const std::int32_t id : closed_streams_) streams_.erase(id);
+  closed_streams_.clear();
+}
+
+void Http2Session::end() {
+  if (std::exchange(ended_, true)) return;
+  for (auto& [id, one] : streams_) one->exchange().client_gone();
+  core_.timers.clear(*this);
+  close();
+}
+
+Http2Stream* Http2Session::stream(std::int32_t id) {
+  const auto found = streams_.find(id);
+  return found == streams_.end() || found->second->closed_ ? nullptr : found->second.get();
+}
+
+int Http2Session::on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+  auto& session = *static_cast<Http2Session*>(self);
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  ++session.begun_;
+  session.streams_[frame->hd.stream_id] =
+      std::make_unique<Http2Stream>(session.core_, session, frame->hd.stream_id);
+  return 0;
+}
+
+int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                            std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
+                            std::uint8_t, void* self) {
+  Http2Stream* one = static_cast<Http2Session*>(self)->stream(frame->hd.stream_id);
+  if (!one || one->add_field(view(name, name_size), view(value, value_size))) return 0;
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
+}
+
+int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+  auto& session = *static_cast<Http2Session*>(self);
+  if (frame->hd.type == NGHTTP2_RST_STREAM) ++session.reset_;
+  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
+    if (frame->hd.type == NGHTTP2_WINDOW_UPDATE) session.again_ = true;
+    return 0;
+  }
+  Http2Stream* one = session.stream(frame->hd.stream_id);
+  if (!one) return 0;
+  const bool ended = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) one->begin(!ended);
+  if (ended) one->end_body();
+  session.step_later(*one);
+  return 0;
+}
+
+int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id, const std::uint8_t* data,
+                          std::size_t size, void* self) {
+  auto& session = *static_cast<Http2Session*>(self);
+  Http2Stream* one = session.stream(id);
+  if (!one || !one->exchange().active()) {
+    nghttp2_session_consume(frames, id, size);  // nobody reads it: the others' window must not suffer
+    return 0;
+  }
+  one->add_body(view(data, size));
+  session.step_later(*one);
+  return 0;
+}
+
+int Http2Session::on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* self) {
+  auto& session = *static_cast<Http2Session*>(self);
+  Http2Stream* one = session.stream(id);
+  if (!one) return 0;
+  one->closed_ = true;
+  one->exchange().client_gone();
+  session.closed_streams_.push_back(id);
+  return 0;
+}
+
+}  // namespace berth::proxy

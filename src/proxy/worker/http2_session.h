@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client's connection that speaks HTTP/2 (RFC 9113). nghttp2 has the frames, the header compression and the
+// windows; streams and what is asked of clients are here.
+//
+// A request becomes the HTTP/1.1 head that says the same, and goes through the one parser that all requests
+// go through: no field means something else for having come by another version.
+#pragma once
+#include <nghttp2/nghttp2.h>
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/worker/client_session.h"
+#include "proxy/worker/core.h"
+#include "proxy/worker/exchange.h"
+
+namespace berth::proxy {
+
+class Http2Session;
+
+class Http2Stream final : public Downstream {
+ public:
+  Http2Stream(Core& core, Http2Session& session, std::int32_t id)
+      : core_(core), session_(session), id_(id), exchange_(core, *this) {}
+
+  std::int32_t id() const noexcept { return id_; }
+  Exchange& exchange() noexcept { return exchange_; }
+
+  // Of the session.
+  bool add_field(std::string_view name, std::string_view value);  // false: more than is taken
+  void begin(bool body_follows);                                  // all fields have come
+  void add_body(std::string_view data) { body_.append(data); }
+  void end_body() noexcept { body_ended_ = true; }
+  ssize_t give_answer(std::uint8_t* to, std::size_t size, std::uint32_t& flags);
+
+  // Of an Exchange.
+  Parsed<BodyReader::Piece> body() override;
+  void body_took(std::size_t count) override;
+  const Fields& body_trailers() const override { return trailers_; }
+  void informational(int status, std::string_view reason, const Fields& fields) override;
+  void begin_answer(const AnswerHead& head) override;
+  std::size_t answer_body(std::string_view data) override;
+  void end_answer(const Fields& trailers) override;
+  void cut_answer() override;
+  void flush_answer() override;
+  bool answer_is_stuck() const override { return answer_.size() > answered_; }
+  Connection* tunnel() override { return nullptr; }
+  void wake() override;
+
+ private:
+  friend class Http2Session;
+  void refuse(int status);
+
+  Core& core_;
+  Http2Session& session_;
+  const std::int32_t id_;
+
+  // Of the request: pseudo fields, the others as lines, then the head that they make.
+  std::string method_, path_, authority_, cookies_, lines_, head_text_;
+  std::size_t fields_ = 0;
+  bool has_host_ = false, has_length_ = false, begun_ = false;
+  RequestHead head_;
+  std::string body_;
+  std::size_t body_taken_ = 0;
+  bool body_ended_ = false;
+  std::string trailer_lines_;
+  Fields trailers_;
+
+  std::string answer_;
+  std::size_t answered_ = 0;
+  std::vector<std::pair<std::string, std::string>> answer_trailers_;
+  bool answer_ended_ = false, wants_room_ = false, to_step_ = false, closed_ = false;
+  Exchange exchange_;
+};
+
+class Http2Session final : public ClientSession {
+ public:
+  Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, Client client);
+  ~Http2Session() override;
+
+  void start() override;
+  void drain() override;
+  void on_events(std::uint32_t events) override;
+  void on_deadline() override;
+
+  const Client& client() const noexcept { return client_; }
+  nghttp2_session* frames() const noexcept { return frames_.get(); }
+  void step_later(Http2Stream& stream);
+  void run();
+
+ private:
+  struct FreeFrames {
+    void operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
+  };
+  static const nghttp2_session_callbacks* callbacks();
+  static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                       std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
+                       void* self);
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
+                     std::size_t size, void* self);
+  static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* self);
+
+  Http2Stream* stream(std::int32_t id);
+  void read_frames();
+  void step_streams();
+  void write_frames();
+  void bury_closed();
+  void end();
+
+  Core& core_;
+  ClientHost& host_;
+  const std::string address_;
+  Client client_;
+  std::unique_ptr<nghttp2_session, FreeFrames> frames_;
+  std::unordered_map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
+  std::vector<std::int32_t> to_step_, closed_streams_;
+  std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
+  std::size_t begun_ = 0, reset_ = 0;
+  bool running_ = false, again_ = false, ended_ = false;
+};
+
+}  // namespace berth::proxy
