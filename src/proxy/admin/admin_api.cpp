@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/admin/admin_api.h"
+
+#include <openssl/crypto.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "proxy/routes/route_json.h"
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::size_t kLargestRoute = 1u << 20;
+constexpr std::string_view kRoutes = "/v1/routes";
+
+int status_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::invalid:
+      return 400;
+    case ErrorKind::unauthenticated:
+      return 401;
+    case ErrorKind::not_found:
+      return 404;
+    case ErrorKind::unsupported:
+      return 405;
+    case ErrorKind::exhausted:
+      return 507;
+    default:
+      return 500;
+  }
+}
+
+Result<void> answer(http::Exchange& exchange, int status, const json::value& document) {
+  return exchange.respond(status, {{"Content-Type", "application/json"}}, json::serialize(document) + "\n");
+}
+
+std::unexpected<Error> no_route(std::string_view host) {
+  return fail(ErrorKind::not_found, "there is no route for {}", host);
+}
+
+}  // namespace
+
+Result<void> AdminApi::start(http::Listener listener) {
+  std::vector<http::Listener> listeners;
+  listeners.push_back(std::move(listener));
+  return server_.start(std::move(listeners), [this](http::Exchange& exchange) { handle(exchange); });
+}
+
+void AdminApi::handle(http::Exchange& exchange) {
+  const Result<void> done = dispatch(exchange);
+  if (done || exchange.responded()) return;
+  (void)answer(exchange, status_of(done.error().kind), json::object{{"message", done.error().message}});
+}
+
+Result<void> AdminApi::check_token(const http::Request& request) const {
+  if (settings_.token.empty()) return {};
+  const std::string wanted = "Bearer " + settings_.token;
+  const std::string_view given = request.headers.get_or("Authorization", "");
+  if (given.size() == wanted.size() && CRYPTO_memcmp(given.data(), wanted.data(), wanted.size()) == 0)
+    return {};
+  return fail(ErrorKind::unauthenticated, "the token is missing or wrong: Authorization: Bearer ...");
+}
+
+Result<void> AdminApi::dispatch(http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  const bool get = request.method == "GET";
+  if (get && request.path == "/healthz")
+    return exchange.respond(200, {{"Content-Type", "text/plain"}}, "ok\n");
+  TRY(check_token(request));
+  if (get && request.path == "/metrics")
+    return exchange.respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, parts_.metrics());
+  if (get && request.path == "/v1/why") return why(exchange);
+  if (request.path == "/v1/engine") return engine(exchange);
+  if (request.path == kRoutes) return routes(exchange);
+  if (request.path.starts_with("/v1/routes/"))
+    return route(exchange, std::string_view(request.path).substr(kRoutes.size() + 1));
+  return fail(ErrorKind::not_found, "there is no {} {}", request.method, request.path);
+}
+
+Result<void> AdminApi::routes(http::Exchange& exchange) {
+  if (exchange.request().method != "GET")
+    return fail(ErrorKind::unsupported, "{} is for one route: {}/<host>", exchange.request().method, kRoutes);
+  json::array all;
+  for (const RouteBook::Found& found : parts_.book.all()) all.push_back(describe_route(found));
+  return answer(exchange, 200, all);
+}
+
+Result<void> AdminApi::route(http::Exchange& exchange, std::string_view path) {
+  const std::optional<std::string> decoded = percent_decode(path, false);
+  if (!decoded) return fail(ErrorKind::invalid, "\"{}\" is not percent-encoded text", path);
+  const std::string host = TRY(checked_host(*decoded));
+  const std::string& method = exchange.request().method;
+  if (method == "PUT") return put_route(exchange, host);
+  if (method == "DELETE") return delete_route(exchange, host);
+  if (method != "GET") return fail(ErrorKind::unsupported, "routes know GET, PUT and DELETE, not {}", method);
+  const std::optional<RouteBook::Found> found = parts_.book.exact(host);
+  if (!found) return no_route(host);
+  return answer(exchange, 200, describe_route(*found));
+}
+
+Result<void> AdminApi::put_route(http::Exchange& exchange, const std::string& host) {
+  const std::string text = TRY(exchange.read_body_whole(kLargestRoute));
+  RouteRef route = TRY(parse_route(host, text, parts_.endpoints));
+  TRY(change({.host = host, .route = route}));
+  return answer(exchange, 200, describe_route({route, Source::admin}));
+}
+
+Result<void> AdminApi::delete_route(http::Exchange& exchange, const std::string& host) {
+  if (!parts_.book.get(Source::admin, host)) {
+    if (const auto other = parts_.book.exact(host))
+      return fail(ErrorKind::invalid, "the route for {} is not the admin API's: it comes from {}", host,
+                  name_of(other->source));
+    return no_route(host);
+  }
+  TRY(change({.host = host, .route = nullptr}));
+  return exchange.respond(204, {}, "");
+}
+
+// First on disk: what was answered is never lost, and what could not be written does not hold.
+Result<void> AdminApi::change(const RouteChange& change) {
+  std::lock_guard lock(changes_);
+  if (parts_.store) TRY_AS("keep the route", parts_.store->write(Source::admin, {change}));
+  parts_.book.apply(Source::admin, {change});
+  return {};
+}
+
+Result<void> AdminApi::engine(http::Exchange& exchange) {
+  if (exchange.request().method == "PUT") {
+    const std::string text = TRY(exchange.read_body_whole(kLargestRoute));
+    const json::value document = TRY(parse_json(text, "the engine"));
+    ObjectReader in(document, "the engine");
+    std::string address;
+    in.read("engine", address);
+    TRY(in.finish());
+    std::lock_guard lock(changes_);
+    if (Result<void> followed = parts_.engine->follow(address); !followed)
+      return fail(ErrorKind::invalid, "{}", followed.error().message);
+  } else if (exchange.request().method != "GET") {
+    return fail(ErrorKind::unsupported, "the engine knows GET and PUT, not {}", exchange.request().method);
+  }
+  return answer(exchange, 200, json::object{{"engine", parts_.engine->engine()}});
+}
+
+Result<void> AdminApi::why(http::Exchange& exchange) {
+  std::string_view host = exchange.request().query.get_or("url", "");
+  if (const std::size_t scheme = host.find("://"); scheme != std::string_view::npos)
+    host.remove_prefix(scheme + 3);
+  host = host.substr(0, host.find_first_of("/?"));
+  if (host.empty()) return fail(ErrorKind::invalid, "url is missing: /v1/why?url=http://host/path");
+  if (!host.starts_with('[')) host = host.substr(0, host.find(':'));
+  const std::string name = to_lower(host);
+  json::object document{{"host", name}};
+  if (const auto found = parts_.book.find(name)) {
+    document["route"] = describe_route(*found);
+    document["because"] = found->route->host == name  ? "the route is the host's own"
+                          : found->route->host == "*" ? "no route is more exact than the one for every host"
+                                                      : "no route is more exact than the wildcard";
+  } else {
+    document["route"] = nullptr;
+    document["because"] =
+        "there is no route for the host, none for a wildcard above it, and none for every host";
+  }
+  return answer(exchange, 200, document);
+}
+
+}  // namespace berth::proxy

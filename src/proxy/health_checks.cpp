@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/health_checks.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::int64_t kGatherEach = 200;  // milliseconds: how soon a route's new check begins
+constexpr int kRound = 20;
+constexpr std::size_t kStatusLine = 12;  // "HTTP/1.1 200"
+
+}  // namespace
+
+void HealthChecks::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+// Those of endpoints that no route checks any more go, and what they said with them.
+void HealthChecks::gather() {
+  for (auto& [key, check] : checks_) check.wanted = false;
+  for (const RouteBook::Found& found : book_.with_checks()) {
+    for (const Backend& backend : found.route->backends) {
+      Check& check = checks_[backend.endpoint->authority + " " + found.route->options.health->path];
+      check.endpoint = backend.endpoint;
+      check.what = found.route->options.health;
+      check.host = found.route->host.starts_with('*') ? backend.endpoint->authority : found.route->host;
+      check.wanted = true;
+    }
+  }
+  std::erase_if(checks_, [](auto& one) {
+    if (!one.second.wanted) one.second.endpoint->unhealthy.store(false);
+    return !one.second.wanted;
+  });
+}
+
+void HealthChecks::run(const std::stop_token& stop) {
+  std::int64_t gathered = 0;
+  while (!stop.stop_requested()) {
+    const std::int64_t now = clock_milliseconds();
+    if (now - gathered >= kGatherEach) {
+      gather();
+      gathered = now;
+    }
+    std::vector<pollfd> waiting;
+    std::vector<Check*> under_way;
+    for (auto& [key, check] : checks_) {
+      if (!check.socket && check.due <= now) begin(check);
+      if (check.socket && now - check.began > check.what->timeout.count()) end(check, false);
+      if (!check.socket) continue;
+      waiting.push_back({.fd = check.socket.get(),
+                         .events = static_cast<short>(check.sent ? POLLIN : POLLOUT),
+                         .revents = 0});
+      under_way.push_back(&check);
+    }
+    poll(waiting.data(), waiting.size(), under_way.empty() ? static_cast<int>(kGatherEach) / 2 : kRound);
+    for (std::size_t at = 0; at < waiting.size(); ++at)
+      if (waiting[at].revents) go_on(*under_way[at]);
+  }
+}
+
+void HealthChecks::begin(Check& check) {
+  check.began = clock_milliseconds();
+  check.due = check.began + check.what->interval.count();
+  check.sent = false;
+  check.answer.clear();
+  check.socket = Fd(
+      ::socket(check.endpoint->address().address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!check.socket) return;
+  const auto* address = reinterpret_cast<const sockaddr*>(&check.endpoint->address().address);
+  if (connect(check.socket.get(), address, check.endpoint->address().length) != 0 && errno != EINPROGRESS)
+    end(check, false);
+}
+
+void HealthChecks::go_on(Check& check) {
+  if (check.endpoint->tls) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(check.socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    return end(check, error == 0);
+  }
+  if (!check.sent) {
+    const std::string request =
+        fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: berth-proxy\r\nConnection: close\r\n\r\n",
+                    check.what->path, check.host);
+    check.sent = true;
+    if (send(check.socket.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(request.size()))
+      end(check, false);
+    return;
+  }
+  char buffer[256];
+  const ssize_t count = recv(check.socket.get(), buffer, sizeof buffer, 0);
+  if (count < 0 && errno == EAGAIN) return;
+  if (count > 0) check.answer.append(buffer, static_cast<std::size_t>(count));
+  if (check.answer.size() < kStatusLine && count > 0) return;
+  end(check, check.answer.size() >= kStatusLine && check.answer.starts_with("HTTP/1.") &&
+                 (check.answer[9] == '2' || check.answer[9] == '3'));
+}
+
+void HealthChecks::end(Check& check, bool healthy) {
+  check.socket.reset();
+  if (check.endpoint->unhealthy.exchange(!healthy) == healthy)
+    log_info("proxy", "the backend {} is {}", check.endpoint->authority,
+             healthy ? "alive again" : "not alive");
+}
+
+}  // namespace berth::proxy
