@@ -190,6 +190,25 @@ any_bytes() { # what a step prints breaks neither the lines nor a terminal, thro
   iconv -f UTF-8 -t UTF-8 "$work/lines" >/dev/null
   contains "$(cat "$work/lines")" "Successfully built"
 }
+# A client that is stopped holds up nobody but itself: not those who wait for the same step.
+stopped_leader() { # what its text says of the step, command...
+  local begun=$1 leader
+  shift
+  context <<<$'FROM box\nRUN echo leader-'"$RANDOM$RANDOM"$'; sleep 3; yes some words | head -c 30000000; echo its-end'
+  "$@" . >"$work/leader" 2>&1 &
+  leader=$!
+  # shellcheck disable=SC2064 # the process that it is now
+  trap "kill -KILL $leader 2>/dev/null || true" EXIT
+  eventually 20 grep -qE "$begun" "$work/leader"
+  kill -STOP "$leader"
+  b build -q . >"$work/id"
+  kill -CONT "$leader"
+  wait "$leader"
+  [ -s "$work/id" ]
+  contains "$(tail -n 5 "$work/leader" | cut -c 1-200)" "$(cut -c 8-19 "$work/id")"
+  grep -q 'more output is left out here' "$work/leader"
+  at_most 20000000 "$(stat -c %s "$work/leader")" "bytes that were kept for it"
+}
 raw_json() {
   context <<<$'FROM box\nRUN echo raw-words'
   b build --no-cache --progress rawjson -t out . >"$work/out" 2>"$work/said"
@@ -369,6 +388,8 @@ case_of "what a failure stops is cancelled" a_failure_stops_the_others
 case_of "a step's time is its own" times_are_the_steps_own
 case_of "steps without files are told of when they fail" steps_without_files
 case_of "output of any bytes" any_bytes
+case_of "a stopped client holds up nobody else" stopped_leader '^#2 [0-9.]+ leader' berth build --progress plain
+case_of "a stopped client of Docker holds up nobody else" stopped_leader '^leader' env DOCKER_BUILDKIT=0 docker build
 case_of "rawjson progress" raw_json
 case_of "the environment chooses the progress" chosen_by_the_environment
 case_of "a display on a terminal" display

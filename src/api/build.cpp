@@ -9,6 +9,7 @@
 #include "api/build_events.h"
 #include "api/build_preamble.h"
 #include "api/build_progress.h"
+#include "api/line_queue.h"
 #include "api/respond.h"
 #include "api/routes.h"
 #include "api/valid_text.h"
@@ -217,22 +218,24 @@ Result<void> report(ClassicProgress& progress, const build::BuildRequest& reques
 }
 
 // The last line of a build that has failed; before the first there is still a status to answer with.
-Result<void> report_failure(Call& call, const Error& error, const auto& line) {
+Result<void> report_failure(Call& call, LineQueue& queue, const Error& error, const auto& line) {
+  queue.finish();
   if (!call.exchange.responded()) return std::unexpected(error);
   line({{"errorDetail", json::object{{"message", error.message}}}, {"error", error.message}});
   return call.exchange.finish();
 }
 
 Result<void> build_with_events(Call& call, const build::BuildRequest& request, json::object warnings,
-                               const EventProgress::Write& write) {
+                               LineQueue& queue, const EventProgress::Write& write) {
   EventProgress progress(write);
   auto line = [&](const json::object& one) { progress.line(one); };
   if (!warnings.at("warnings").as_array().empty()) line({{"check", std::move(warnings)}});
   const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
-  if (!outcome) return report_failure(call, outcome.error(), line);
+  if (!outcome) return report_failure(call, queue, outcome.error(), line);
   progress.exported(outcome->image, request.names);
   if (!outcome->unused_arguments.empty()) line({{"unused", to_json(outcome->unused_arguments)}});
   line({{"aux", json::object{{"ID", outcome->image.text()}}}});
+  queue.finish();
   return call.exchange.finish();
 }
 
@@ -260,19 +263,24 @@ Result<void> build_image(Call& call) {
     return send_json(call, 200, std::move(document));
   }
   json::object warnings = TRY(check_before_build(request, images));
-  auto write = [&](const json::object& line) {
+  LineQueue queue([&](std::string_view text) {
     const bool begun =
         call.exchange.responded() || call.exchange.begin(200, {{"Content-Type", "application/json"}});
-    if (begun) (void)call.exchange.write(valid_text(json::serialize(line)) + "\r\n");
+    return begun && call.exchange.write(text);
+  });
+  auto write = [&](const json::object& line, Keep keep) {
+    return queue.push(valid_text(json::serialize(line)) + "\r\n", keep);
   };
-  if (preamble.answer.vertices) return build_with_events(call, request, std::move(warnings), write);
+  if (preamble.answer.vertices) return build_with_events(call, request, std::move(warnings), queue, write);
   const bool quiet = call.flag("q");
   ClassicProgress progress(write, quiet);
   const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
   progress.flush();
   if (!outcome)
-    return report_failure(call, outcome.error(), [&](const json::object& line) { progress.line(line); });
+    return report_failure(call, queue, outcome.error(),
+                          [&](const json::object& line) { progress.line(line); });
   TRY(report(progress, request, *outcome, quiet));
+  queue.finish();
   return call.exchange.finish();
 }
 

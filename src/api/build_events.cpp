@@ -2,6 +2,11 @@
 #include "api/build_events.h"
 
 namespace berth::api {
+namespace {
+
+constexpr std::string_view kLeftOut = "\n[more output is left out here: it came faster than it was read]\n";
+
+}  // namespace
 
 void EventProgress::planned(const std::vector<std::size_t>& stages) {
   std::lock_guard lock(mutex_);
@@ -34,7 +39,7 @@ void EventProgress::transfer(const build::Step& step, const image::TransferStatu
 
 void EventProgress::warning(std::string_view text) {
   std::lock_guard lock(mutex_);
-  write_({{"warning", text}});
+  write_({{"warning", text}}, Keep::always);
 }
 
 void EventProgress::done(const build::Step& step, const Error* error) {
@@ -52,7 +57,7 @@ void EventProgress::done(const build::Step& step, const Error* error) {
   else if (error)
     told["error"] = valid_text(error->message);
   running_.erase(step.stage);
-  write_({{"vertex", std::move(told)}});
+  write_({{"vertex", std::move(told)}}, Keep::always);
 }
 
 void EventProgress::exported(const Digest& image, const std::vector<oci::Reference>& names) {
@@ -63,16 +68,16 @@ void EventProgress::exported(const Digest& image, const std::vector<oci::Referen
   vertex.total = total_;
   vertex.started = now();
   json::object told = to_json(vertex);
-  write_({{"vertex", told}});
+  write_({{"vertex", told}}, Keep::always);
   status(vertex.id, "writing image " + image.text(), "");
   for (const oci::Reference& name : names) status(vertex.id, "naming to " + name.text(), "");
   told["completed"] = format_time_fixed(now());
-  write_({{"vertex", std::move(told)}});
+  write_({{"vertex", std::move(told)}}, Keep::always);
 }
 
 void EventProgress::line(const json::object& line) {
   std::lock_guard lock(mutex_);
-  write_(line);
+  write_(line, Keep::always);
 }
 
 std::string EventProgress::name_of(const build::Step& step) const {
@@ -89,7 +94,7 @@ EventProgress::Vertex& EventProgress::begin(const build::Step& step) {
   vertex.stage = step.stage_name;
   vertex.total = total_ = step.all_works + 1;  // the image comes last
   vertex.started = now();
-  write_({{"vertex", to_json(vertex)}});
+  write_({{"vertex", to_json(vertex)}}, Keep::always);
   return running_.insert_or_assign(step.stage, std::move(vertex)).first->second;
 }
 
@@ -109,14 +114,23 @@ json::object EventProgress::to_json(const Vertex& vertex) {
 void EventProgress::finish_output(Vertex& vertex) {
   log(vertex, build::OutputStream::standard, vertex.standard.finish());
   log(vertex, build::OutputStream::error, vertex.error.finish());
+  if (vertex.left_out) write_log(vertex, build::OutputStream::error, kLeftOut, Keep::always);
 }
 
-void EventProgress::log(const Vertex& vertex, build::OutputStream stream, std::string_view text) {
+void EventProgress::log(Vertex& vertex, build::OutputStream stream, std::string_view text) {
   if (text.empty()) return;
-  write_({{"log", json::object{{"vertex", vertex.id},
-                               {"stream", static_cast<int>(stream)},
-                               {"time", format_time_fixed(now())},
-                               {"data", text}}}});
+  if (vertex.left_out)
+    vertex.left_out = !write_log(vertex, build::OutputStream::error, kLeftOut, Keep::if_room);
+  if (!vertex.left_out) vertex.left_out = !write_log(vertex, stream, text, Keep::if_room);
+}
+
+bool EventProgress::write_log(const Vertex& vertex, build::OutputStream stream, std::string_view text,
+                              Keep keep) {
+  return write_({{"log", json::object{{"vertex", vertex.id},
+                                      {"stream", static_cast<int>(stream)},
+                                      {"time", format_time_fixed(now())},
+                                      {"data", text}}}},
+                keep);
 }
 
 void EventProgress::status(std::int64_t vertex, std::string_view id, std::string_view text,
@@ -129,7 +143,7 @@ void EventProgress::status(std::int64_t vertex, std::string_view id, std::string
     told["current"] = current;
     told["total"] = total;
   }
-  write_({{"status", std::move(told)}});
+  write_({{"status", std::move(told)}}, total > 0 ? Keep::if_room : Keep::always);
 }
 
 }  // namespace berth::api

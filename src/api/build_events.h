@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/line_queue.h"
 #include "api/valid_text.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -32,8 +33,8 @@ namespace berth::api {
 
 class EventProgress final : public build::Progress {
  public:
-  // `write` is called by one thread at a time.
-  using Write = std::function<void(const json::object& line)>;
+  // `write` is called by one thread at a time, and says whether there was room for the line.
+  using Write = std::function<bool(const json::object& line, Keep keep)>;
   explicit EventProgress(Write write) : write_(std::move(write)) {}
 
   void planned(const std::vector<std::size_t>& stages) override;
@@ -56,6 +57,7 @@ class EventProgress final : public build::Progress {
     std::size_t total = 0;
     Timestamp started;
     bool cached = false;
+    bool left_out = false;      // of its output: there was no room
     ValidText standard, error;  // of its output: two streams, each with characters of its own
   };
   std::string name_of(const build::Step& step) const;
@@ -63,7 +65,8 @@ class EventProgress final : public build::Progress {
   Vertex* of(const build::Step& step);
   static json::object to_json(const Vertex& vertex);
   void finish_output(Vertex& vertex);
-  void log(const Vertex& vertex, build::OutputStream stream, std::string_view text);
+  void log(Vertex& vertex, build::OutputStream stream, std::string_view text);
+  bool write_log(const Vertex& vertex, build::OutputStream stream, std::string_view text, Keep keep);
   void status(std::int64_t vertex, std::string_view id, std::string_view text, std::uint64_t current = 0,
               std::uint64_t total = 0);
 

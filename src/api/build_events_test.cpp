@@ -15,9 +15,11 @@ using testing::IsEmpty;
 class EventProgressTest : public testing::Test {
  protected:
   EventProgressTest()
-      : shown([this](const json::object& line) {
-          ASSERT_TRUE(valid_utf8(json::serialize(line)));
+      : shown([this](const json::object& line, Keep keep) {
+          EXPECT_TRUE(valid_utf8(json::serialize(line)));
+          if (keep == Keep::if_room && no_room) return false;
           lines.push_back(line);
+          return true;
         }) {}
 
   static build::Step step(std::size_t stage, std::size_t work, std::string text = "RUN x") {
@@ -48,6 +50,7 @@ class EventProgressTest : public testing::Test {
     return all;
   }
 
+  bool no_room = false;
   std::vector<json::object> lines;
   EventProgress shown;
 };
@@ -105,6 +108,24 @@ TEST_F(EventProgressTest, OutputOfAnyBytesIsValidAndCharactersAreWhole) {
   shown.done(step(0, 1), nullptr);
   EXPECT_THAT(told(), ElementsAre("vertex 1", "log 1 \xef\xbf\xbd", "log 1 \xe2\x82\xac",
                                   "log 1 \xef\xbf\xbd", "vertex 1 done"));
+}
+
+TEST_F(EventProgressTest, OutputThatThereIsNoRoomForIsLeftOutAndThatIsSaidWhereItWas) {
+  const std::string note = "log 1 \n[more output is left out here: it came faster than it was read]\n";
+  shown.begun(step(0, 1));
+  shown.output(step(0, 1), build::OutputStream::standard, "a");
+  no_room = true;
+  shown.output(step(0, 1), build::OutputStream::standard, "b");
+  shown.output(step(0, 1), build::OutputStream::standard, "c");
+  shown.transfer(step(0, 1), {"abc", "Downloading", 5, 9});
+  shown.transfer(step(0, 1), {"abc", "Pull complete", 0, 0});
+  no_room = false;
+  shown.output(step(0, 1), build::OutputStream::standard, "d");
+  no_room = true;
+  shown.output(step(0, 1), build::OutputStream::standard, "e");
+  shown.done(step(0, 1), nullptr);
+  EXPECT_THAT(told(), ElementsAre("vertex 1", "log 1 a", "status abc 1 Pull complete", note, "log 1 d", note,
+                                  "vertex 1 done"));
 }
 
 TEST_F(EventProgressTest, TransfersSayHowFarTheyAre) {

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::string_view kLeftOut =
     "\n[more output of this stage is left out here: it came while an earlier one was shown]\n";
+constexpr std::string_view kNotRead = "\n[more output is left out here: it came faster than it was read]\n";
 
 }  // namespace
 
@@ -24,7 +25,7 @@ void ClassicProgress::begun(const build::Step& step) {
 void ClassicProgress::cached(const build::Step& step) { tell(step.stage, " ---> Using cache\n"); }
 
 void ClassicProgress::output(const build::Step& step, build::OutputStream, std::string_view data) {
-  tell(step.stage, data);
+  tell(step.stage, data, Keep::if_room);
 }
 
 // Bars mean nothing in one column.
@@ -57,19 +58,22 @@ void ClassicProgress::say(const std::string& text) {
 
 void ClassicProgress::line(const json::object& line) {
   std::lock_guard lock(mutex_);
-  write_(line);
+  write_(line, Keep::always);
 }
 
-void ClassicProgress::tell(std::size_t stage, std::string_view text) {
+void ClassicProgress::tell(std::size_t stage, std::string_view text, Keep keep) {
   if (quiet_) return;
   std::lock_guard lock(mutex_);
-  if (!waiting_.empty() && waiting_.back() == stage) return stream(text);
+  if (!waiting_.empty() && waiting_.back() == stage) return stream(text, keep);
   std::string& held = held_[stage];
   if (held.size() >= kMostHeld) return;
   held += text.substr(0, kMostHeld - held.size());
   if (held.size() >= kMostHeld) held += kLeftOut;
 }
 
-void ClassicProgress::stream(std::string_view text) { write_({{"stream", text}}); }
+void ClassicProgress::stream(std::string_view text, Keep keep) {
+  if (left_out_) left_out_ = !write_({{"stream", kNotRead}}, keep);
+  if (!left_out_) left_out_ = !write_({{"stream", text}}, keep);
+}
 
 }  // namespace berth::api

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/line_queue.h"
 #include "base/json.h"
 #include "build/progress.h"
 
@@ -21,8 +22,9 @@ class ClassicProgress final : public build::Progress {
  public:
   static constexpr std::size_t kMostHeld = 1u << 20;
 
-  // `write` is called by one thread at a time. A quiet one is not told of steps.
-  using Write = std::function<void(const json::object& line)>;
+  // `write` is called by one thread at a time, and says whether there was room for the line. A quiet one is
+  // not told of steps.
+  using Write = std::function<bool(const json::object& line, Keep keep)>;
   ClassicProgress(Write write, bool quiet) : write_(std::move(write)), quiet_(quiet) {}
 
   void planned(const std::vector<std::size_t>& stages) override;
@@ -38,8 +40,8 @@ class ClassicProgress final : public build::Progress {
   void line(const json::object& line);
 
  private:
-  void tell(std::size_t stage, std::string_view text);
-  void stream(std::string_view text);
+  void tell(std::size_t stage, std::string_view text, Keep keep = Keep::always);
+  void stream(std::string_view text, Keep keep = Keep::always);
 
   const Write write_;
   const bool quiet_;
@@ -47,6 +49,7 @@ class ClassicProgress final : public build::Progress {
   std::vector<std::size_t> waiting_;  // stages that are not done, the last of the Dockerfile first
   std::set<std::size_t> ended_;
   std::map<std::size_t, std::string> held_;
+  bool left_out_ = false;  // there was no room for some output
 };
 
 }  // namespace berth::api

@@ -13,7 +13,12 @@ class ClassicProgressTest : public testing::Test {
  protected:
   ClassicProgress progress(bool quiet = false) {
     return ClassicProgress(
-        [this](const json::object& line) { told += std::string(line.at("stream").as_string()); }, quiet);
+        [this](const json::object& line, Keep keep) {
+          if (keep == Keep::if_room && no_room) return false;
+          told += std::string(line.at("stream").as_string());
+          return true;
+        },
+        quiet);
   }
   static build::Step step(std::size_t stage) {
     build::Step step;
@@ -24,6 +29,7 @@ class ClassicProgressTest : public testing::Test {
     progress.output(step(stage), build::OutputStream::standard, text);
   }
 
+  bool no_room = false;
   std::string told;
 };
 
@@ -52,6 +58,19 @@ TEST_F(ClassicProgressTest, WhatWaitsIsBoundedAndSaysSo) {
   EXPECT_THAT(told, testing::HasSubstr("left out"));
   says(shown, 1, "end");
   EXPECT_TRUE(told.ends_with("end"));
+}
+
+TEST_F(ClassicProgressTest, OutputThatThereIsNoRoomForIsLeftOutAndSaysSo) {
+  ClassicProgress shown = progress();
+  shown.planned({0});
+  says(shown, 0, "a");
+  no_room = true;
+  says(shown, 0, "b");
+  says(shown, 0, "c");
+  shown.say("d");
+  no_room = false;
+  says(shown, 0, "e");
+  EXPECT_EQ(told, "a\n[more output is left out here: it came faster than it was read]\nde");
 }
 
 TEST_F(ClassicProgressTest, AFailedBuildTellsWhatWasHeldBack) {
