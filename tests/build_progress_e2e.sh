@@ -190,6 +190,59 @@ any_bytes() { # what a step prints breaks neither the lines nor a terminal, thro
   iconv -f UTF-8 -t UTF-8 "$work/lines" >/dev/null
   contains "$(cat "$work/lines")" "Successfully built"
 }
+quiet_failure() { # what the step said is shown, and commands no terminal
+  context <<<$'FROM box\nRUN printf \'\\033]0;title\\007\\033[2Jreason\\302\\2331m\\n\'; exit 3'
+  exits 1 b build -q .
+  contains "$said" reason1m
+  contains "$said" "code: 3"
+  fails grep -qP '\x1b|\x07|\xc2\x9b' <<<"$said"
+}
+# An engine that is not Berth's: all that it says of a build is in the file.
+foreign_engine() { # file
+  python3 - "$work/foreign.sock" "$1" <<'EOF'
+import http.server, socketserver, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+    def do_HEAD(self): self.answer(b"")
+    def do_POST(self):
+        while size := int(self.rfile.readline(), 16): self.rfile.read(size + 2)
+        self.rfile.readline()
+        self.answer(open(sys.argv[2], "rb").read())
+
+socketserver.UnixStreamServer(sys.argv[1], Handler).serve_forever()
+EOF
+}
+foreign_text() { # is as harmless
+  context <<<'FROM box'
+  printf '%s\n' '{"stream":"Step 1/1 : \u001b]0;title\u0007\u001b[2Jsome"}' '{"stream":" words\u009b1m\n\nend"}' \
+    '{"warning":"careful\u001b[1m"}' '{"aux":{"ID":"sha256:\u001b[2Jabc"}}' >"$work/good"
+  cat "$work/good" - <<<'{"error":"it is\u001b[2J\nwrong"}' >"$work/bad"
+  cp "$work/good" "$work/answer"
+  foreign_engine "$work/answer" &
+  # shellcheck disable=SC2064 # the process that it is now
+  trap "kill $!" EXIT
+  eventually 5 test -S "$work/foreign.sock"
+  export BERTH_HOST=unix://$work/foreign.sock
+  b build --progress tty . >"$work/out" 2>&1
+  is $'Step 1/1 : some words1m\n\nend\n[Warning] careful' "$(grep -v '^#1 ' "$work/out" | tail -n +2)"
+  is sha256:abc "$(b build -q . 2>&1)"
+  cp "$work/bad" "$work/answer"
+  local mode
+  for mode in plain quiet rawjson; do
+    exits 1 b build --progress "$mode" .
+    contains "$said" $'some words1m\n\nend\n'
+    contains "$said" $'it is\nwrong'
+    fails grep -qP '\x1b|\x07|\xc2\x9b' <<<"$said"
+  done
+}
 # A client that is stopped holds up nobody but itself: not those who wait for the same step.
 stopped_leader() { # what its text says of the step, command...
   local begun=$1 leader
@@ -388,6 +441,8 @@ case_of "what a failure stops is cancelled" a_failure_stops_the_others
 case_of "a step's time is its own" times_are_the_steps_own
 case_of "steps without files are told of when they fail" steps_without_files
 case_of "output of any bytes" any_bytes
+case_of "a quiet build that fails" quiet_failure
+case_of "text of an engine that is not Berth's" foreign_text
 case_of "a stopped client holds up nobody else" stopped_leader '^#2 [0-9.]+ leader' berth build --progress plain
 case_of "a stopped client of Docker holds up nobody else" stopped_leader '^leader' env DOCKER_BUILDKIT=0 docker build
 case_of "rawjson progress" raw_json

@@ -118,6 +118,15 @@ std::string clean_line(std::string_view text) {
   return out;
 }
 
+std::string clean_text(std::string_view text) {
+  std::string out;
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.data() != text.data()) out += '\n';
+    out += clean_line(line);
+  }
+  return out;
+}
+
 std::size_t columns_of(std::string_view clean) {
   std::size_t columns = 0;
   while (!clean.empty()) {

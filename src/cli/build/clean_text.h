@@ -10,6 +10,8 @@ namespace berth::cli {
 
 // A line without its newline. Escape sequences go, tabs become blanks, bytes that are no character "?".
 std::string clean_line(std::string_view text);
+// The same of several lines.
+std::string clean_text(std::string_view text);
 
 // How many columns of a terminal a clean line takes, and as much of it as fits into `columns`; what is cut
 // ends in an ellipsis.

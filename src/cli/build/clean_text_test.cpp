@@ -22,6 +22,11 @@ TEST(CleanLine, EscapeSequencesGoAndTextStays) {
   EXPECT_EQ(clean_line("a\x1b[2Jb\x1b[10;10Hc\x1b[?25ld"), "abcd");
 }
 
+TEST(CleanLine, LinesStayLines) {
+  EXPECT_EQ(clean_text("a\x1b[2Jb\n\r\nc\x1b]0;\nd\a\n"), "ab\n\nc]0;\nd\n");
+  EXPECT_EQ(clean_text(""), "");
+}
+
 TEST(CleanLine, AnUnfinishedSequenceHidesNothing) {
   EXPECT_EQ(clean_line("\x1b]0;no end"), "]0;no end");
   EXPECT_EQ(clean_line("a\x1b[12"), "a[12");

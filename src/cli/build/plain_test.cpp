@@ -99,6 +99,15 @@ TEST_F(PlainProgressTest, AFailureShowsWhatWasSaidLast) {
   EXPECT_THAT(said, testing::EndsWith("1.000 line 99\n2.000 no newline\n------\n"));
 }
 
+TEST_F(PlainProgressTest, AFailureThatHasSaidNothingIsNotShownAgain) {
+  VertexEvent one = completed(vertex(1, "COPY x /", 0s), 1s);
+  one.error = "there is no x";
+  plain.show(one, 1s);
+  said.clear();
+  plain.finish(true, 2s);
+  EXPECT_EQ(said, "");
+}
+
 TEST_F(PlainProgressTest, WhatWaitsIsToldAtTheEnd) {
   plain.show(vertex(1, "a", 0s), 0s);
   plain.show(vertex(2, "b", 0s), 0s);

@@ -19,7 +19,7 @@
 namespace berth::cli {
 namespace {
 
-constexpr std::size_t kKeptOutput = 256u << 10;  // of a quiet build, for when it fails
+constexpr std::size_t kKeptText = 256u << 10;  // of a quiet build, for when it fails
 constexpr std::chrono::milliseconds kBetweenStatuses{100};
 
 std::string environment(const char* name) {
@@ -28,6 +28,18 @@ std::string environment(const char* name) {
 }
 
 bool can_draw() { return is_terminal(STDERR_FILENO) && environment("TERM") != "dumb"; }
+
+// -q: of a build that fails, what the failed step said.
+class QuietProgress final : public ProgressView {
+ public:
+  void show(const Event& event, Moment now) override { (void)apply(state_, event, now); }
+  void finish(bool failed, Moment) override {
+    if (failed) print_error(failure_excerpt(state_));
+  }
+
+ private:
+  BuildState state_;
+};
 
 std::unique_ptr<ProgressView> view_of(ShowMode mode, std::chrono::steady_clock::time_point began) {
   auto write = [](std::string_view text) { print_error(text); };
@@ -41,7 +53,7 @@ std::unique_ptr<ProgressView> view_of(ShowMode mode, std::chrono::steady_clock::
     case ShowMode::nothing:
       break;
   }
-  return nullptr;
+  return std::make_unique<QuietProgress>();
 }
 
 std::string unused_text(const json::value& list) {
@@ -126,12 +138,22 @@ void BuildShow::show(const Event& event) {
 }
 
 std::unique_ptr<archive::Source> BuildShow::watched(std::unique_ptr<archive::Source> body) {
-  if (!body || !view_) return body;
+  if (!body || mode_ == ShowMode::nothing) return body;
   return std::make_unique<WatchedSource>(*this, std::move(body));
 }
 
+// In place of events, from an engine that is not ours.
+void BuildShow::tell(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) {
+    if (mode_ == ShowMode::plain)
+      print_error(line + "\n");
+    else
+      kept_ += line + "\n";
+  }
+  if (kept_.size() > 2 * kKeptText) kept_.erase(0, kept_.size() - kKeptText);
+}
+
 Result<void> BuildShow::read(http::Response& response, std::string& image, std::string& afterwards) {
-  std::string said;
   return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
     if (std::optional<Event> event = TRY(read_event(message))) show(*event);
     if (const json::value& document = member_of(message, "check"); document.is_object())
@@ -139,16 +161,11 @@ Result<void> BuildShow::read(http::Response& response, std::string& image, std::
     if (const json::value& names = member_of(message, "unused"); names.is_array())
       afterwards += unused_text(names);
     if (std::string text = text_of(message, "warning"); !text.empty())
-      afterwards += fmt::format("[Warning] {}\n", text);
-    const std::string line = text_of(message, "stream");  // of an engine that is not ours
-    if (mode_ == ShowMode::plain) print_error(line);
-    said += line;
-    if (said.size() > 2 * kKeptOutput) said.erase(0, said.size() - kKeptOutput);
-    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = id;
-    if (std::string error = text_of(message, "error"); !error.empty()) {
-      if (mode_ != ShowMode::plain) print_error(said);
-      return fail(ErrorKind::system, "{}", error);
-    }
+      afterwards += fmt::format("[Warning] {}\n", clean_text(text));
+    tell(stream_.take(text_of(message, "stream")));
+    if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = clean_line(id);
+    if (std::string error = text_of(message, "error"); !error.empty())
+      return fail(ErrorKind::system, "{}", clean_text(error));
     return true;
   });
 }
@@ -156,6 +173,8 @@ Result<void> BuildShow::read(http::Response& response, std::string& image, std::
 Result<std::string> BuildShow::follow(http::Response& response) {
   std::string image, afterwards;
   const Result<void> done = read(response, image, afterwards);
+  tell(stream_.finish());
+  if (!done) print_error(kept_);
   if (view_) view_->finish(!done, now());
   view_.reset();
   if (mode_ == ShowMode::plain || mode_ == ShowMode::live) print_error(afterwards);

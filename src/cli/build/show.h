@@ -4,9 +4,11 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "archive/stream.h"
 #include "base/error.h"
+#include "cli/build/clean_text.h"
 #include "cli/build/events.h"
 #include "cli/flags/flags.h"
 #include "http/client.h"
@@ -37,12 +39,15 @@ class BuildShow {
   class WatchedSource;
   Moment now() const;
   void show(const Event& event);
+  void tell(const std::vector<std::string>& lines);
   Result<void> read(http::Response& response, std::string& image, std::string& afterwards);
 
   const ShowMode mode_;
   const bool debug_;
   const std::chrono::steady_clock::time_point began_;
-  std::unique_ptr<ProgressView> view_;  // missing: nothing is shown
+  std::unique_ptr<ProgressView> view_;
+  OutputLines stream_;  // text that comes in place of events
+  std::string kept_;    // of it, for when a quiet build fails
 };
 
 }  // namespace berth::cli

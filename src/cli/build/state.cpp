@@ -94,7 +94,7 @@ std::string seconds_text(std::chrono::nanoseconds duration, bool precise) {
 std::string failure_excerpt(const BuildState& state) {
   const auto failed =
       std::ranges::find_if(state.vertices, [](const BuildState::Vertex& one) { return !one.error.empty(); });
-  if (failed == state.vertices.end()) return "";
+  if (failed == state.vertices.end() || failed->tail.empty()) return "";
   std::string text = fmt::format("------\n > {}:\n", failed->name);
   for (const BuildState::Line& line : failed->tail)
     text += fmt::format("{} {}\n", seconds_text(line.after, true), line.text);

@@ -50,7 +50,7 @@ std::vector<BuildState::Line> apply(BuildState& state, const Event& event, Momen
 // "1.2s", as progress says how long something took: 0.123 below ten seconds where `precise`.
 std::string seconds_text(std::chrono::nanoseconds duration, bool precise = false);
 
-// The vertex that failed and what it said last, between rules; nothing if none has failed.
+// The vertex that failed and what it said last, between rules; nothing if it said nothing.
 std::string failure_excerpt(const BuildState& state);
 
 }  // namespace berth::cli

@@ -82,7 +82,7 @@ Result<Wishes> read_wishes(const Flags& flags) {
 Result<json::object> describe(Context& context, const Wishes& wishes, bool ours) {
   json::object document;
   if (!wishes.call.builds()) document["call"] = wishes.call.name;
-  if (ours && wishes.mode != ShowMode::nothing) document["progress"] = "vertices";
+  if (ours) document["progress"] = "vertices";
   add_to_preamble(wishes.outputs, document);
   TRY(add_to_preamble(context, wishes.caches, document));
   return document;
