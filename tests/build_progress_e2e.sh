@@ -289,7 +289,10 @@ chosen_by_the_environment() {
 }
 
 # Runs a command on a terminal; what was seen there is one of terminal.py's files.
-on_terminal() { timeout $((60 * slowness)) "$here/tests/terminal.py" "$work/seen" "$@"; }
+on_terminal() {
+  rm -rf "$work/seen"
+  timeout $((60 * slowness)) "$here/tests/terminal.py" "$work/seen" "$@"
+}
 seen() { cat "$work/seen/$1"; }
 terminal_is_as_it_was() {
   is "" "$(seen modes)" "modes of the terminal"
@@ -306,8 +309,13 @@ display() {
   local screen
   screen=$(seen screen)
   grep -qE '^\[\+\] Building [0-9.]+s \(8/8\) FINISHED$' <<<"$screen"
-  grep -qE '^ => \[a 2/2\] RUN echo of-a; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
-  grep -qE '^ => \[b 2/2\] RUN echo of-b; sleep 1 +[12]\.[0-9]s$' <<<"$screen"
+  local part seconds
+  for part in a b; do
+    seconds=$(sed -nE "s/^ => \[$part 2\/2\] RUN echo of-$part; sleep 1 +([0-9]+)\.[0-9]s\$/\1/p" <<<"$screen")
+    is 1 "$(wc -w <<<"$seconds")" "lines of the step of $part"
+    fails test "$seconds" -lt 1
+    at_most $((5 * slowness)) "$seconds" "seconds of the step of $part"
+  done
   grep -qE '^ => exporting to image' <<<"$screen"
   is 1 "$(grep -c Building <<<"$screen")" "headers: it is drawn in place"
   lacks "$screen" '# of-a' # output is shown while its step runs
@@ -346,7 +354,7 @@ display_of_a_small_terminal() {
 }
 display_of_a_terminal_that_changes() {
   context <<<$'FROM box\nRUN for i in $(seq 30); do echo "line $i of some length, so that it is cut"; sleep 0.1; done'
-  on_terminal --size 70x24 --resize 1:40x10 --resize 2:90x30 berth build --no-cache .
+  on_terminal --size 70x24 --resize '/line [3-9] /:40x10' --resize '/line (1[3-9]|2[0-9]) /:90x30' berth build --no-cache .
   is 0 "$(seen status)"
   terminal_is_as_it_was
   contains "$(seen screen)" FINISHED
@@ -376,24 +384,35 @@ display_of_a_hostile_step() {
 }
 display_interrupted() {
   context <<<$'FROM box\nRUN echo started; sleep 7539'
-  on_terminal --type '2:\x03' berth build --no-cache .
+  on_terminal --type '/# started/:\x03' berth build --no-cache .
   is -2 "$(seen status)" "it dies of the signal"
   terminal_is_as_it_was
   contains "$(seen screen)" "CANCELED [2/2] RUN echo started"
   eventually 5 no_sleep
-  on_terminal --signal 2:TERM berth build --no-cache .
+  on_terminal --signal '/# started/:TERM' berth build --no-cache .
   is -15 "$(seen status)"
   terminal_is_as_it_was
-  on_terminal --signal 2:KILL berth build --no-cache . # nobody can put anything right then
+  on_terminal --signal '/# started/:KILL' berth build --no-cache . # nobody can put anything right then
   is -9 "$(seen status)"
   is "" "$(seen modes)" "modes of the terminal"
+  eventually 5 no_sleep
+}
+# A terminal that takes nothing (Ctrl-S, a connection that hangs) keeps nobody from ending it.
+display_that_nobody_reads() {
+  context < <(for part in a b c d e; do
+    printf 'FROM box AS %s\nRUN for i in $(seq 40); do echo %s; done; sleep 7539\n' $part "$part$(printf '%0150d' 0)"
+  done; printf 'FROM scratch\n'; printf 'COPY --from=%s / /\n' a b c d e)
+  local began=$SECONDS
+  on_terminal --size 170x50 --deaf '/# e0/:' --signal +5:CONT --signal +0.2:INT berth build --no-cache .
+  is -2 "$(seen status)"
+  at_most $((30 * slowness)) $((SECONDS - began)) "seconds"
   eventually 5 no_sleep
 }
 sleeps() { grep -qzsx "$1" /proc/[0-9]*/cmdline; }
 no_sleep() { fails sleeps 7539; }
 display_stopped_and_continued() {
-  context <<<$'FROM box\nRUN sleep 3'
-  on_terminal --signal 1:STOP --signal 1.5:CONT berth build --no-cache .
+  context <<<$'FROM box\nRUN echo started; sleep 3'
+  on_terminal --signal '/# started/:STOP' --signal +0.5:CONT berth build --no-cache .
   is 0 "$(seen status)"
   terminal_is_as_it_was
   is 2 "$(seen screen | grep -c Building)" "headers: it goes on below what a shell may have written"
@@ -455,6 +474,7 @@ case_of "a display on a terminal that changes its size" display_of_a_terminal_th
 case_of "a display of a failure" display_of_a_failure
 case_of "a display of a hostile step" display_of_a_hostile_step
 case_of "a display that is interrupted" display_interrupted
+case_of "a display that nobody reads is interrupted" display_that_nobody_reads
 case_of "a display that is stopped and continued" display_stopped_and_continued
 case_of "a display and a context that is not there" context_that_fails
 case_of "a display and an engine that dies" engine_that_goes

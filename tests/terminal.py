@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command on a terminal of its own and tells what a person would have seen.
 
-  terminal.py DIRECTORY [--size WIDTHxHEIGHT] [--resize SECONDS:WIDTHxHEIGHT]... [--type SECONDS:TEXT]... [--signal SECONDS:NAME]...
-              COMMAND...
+  terminal.py DIRECTORY [--size WIDTHxHEIGHT] [--resize WHEN:WIDTHxHEIGHT]... [--type WHEN:TEXT]... [--signal WHEN:NAME]...
+              [--deaf WHEN:]... COMMAND...
 
-Seconds are from the first byte that the command writes.
+They happen one after the other, each when its time has come: /REGEX/ when such text was drawn (since the event before), +SECONDS
+after the event before. From --deaf on nothing is read any more until the command has ended.
 
 Writes a file each into the directory: "screen" (at the end, what has scrolled out of it included), "drawn" (all that was ever
 drawn, a piece a line), "status" (exit status, or minus the signal), "frames" (how often the cursor was hidden to draw), "seconds", "modes" (private modes at the end that
@@ -95,6 +96,27 @@ def size_of(text):
     return tuple(int(number) for number in text.split("x"))
 
 
+class Event:
+    def __init__(self, name, value):
+        self.name = name
+        regex, seconds = re.match(r"/(.*?)/:", value), re.match(r"\+([0-9.]+):", value)
+        self.regex = regex and re.compile(regex.group(1))
+        self.seconds = float(seconds.group(1)) if seconds else 0.0
+        self.what = value[(regex or seconds).end() :]
+
+    def is_due(self, drawn, passed):
+        return bool(self.regex.search(drawn)) if self.regex else passed >= self.seconds
+
+    def happen(self, child, terminal, screen):
+        if self.name == "--type":
+            os.write(terminal, self.what.encode().decode("unicode_escape").encode())
+        elif self.name == "--signal":
+            os.kill(child, getattr(signal, "SIG" + self.what))
+        elif self.name == "--resize":
+            screen.width, screen.height = size_of(self.what)
+            set_size(terminal, *size_of(self.what))
+
+
 def options(words):
     size, events = (80, 24), []
     while words and words[0].startswith("--"):
@@ -102,10 +124,13 @@ def options(words):
         words = words[2:]
         if name == "--size":
             size = size_of(value)
-            continue
-        seconds, _, what = value.partition(":")
-        events.append((float(seconds), name, what))
-    return size, sorted(events), words
+        else:
+            events.append(Event(name, value))
+    return size, events, words
+
+
+def has_ended(child):
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def main():
@@ -116,20 +141,18 @@ def main():
         os.execvp(command[0], command)
     set_size(terminal, *size)
     before = termios.tcgetattr(terminal)
-    screen, began, first, text = Screen(*size), time.monotonic(), None, b""
+    screen, began, text = Screen(*size), time.monotonic(), b""
+    last, seen, deaf = began, 0, False  # of the event before: when it was, and what had been drawn
     while True:
-        passed = time.monotonic() - first if first else 0.0
-        while events and events[0][0] <= passed:
-            _, name, what = events.pop(0)
-            if name == "--type":
-                os.write(terminal, what.encode().decode("unicode_escape").encode())
-            elif name == "--signal":
-                os.kill(child, getattr(signal, "SIG" + what))
-            else:
-                screen.width, screen.height = size_of(what)
-                set_size(terminal, *size_of(what))
-        timeout = min(0.2, max(0.0, events[0][0] - passed)) if events else 0.2
-        if not select.select([terminal], [], [], timeout)[0]:
+        if events and events[0].is_due(screen.drawn[seen:], time.monotonic() - last):
+            event = events.pop(0)
+            event.happen(child, terminal, screen)
+            last, seen, deaf = time.monotonic(), len(screen.drawn), deaf or event.name == "--deaf"
+            continue
+        if deaf and not has_ended(child):
+            time.sleep(0.02)
+            continue
+        if not select.select([terminal], [], [], 0.02 if events else 0.2)[0]:
             continue
         try:
             data = os.read(terminal, 65536)
@@ -138,7 +161,6 @@ def main():
         if not data:
             break
         text += data
-        first = first or time.monotonic()
         # A sequence or a character may be cut: what is behind the last whole one waits.
         cut = re.search(rb"(\x1b(\[[?0-9;]*)?|[\xc2-\xf4][\x80-\xbf]{0,2})$", text)
         whole = text[: cut.start()] if cut else text

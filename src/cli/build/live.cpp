@@ -43,41 +43,29 @@ void LiveProgress::show(const Event& event, Moment now) {
 
 void LiveProgress::finish(bool failed, Moment) {
   end(failed);
-  std::lock_guard lock(state_mutex_);
-  if (failed) (void)write_all(terminal_, failure_excerpt(state_));
+  if (!failed) return;
+  std::unique_lock lock(state_mutex_);
+  const std::string text = failure_excerpt(state_);
+  lock.unlock();  // a signal does not wait for the terminal
+  (void)write_all(terminal_, text);
 }
 
 void LiveProgress::draw_until_stopped() {
   std::unique_lock lock(state_mutex_);
-  while (!stopped_) {
+  for (bool last = false; !last;) {
+    last = stopped_;
     lock.unlock();
     draw();
     lock.lock();
-    changed_.wait_for(lock, std::chrono::milliseconds(1000 / kFramesASecond), [&] { return stopped_; });
+    changed_.wait_for(lock, std::chrono::milliseconds(1000 / kFramesASecond),
+                      [&] { return last || stopped_; });
   }
-}
-
-// Once for all: what runs is no more, and the last frame stays.
-void LiveProgress::end(bool failed) {
-  {
-    std::lock_guard lock(state_mutex_);
-    if (stopped_) return;
-    stopped_ = true;
-    state_.finished = true;
-    state_.failed = failed;
-    for (BuildState::Vertex& vertex : state_.vertices) {
-      if (!vertex.running()) continue;
-      vertex.completed = now();
-      vertex.cancelled = true;
-    }
-  }
+  last_drawn_ = true;
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
-  draw();
 }
 
 void LiveProgress::draw() {
-  std::lock_guard drawing(drawing_);
+  if (continued_.exchange(false)) shown_.clear();
   const DisplaySize size = size_of(terminal_);
   std::vector<DisplayLine> lines;
   {
@@ -89,14 +77,37 @@ void LiveProgress::draw() {
   shown_ = std::move(lines);
 }
 
+// Once for all: what runs is no more, and the next frame stays.
+void LiveProgress::stop(bool failed) {
+  std::lock_guard lock(state_mutex_);
+  if (stopped_) return;
+  stopped_ = true;
+  state_.finished = true;
+  state_.failed = failed;
+  for (BuildState::Vertex& vertex : state_.vertices) {
+    if (!vertex.running()) continue;
+    vertex.completed = now();
+    vertex.cancelled = true;
+  }
+  changed_.notify_all();
+}
+
+void LiveProgress::end(bool failed) {
+  stop(failed);
+  if (thread_.joinable()) thread_.join();
+}
+
 void LiveProgress::on_signal(int signal) {
   if (signal == SIGWINCH) return;  // the size is asked for with every frame
   if (signal == SIGCONT) {         // what a shell has written meanwhile stands where the last frame ended
-    std::lock_guard drawing(drawing_);
-    shown_.clear();
+    continued_ = true;
     return;
   }
-  end(true);
+  stop(true);
+  {
+    std::unique_lock lock(state_mutex_);
+    changed_.wait_for(lock, kForTheLastFrame, [&] { return last_drawn_; });
+  }
   die_of(signal);
 }
 
