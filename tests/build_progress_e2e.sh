@@ -179,6 +179,25 @@ steps_without_files() {
   exits 1 b build --progress plain .
   contains "$said" gone
 }
+triggers() { # are seen, and fail where the FROM is that brought them
+  context <<<$'FROM box\nONBUILD RUN echo of-a-trigger\nONBUILD ENV a=b\nONBUILD RUN test ! -e /bad'
+  b build -q -t trigger . >/dev/null
+  context <<<$'FROM trigger AS app\nRUN echo own'
+  b build --no-cache --progress plain . 2>"$work/said"
+  grep -qE '^#1 \[app 1/2\] FROM trigger AS app$' "$work/said"
+  grep -qE '^#2 \[app\] ONBUILD RUN echo of-a-trigger$' "$work/said"
+  grep -qE '^#2 [0-9.]+ of-a-trigger$' "$work/said"
+  grep -qE '^#3 \[app\] ONBUILD RUN test' "$work/said"
+  grep -qE '^#4 \[app 2/2\] RUN echo own$' "$work/said"
+  contains "$(DOCKER_BUILDKIT=0 docker build --no-cache . 2>&1)" $'Step 1/2 : ONBUILD RUN echo of-a-trigger\nof-a-trigger'
+  # An image that this build makes triggers as well, in the stage that is FROM it.
+  context <<<$'FROM box AS base\nRUN touch /bad\nONBUILD RUN echo of-a-stage; exit 4\n\nFROM base AS app\nENV a=b'
+  exits 1 b build --no-cache --progress plain .
+  grep -qE '^#[0-9]+ \[app\] ONBUILD RUN echo of-a-stage; exit 4$' <<<"$said"
+  grep -qE '^#[0-9]+ [0-9.]+ of-a-stage$' <<<"$said"
+  grep -qE '^Dockerfile:5:1: ONBUILD RUN echo of-a-stage; exit 4: .*code: 4$' <<<"$said"
+  grep -qE '^ +5 > FROM base AS app$' <<<"$said"
+}
 any_bytes() { # what a step prints breaks neither the lines nor a terminal, through either door
   context <<<$'FROM box\nRUN printf \'\\377\\376 \\033]0;title\\007\\033[2Jseen\\302\\2331m \\342\\202\'; sleep 0.2; printf \'\\254\\n\''
   b build --no-cache --progress plain . 2>"$work/said"
@@ -459,6 +478,7 @@ case_of "plain progress of a failure" plain_failure
 case_of "what a failure stops is cancelled" a_failure_stops_the_others
 case_of "a step's time is its own" times_are_the_steps_own
 case_of "steps without files are told of when they fail" steps_without_files
+case_of "what a base image triggers" triggers
 case_of "output of any bytes" any_bytes
 case_of "a quiet build that fails" quiet_failure
 case_of "text of an engine that is not Berth's" foreign_text

@@ -6,6 +6,10 @@ namespace {
 
 constexpr std::string_view kLeftOut = "\n[more output is left out here: it came faster than it was read]\n";
 
+std::string name_of_stage(const build::Step& step) {
+  return step.stage_name.value_or(fmt::format("stage-{}", step.stage));
+}
+
 }  // namespace
 
 void EventProgress::planned(const std::vector<std::size_t>& stages) {
@@ -15,7 +19,7 @@ void EventProgress::planned(const std::vector<std::size_t>& stages) {
 
 void EventProgress::begun(const build::Step& step) {
   std::lock_guard lock(mutex_);
-  if (step.work > 0) begin(step);
+  if (step.is_work) begin(step);
 }
 
 void EventProgress::cached(const build::Step& step) {
@@ -81,9 +85,8 @@ void EventProgress::line(const json::object& line) {
 }
 
 std::string EventProgress::name_of(const build::Step& step) const {
-  const bool unnamed = step.stage_name.starts_with("stage-");
-  const std::string stage = several_stages_ || !unnamed ? step.stage_name + " " : "";
-  if (step.work == 0) return valid_text(fmt::format("[{}] {}", step.stage_name, step.text));
+  const std::string stage = several_stages_ || step.stage_name ? name_of_stage(step) + " " : "";
+  if (step.work == 0) return valid_text(fmt::format("[{}] {}", name_of_stage(step), step.text));
   return valid_text(fmt::format("[{}{}/{}] {}", stage, step.work, step.works, step.text));
 }
 
@@ -91,8 +94,9 @@ EventProgress::Vertex& EventProgress::begin(const build::Step& step) {
   Vertex vertex;
   vertex.id = ++last_id_;
   vertex.name = name_of(step);
-  vertex.stage = step.stage_name;
-  vertex.total = total_ = step.all_works + 1;  // the image comes last
+  vertex.stage = name_of_stage(step);
+  if (step.work == 0) ++unplanned_;
+  vertex.total = total_ = step.all_works + unplanned_ + 1;  // the image comes last
   vertex.started = now();
   write_({{"vertex", to_json(vertex)}}, Keep::always);
   return running_.insert_or_assign(step.stage, std::move(vertex)).first->second;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What our own client is shown of a build: JSON lines as things happen, whatever stage they happen in. A
 // vertex is a step that may take time; steps that change the configuration alone are told of when they fail.
+// What a base image triggers has no number: "[build] ONBUILD RUN make".
 //
 //   {"check": {..}}                   what there is to warn of, as build_call.h has it; the first line, if
 //   any
@@ -75,6 +76,7 @@ class EventProgress final : public build::Progress {
   bool several_stages_ = false;
   std::int64_t last_id_ = 0;
   std::size_t total_ = 0;
+  std::size_t unplanned_ = 0;  // vertices of what base images trigger, or of steps that took no time
   std::map<std::size_t, Vertex> running_;  // by stage: its steps come one after the other
 };
 

@@ -25,8 +25,8 @@ class EventProgressTest : public testing::Test {
   static build::Step step(std::size_t stage, std::size_t work, std::string text = "RUN x") {
     build::Step step;
     step.stage = stage;
-    step.stage_name = fmt::format("stage-{}", stage);
     step.work = work;
+    step.is_work = work > 0;
     step.works = 3;
     step.all_works = 5;
     step.text = std::move(text);
@@ -77,6 +77,26 @@ TEST_F(EventProgressTest, NamesSayWhichStepOfWhichStage) {
   shown.begun(step(1, 2));
   EXPECT_EQ(lines[1].at("vertex").at("name").as_string(), "[stage-1 2/3] RUN x");
   EXPECT_EQ(lines[1].at("vertex").at("total").to_number<int>(), 6) << "the image is one more";
+}
+
+TEST_F(EventProgressTest, AStageIsNamedAsItIsWhateverThatLooksLike) {
+  shown.planned({0});
+  build::Step named = step(0, 2);
+  named.stage_name = "stage-prod";
+  shown.begun(named);
+  EXPECT_EQ(lines[0].at("vertex").at("name").as_string(), "[stage-prod 2/3] RUN x");
+}
+
+TEST_F(EventProgressTest, WhatABaseImageTriggersHasNoNumberAndIsOneMore) {
+  shown.planned({0});
+  build::Step triggered = step(0, 0, "ONBUILD RUN x");
+  triggered.is_work = true;
+  shown.begun(triggered);
+  shown.output(triggered, build::OutputStream::standard, "said");
+  shown.done(triggered, nullptr);
+  EXPECT_THAT(told(), ElementsAre("vertex 1", "log 1 said", "vertex 1 done"));
+  EXPECT_EQ(lines[0].at("vertex").at("name").as_string(), "[stage-0] ONBUILD RUN x");
+  EXPECT_EQ(lines[0].at("vertex").at("total").to_number<int>(), 7);
 }
 
 TEST_F(EventProgressTest, StepsWithoutFilesAreToldOfOnlyWhenTheyFail) {

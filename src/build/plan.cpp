@@ -17,6 +17,11 @@ using dockerfile::Stage;
 
 constexpr std::array kProxyArguments{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"};
 
+// Not a stage, nor nothing.
+bool is_image(const Origin& origin) noexcept {
+  return std::holds_alternative<FromImage>(origin) || std::holds_alternative<FromContext>(origin);
+}
+
 class Planner {
  public:
   Planner(const Dockerfile& file, const PlanInput& input) : file_(file), input_(input) {}
@@ -125,8 +130,9 @@ class Planner {
       stage.first_step = number;
       const std::vector<Instruction>& instructions = file_.stages[stage.index].instructions;
       number += 1 + instructions.size();
-      stage.works = static_cast<std::size_t>(std::ranges::count_if(instructions, makes_files));
-      if (is_image(stage.base)) ++stage.works;
+      auto add = [&](bool is_work) { stage.work_numbers.push_back(is_work ? ++stage.works : 0); };
+      add(is_image(stage.base));
+      for (const Instruction& instruction : instructions) add(makes_files(instruction));
       plan_.works += stage.works;
     }
     plan_.steps = number - 1;
@@ -147,10 +153,6 @@ bool makes_files(const Instruction& instruction) noexcept {
   return std::holds_alternative<dockerfile::RunInstruction>(instruction.content) ||
          std::holds_alternative<dockerfile::CopyInstruction>(instruction.content) ||
          std::holds_alternative<dockerfile::WorkdirInstruction>(instruction.content);
-}
-
-bool is_image(const Origin& origin) noexcept {
-  return std::holds_alternative<FromImage>(origin) || std::holds_alternative<FromContext>(origin);
 }
 
 Origin origin_of(const Dockerfile& file, const std::set<std::string>& contexts, std::string_view name,

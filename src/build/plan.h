@@ -33,7 +33,9 @@ struct PlannedStage {
   Origin base;
   std::optional<oci::Platform> platform;  // of --platform; missing: the build's
   std::size_t first_step = 0;             // number of its FROM, from 1
-  std::size_t works = 0;                  // how many of its steps may take time, FROM among them
+  // Of FROM and of each instruction the place among those that may take time, from 1; 0 for the others.
+  std::vector<std::size_t> work_numbers;
+  std::size_t works = 0;  // how many these are
 };
 
 struct PlanInput {
@@ -56,8 +58,6 @@ Result<Plan> make_plan(const dockerfile::Dockerfile& file, const PlanInput& inpu
 
 // RUN, COPY, ADD and WORKDIR; others change the configuration alone.
 bool makes_files(const dockerfile::Instruction& instruction) noexcept;
-// FROM of an image; not of a stage, nor of nothing.
-bool is_image(const Origin& origin) noexcept;
 
 // The name in the instruction of stage `before`.
 Origin origin_of(const dockerfile::Dockerfile& file, const std::set<std::string>& contexts,

@@ -92,6 +92,17 @@ TEST(Plan, NumbersTheStepsOfWhatIsBuilt) {
   EXPECT_EQ(plan->steps, 5u);
 }
 
+TEST(Plan, CountsWhatMayTakeTime) {
+  const Result<Plan> plan =
+      make_plan(parse("FROM a AS one\nENV x=y\nRUN z\nFROM one\nCOPY b c\nUSER d\nWORKDIR /e\n"), input());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->stages[0].work_numbers, (std::vector<std::size_t>{1, 0, 2}));
+  EXPECT_EQ(plan->stages[1].work_numbers, (std::vector<std::size_t>{0, 1, 0, 2}))
+      << "FROM of a stage is none";
+  EXPECT_EQ(plan->stages[1].works, 2u);
+  EXPECT_EQ(plan->works, 4u);
+}
+
 TEST(Plan, KnowsProxyArgumentsInBothCases) {
   EXPECT_TRUE(is_proxy_argument("HTTP_PROXY"));
   EXPECT_TRUE(is_proxy_argument("no_proxy"));

@@ -2,6 +2,7 @@
 // What a build tells while it goes. Called from several threads at once: an implementation has its own lock.
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,16 +12,18 @@
 
 namespace berth::build {
 
-// One instruction of a stage that is needed. Numbers are in the order of the Dockerfile.
+// One instruction of a stage that is needed, or one that its base image triggers. Numbers are in the order of
+// the Dockerfile; what is triggered has the number of the FROM.
 struct Step {
   std::size_t number = 0;  // of this build, from 1
   std::size_t total = 0;
-  std::size_t stage = 0;                   // the stage's place among all of the Dockerfile
-  std::string stage_name;                  // its name or number
-  std::size_t in_stage = 0, of_stage = 0;  // from 1
-  std::string text;                        // "RUN make"
-  // Its place among those of its stage that may take time (an image as base, RUN, COPY, ADD, WORKDIR), how
-  // many these are, and how many there are in all stages. 0: it changes the configuration alone.
+  std::size_t stage = 0;                  // the stage's place among all of the Dockerfile
+  std::optional<std::string> stage_name;  // missing: it has none
+  std::string text;                       // "RUN make"
+  // It may take time: an image as base, RUN, COPY, ADD, WORKDIR. Others change the configuration alone.
+  bool is_work = false;
+  // Its place among those of its stage (0: it has none, being triggered), how many these are, and how many
+  // there are in all stages.
   std::size_t work = 0, works = 0, all_works = 0;
 };
 

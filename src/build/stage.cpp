@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build/stage.h"
 
-#include <algorithm>
-
 #include "base/text.h"
 #include "build/selection.h"
+#include "dockerfile/suggest.h"
 #include "oci/manifest.h"
 #include "runtime/users.h"
 #include "sys/rooted_path.h"
@@ -28,61 +27,59 @@ Result<StageResult> StageBuilder::run() {
   TRY(begin());
   for (std::size_t number = 0; number < stage_.instructions.size(); ++number) {
     const dockerfile::Instruction& instruction = stage_.instructions[number];
-    const Step step = step_of(number + 2, instruction.original);
-    Result<void> done = perform(instruction, step);
-    if (!done) {
-      Error error = std::move(done).error();
-      if (error.kind == ErrorKind::cancelled) return std::unexpected(std::move(error));
-      return std::unexpected(
-          dockerfile::located(solve_.file, instruction.at, instruction.last_line, std::move(error)));
-    }
+    Result<void> done = perform(instruction, step_of(number + 1, instruction.original));
+    if (!done) return failed_at(instruction.at, instruction.last_line, std::move(done).error());
   }
   solve_.progress.ended(planned_.index);
   return StageResult{config_};
 }
 
-Step StageBuilder::step_of(std::size_t in_stage, std::string text) const {
+// That somebody has stopped it is nothing about the place.
+std::unexpected<Error> StageBuilder::failed_at(dockerfile::Position at, int last_line, Error error) const {
+  if (error.kind == ErrorKind::cancelled) return std::unexpected(std::move(error));
+  return std::unexpected(dockerfile::located(solve_.file, at, last_line, std::move(error)));
+}
+
+Step StageBuilder::step_of(std::size_t place, std::string text) const {
   Step step;
-  step.number = planned_.first_step + in_stage - 1;
+  step.number = planned_.first_step + place;
   step.total = solve_.plan.steps;
   step.stage = planned_.index;
-  step.stage_name = stage_.name.empty() ? fmt::format("stage-{}", planned_.index) : stage_.name;
-  step.in_stage = in_stage;
-  step.of_stage = stage_.instructions.size() + 1;
+  if (!stage_.name.empty()) step.stage_name = stage_.name;
   step.text = std::move(text);
+  step.work = planned_.work_numbers[place];
+  step.is_work = step.work > 0;
   step.works = planned_.works;
   step.all_works = solve_.plan.works;
-  const std::size_t from = is_image(planned_.base) ? 1 : 0;
-  if (in_stage == 1) {
-    step.work = from;
-  } else if (makes_files(stage_.instructions[in_stage - 2])) {
-    const auto first = stage_.instructions.begin();
-    step.work = from + static_cast<std::size_t>(std::count_if(
-                           first, first + static_cast<std::ptrdiff_t>(in_stage - 1), makes_files));
-  }
   return step;
 }
 
 // FROM, and what the base image wants to happen in every build on it.
 Result<void> StageBuilder::begin() {
-  const Step step = step_of(1, stage_.original);
+  const Step step = step_of(0, stage_.original);
   if (const auto* stage = std::get_if<FromStage>(&planned_.base))
     (void)solve_.board.wait(stage->index, solve_.stop);  // take_base() tells of its failure
   solve_.progress.begun(step);
   Result<std::vector<std::string>> triggers = take_base(step);
   solve_.progress.done(step, triggers ? nullptr : &triggers.error());
-  if (!triggers && triggers.error().kind == ErrorKind::cancelled)
-    return std::unexpected(std::move(triggers).error());
-  if (!triggers)
-    return std::unexpected(
-        dockerfile::located(solve_.file, stage_.at, stage_.at.line, std::move(triggers).error()));
+  if (!triggers) return failed_at(stage_.at, stage_.at.line, std::move(triggers).error());
   last_change_ = config_.created;
   for (const std::string& trigger : *triggers) {
-    const dockerfile::Instruction instruction =
-        TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
-    TRY_AS("ONBUILD " + trigger, perform(instruction, step_of(1, trigger)));
+    Result<void> done = fire(trigger);
+    if (!done)
+      return failed_at(stage_.at, stage_.at.line,
+                       std::move(done).error().within("ONBUILD " + dockerfile::shown(trigger)));
   }
   return {};
+}
+
+Result<void> StageBuilder::fire(const std::string& trigger) {
+  const dockerfile::Instruction instruction =
+      TRY(dockerfile::parse_instruction(trigger, "ONBUILD of the base image"));
+  Step step = step_of(0, "ONBUILD " + trigger);
+  step.is_work = makes_files(instruction);
+  step.work = 0;
+  return perform(instruction, step);
 }
 
 // The configuration that the stage begins with. Returns the triggers that were in it.

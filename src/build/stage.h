@@ -41,6 +41,7 @@ class StageBuilder {
 
   // stage.cpp
   Result<void> begin();
+  Result<void> fire(const std::string& trigger);
   Result<std::vector<std::string>> take_base(const Step& step);
   Result<std::string> name_of_base() const;
   Result<void> perform(const dockerfile::Instruction& instruction, const Step& step);
@@ -52,7 +53,8 @@ class StageBuilder {
   Result<Made> change_config(const dockerfile::Instruction& instruction);
   void record(const Made& made);
   Result<void> check_size() const;
-  Step step_of(std::size_t in_stage, std::string text) const;
+  Step step_of(std::size_t place, std::string text) const;  // 0 is FROM
+  std::unexpected<Error> failed_at(dockerfile::Position at, int last_line, Error error) const;
   dockerfile::Expansion expansion() const;
   std::optional<std::string> value_of(std::string_view name) const;
   std::string in_working_directory(std::string_view path) const;  // a trailing slash stays
