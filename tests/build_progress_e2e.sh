@@ -100,6 +100,21 @@ calls_that_are_wrong() {
   local body='{"call": "odd"}'
   is 400 "$(http POST /build -H 'Content-Type: application/vnd.berth.build' --data-binary "${#body}"$'\n'"$body")"
 }
+calls_have_no_results() {
+  context <<<$'FROM box'
+  echo before >"$work/metadata"
+  local option
+  for option in "-o $work/there" "--push -t localhost:1/x" "--cache-to type=local,dest=$work/there" "--iidfile $work/there" \
+    "--metadata-file $work/metadata"; do
+    # shellcheck disable=SC2086 # several words
+    refused 1 'cannot be combined with --call check' b build --check $option .
+    # shellcheck disable=SC2086
+    refused 1 'cannot be combined with --call outline' b build --call outline $option .
+  done
+  fails test -e "$work/there"
+  is before "$(cat "$work/metadata")"
+  exits 0 b build --check --push=false -t out .
+}
 checks_are_harmless() { # a Dockerfile's lines do not command a terminal
   context <<<$'FROM box\nCMD echo \e]0;title\a\e[2Jhi'
   exits 1 b build --check .
@@ -471,6 +486,7 @@ case_of "a build says its warnings at its end" builds_warn
 case_of "--call outline" outline
 case_of "--call targets" targets
 case_of "calls that are wrong" calls_that_are_wrong
+case_of "calls have no results" calls_have_no_results
 case_of "a hostile Dockerfile is shown harmlessly" checks_are_harmless
 case_of "plain progress" plain_lines
 case_of "a context that is sent" a_context_that_is_sent

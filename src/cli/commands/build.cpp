@@ -67,9 +67,22 @@ struct Wishes {
   http::Query query;
 };
 
+// A call has no result that could be given to these.
+Result<void> refuse_results_of(const BuildCall& call, const Flags& flags) {
+  if (call.builds()) return {};
+  for (const std::string_view flag : {"output", "cache-to", "iidfile", "metadata-file", "push"}) {
+    const bool wanted = flag == "push" ? flags.on(flag) : flags.given(flag);
+    if (wanted)
+      return fail(ErrorKind::invalid, "--{} cannot be combined with --call {}, which builds nothing", flag,
+                  call.name);
+  }
+  return {};
+}
+
 Result<Wishes> read_wishes(const Flags& flags) {
   Wishes wishes;
   wishes.call = TRY(chosen_call(flags));
+  TRY(refuse_results_of(wishes.call, flags));
   wishes.mode = TRY(chosen_show(flags));
   wishes.caches = TRY(choose_caches(flags));
   wishes.outputs = TRY(choose_outputs(flags, wishes.caches.holds()));
