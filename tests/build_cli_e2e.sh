@@ -69,6 +69,13 @@ FROM box\nCOPY --from=a /r /\nCOPY --from=b /s /'
   build --no-cache-filter b
   is "${first%/*}" "$(out cat /r)" "the stage that was not named"
   fails test "${first#*/}" = "$(out cat /s)"
+  first=$(out cat /r)/$(out cat /s)
+  b build --no-cache-filter B,2 --no-cache-filter odd,7 -t out . 2>"$work/said" # as FROM and COPY --from write them
+  is "${first%/*}" "$(out cat /r)"
+  fails test "${first#*/}" = "$(out cat /s)"
+  local name
+  for name in odd 7; do contains "$(cat "$work/said")" "[Warning] --no-cache-filter $name: no stage of Dockerfile is called so"; done
+  is 2 "$(grep -c no-cache-filter "$work/said")" warnings
 }
 limits_and_network() {
   context <<<$'FROM box\nRUN ls /sys/class/net >/n; ulimit -n >/u; df -k /dev/shm | tail -n 1 >/s; cat /etc/hosts >/h'
@@ -283,6 +290,18 @@ wrong_options() {
 options_that_mean_nothing() {
   context <<<"FROM box"
   b build -q --rm --rm=false --force-rm --compress --load -o type=docker --cache-from x --provenance=false . >/dev/null
+  b build -q --provenance mode=min,inline-only=true --sbom=false --attest type=provenance,mode=min --attest type=sbom,disabled=true \
+    --builder default --isolation default . >/dev/null
+}
+options_that_cannot_be_had() { # are not passed over
+  context <<<"FROM box"
+  local option
+  for option in --provenance=mode=max --provenance=true --sbom=true --sbom=generator=x --attest=type=sbom \
+    --attest=type=provenance,mode=max; do
+    refused 1 "^$option: this version makes no attestations" b build "$option" .
+  done
+  refused 1 'builder other: there is none but the default' b build --builder other .
+  refused 1 'isolation hyperv' b build --isolation hyperv .
 }
 failures_of_builds() {
   context <<<$'FROM box\nRUN exit 23'
@@ -359,6 +378,7 @@ case_of "--build-context" named_contexts
 case_of "contexts that are wrong" wrong_places
 case_of "options that are wrong" wrong_options
 case_of "options that mean nothing here" options_that_mean_nothing
+case_of "options that cannot be had" options_that_cannot_be_had
 case_of "builds that fail" failures_of_builds
 case_of "an interrupt ends the build" interrupted
 case_of "other names of the command" other_names

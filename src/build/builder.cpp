@@ -74,6 +74,14 @@ Result<void> solve_stages(Solve& solve, std::stop_source& stop) {
   return {};
 }
 
+void warn_of_unknown_stages(const Solve& solve) {
+  const dockerfile::Dockerfile& file = solve.file;
+  for (const std::string& name : solve.request.no_cache_stages)
+    if (!dockerfile::find_stage(file, name, file.stages.size()))
+      solve.progress.warning(
+          fmt::format("--no-cache-filter {}: no stage of {} is called so", name, file.name));
+}
+
 void finish_config(oci::ImageConfig& config, const BuildRequest& request,
                    const std::optional<Timestamp>& epoch) {
   for (const auto& [name, value] : request.labels) config.config.labels[name] = value;
@@ -231,6 +239,7 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
   std::vector<std::size_t> stages;
   for (const PlannedStage& stage : plan.stages) stages.push_back(stage.index);
   progress.planned(stages);
+  warn_of_unknown_stages(solve);
   Result<void> solved = solve_stages(solve, stop);
   if (Result<void> saved = services_->cache.save_uses(); !saved)
     log_warning("build", "{}", saved.error().message);

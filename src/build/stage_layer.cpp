@@ -2,6 +2,8 @@
 // How a stage comes by a layer: the cache's, one that another build is making, or its own.
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/text.h"
 #include "build/selection.h"
@@ -23,8 +25,10 @@ PartsDigest StageBuilder::key_of(std::string_view kind, bool on_nothing) const {
 }
 
 bool StageBuilder::may_use_cache() const {
-  return !solve_.request.no_cache && !solve_.request.no_cache_stages.contains(stage_.name) &&
-         !solve_.request.no_cache_stages.contains(std::to_string(planned_.index));
+  auto is_this = [&](const std::string& name) {
+    return name == std::to_string(planned_.index) || (!name.empty() && to_lower(name) == stage_.name);
+  };
+  return !solve_.request.no_cache && std::ranges::none_of(solve_.request.no_cache_stages, is_this);
 }
 
 Result<StageBuilder::Made> StageBuilder::layer_of(const Digest& key, const Step& step, std::string history,

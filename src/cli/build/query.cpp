@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/json.h"
@@ -24,6 +25,33 @@ Result<void> refuse_what_cannot_be_had(const Flags& flags) {
     if (flags.given(refusal.flag) && flags.text(refusal.flag) != "false")
       return fail(ErrorKind::unsupported, "--{} is not available in this version{}", refusal.flag,
                   refusal.instead);
+  return {};
+}
+
+// Scripts say so by default, where builders would make some otherwise.
+bool asks_for_no_attestation(std::string_view text) {
+  return std::ranges::any_of(split(text, ','), [](std::string_view field) {
+    const std::string word = to_lower(field);
+    return word == "false" || word == "0" || word == "disabled=true" || word == "mode=min";
+  });
+}
+
+Result<void> refuse_attestations(const Flags& flags) {
+  auto check = [](std::string_view flag, const std::string& text) -> Result<void> {
+    if (asks_for_no_attestation(text)) return {};
+    return fail(ErrorKind::unsupported, "--{}={}: this version makes no attestations", flag, text);
+  };
+  for (const std::string_view flag : {"provenance", "sbom"})
+    if (flags.given(flag)) TRY(check(flag, flags.text(flag)));
+  for (const std::string& text : flags.list("attest")) TRY(check("attest", text));
+  return {};
+}
+
+// There is one of each.
+Result<void> refuse_other_builders(const Flags& flags) {
+  for (const std::string_view flag : {"builder", "isolation"})
+    if (const std::string name = flags.text(flag); !name.empty() && name != "default")
+      return fail(ErrorKind::unsupported, "--{} {}: there is none but the default", flag, name);
   return {};
 }
 
@@ -78,6 +106,8 @@ void add_limits(const Flags& flags, http::Query& query) {
 
 Result<http::Query> build_query(const Flags& flags, const std::vector<std::string>& names) {
   TRY(refuse_what_cannot_be_had(flags));
+  TRY(refuse_attestations(flags));
+  TRY(refuse_other_builders(flags));
   http::Query query;
   TRY(add_names(names, query));
   if (json::object all = TRY(arguments(flags)); !all.empty()) query.add("buildargs", json::serialize(all));
