@@ -80,6 +80,9 @@ outline() {
   contains "$text" $'BUILD ARG   VALUE     DESCRIPTION\n'
   grep -qE '^TOKEN +for fetching$' <<<"$text"
   grep -qE '^LATE +x' <<<"$text"
+  text=$(b build --call outline --build-arg TOKEN=given --build-arg LATE=other .)
+  grep -qE '^TOKEN +given +for fetching$' <<<"$text"
+  grep -qE '^LATE +other' <<<"$text"
   grep -qE '^k +true$' <<<"$text"
   contains "$text" "SSH "
   lacks "$(b build --call outline --target build .)" LATE

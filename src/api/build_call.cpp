@@ -58,7 +58,7 @@ json::object outline_document(const dockerfile::Outline& outline) {
   for (const dockerfile::Outline::Argument& one : outline.arguments) {
     json::object item{{"name", valid_text(one.name)}};
     add_text(item, "description", one.description);
-    add_text(item, "value", one.default_value);
+    add_text(item, "value", one.value);
     arguments.push_back(std::move(item));
   }
   for (const std::string& id : outline.cache_mounts) caches.push_back(json::object{{"ID", valid_text(id)}});
@@ -103,7 +103,7 @@ Result<json::object> answer_build_call(std::string_view call, const build::Build
       TRY(dockerfile::parse_dockerfile(request.dockerfile, request.dockerfile_name));
   if (call == "targets") return targets_document(file);
   if (call == "outline") {
-    const dockerfile::Outline outline = TRY(dockerfile::outline(file, request.target));
+    const dockerfile::Outline outline = TRY(dockerfile::outline(file, request.target, request.arguments));
     return outline_document(outline);
   }
   const dockerfile::CheckReport report = TRY(check(file, request, images));

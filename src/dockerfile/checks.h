@@ -54,7 +54,7 @@ std::vector<TargetLine> targets(const Dockerfile& file);
 
 struct Outline {
   struct Argument {
-    std::string name, default_value, description;
+    std::string name, value, description;
   };
   struct Needed {
     std::string id;
@@ -66,7 +66,9 @@ struct Outline {
   std::vector<Needed> secrets, ssh;
   std::vector<std::string> cache_mounts;  // their ids, or targets
 };
-// What the target and the stages that it needs ask for.
-Result<Outline> outline(const Dockerfile& file, std::string_view target);  // not_found; "" is the last stage
+// What the target ("" is the last stage; or not_found) and the stages that it needs ask for, with the values
+// that they have with these of --build-arg.
+Result<Outline> outline(const Dockerfile& file, std::string_view target,
+                        const std::map<std::string, std::string>& arguments = {});
 
 }  // namespace berth::dockerfile

@@ -320,13 +320,24 @@ TEST(Outline, HasWhatATargetAndItsStagesNeed) {
   EXPECT_EQ(all.description, "is what it is about");
   std::vector<std::string> arguments, needed;
   for (const auto& one : all.arguments)
-    arguments.push_back(fmt::format("{}={} {}", one.name, one.default_value, one.description));
+    arguments.push_back(fmt::format("{}={} {}", one.name, one.value, one.description));
   EXPECT_THAT(arguments, ElementsAre("VERSION=3 ", "BASE=alpine:3 names the image all is built on",
                                      "DEBUG=no makes it talk", "TOOL=make ", "LATE= "));
   for (const auto& one : all.secrets) needed.push_back(fmt::format("{} {}", one.id, one.required));
   for (const auto& one : all.ssh) needed.push_back(fmt::format("{} {}", one.id, one.required));
   EXPECT_THAT(needed, ElementsAre("one true", "two true", "default false"));
   EXPECT_THAT(all.cache_mounts, ElementsAre("make", "/c"));
+}
+
+TEST(Outline, ShowsTheValuesThatArgumentsOfTheBuildHave) {
+  const Outline all =
+      *outline(parsed(kOutlined), "app", {{"VERSION", "4"}, {"LATE", "x"}, {"TOOL", "cmake"}});
+  std::vector<std::string> arguments;
+  for (const auto& one : all.arguments) arguments.push_back(one.name + "=" + one.value);
+  EXPECT_THAT(arguments, ElementsAre("VERSION=4", "BASE=alpine:4", "DEBUG=no", "TOOL=cmake", "LATE=x"));
+  EXPECT_THAT(all.cache_mounts, ElementsAre("cmake", "/c"));
+  const Outline other = *outline(parsed(kOutlined), "app", {{"BASE", "scratch"}});
+  EXPECT_EQ(other.arguments.at(0).value, "scratch") << "VERSION is not used then";
 }
 
 TEST(Outline, IsOfTheLastStageOrOfOneThatIsThere) {

@@ -28,8 +28,8 @@ std::string description_of(const Stage& stage) {
 
 class Outliner {
  public:
-  Outliner(const Dockerfile& file, std::size_t target)
-      : file_(file), target_(target), globals_(global_variables(file, {})) {}
+  Outliner(const Dockerfile& file, std::size_t target, const Arguments& arguments)
+      : file_(file), target_(target), given_(arguments), globals_(global_variables(file, arguments)) {}
 
   Outline run() && {
     follow();
@@ -88,7 +88,7 @@ class Outliner {
       if (const auto* arg = std::get_if<ArgInstruction>(&instruction->content))
         for (auto argument = arg->arguments.rbegin(); argument != arg->arguments.rend(); ++argument) {
           if (!used_.contains(argument->name) || !seen_.insert(argument->name).second) continue;
-          if (argument->value)
+          if (argument->value && !given_.contains(argument->name))
             (void)expand_word(argument->value->text, globals_.expansion(file_.directives.escape, &used_));
           arguments.push_back({argument->name, globals_.value(argument->name).value_or(""),
                                description_of(instruction->comment, argument->name)});
@@ -102,7 +102,7 @@ class Outliner {
     Variables& variables = variables_.back();
     if (!needed_[number]) return;
     for (const Instruction& instruction : file_.stages[number].instructions) {
-      take_over(variables, instruction, globals_, {}, file_.directives.escape);
+      take_over(variables, instruction, globals_, given_, file_.directives.escape);
       if (const auto* arg = std::get_if<ArgInstruction>(&instruction.content))
         for (const ArgInstruction::Argument& argument : arg->arguments)
           if (seen_.insert(argument.name).second)
@@ -131,6 +131,7 @@ class Outliner {
 
   const Dockerfile& file_;
   std::size_t target_;
+  const Arguments& given_;
   Variables globals_;
   std::vector<bool> needed_;
   std::set<std::string> used_;  // names in FROM
@@ -151,10 +152,10 @@ std::vector<TargetLine> targets(const Dockerfile& file) {
   return lines;
 }
 
-Result<Outline> outline(const Dockerfile& file, std::string_view target) {
+Result<Outline> outline(const Dockerfile& file, std::string_view target, const Arguments& arguments) {
   std::optional<std::size_t> stage = file.stages.size() - 1;
   if (!target.empty()) stage = find_stage(file, target, file.stages.size());
-  if (stage) return Outliner(file, *stage).run();
+  if (stage) return Outliner(file, *stage, arguments).run();
   std::vector<std::string_view> names;
   for (const Stage& one : file.stages)
     if (!one.name.empty()) names.push_back(one.name);
