@@ -68,6 +68,13 @@ builds_warn() {
   contains "$(cat "$work/said")" '(line 3)'
   contains "$(b -D build . 2>&1)" $'   3 | >>> CMD echo hi\n'
   lacks "$(b build -q . 2>&1)" warning
+  b build --progress rawjson --build-arg nobodys=1 . 2>"$work/said"
+  is $'JSONArgsRecommended 3\nLegacyKeyValueFormat 2\nOne 0' "$(python3 -c 'import base64, json, sys
+for line in open(sys.argv[1]):
+    for warning in json.loads(line).get("warnings", []):
+        at = [one["start"]["line"] for one in warning.get("range", [])] or [0]
+        print(base64.b64decode(warning["short"]).decode().split()[0].rstrip(":"), *at)
+' "$work/said" | sort)"
   lacks "$(tar c . | curl -s --unix-socket "$work/main/berth.sock" -H 'Content-Type: application/x-tar' --data-binary @- \
     http://engine/build)" Legacy # the classic door's lines are what they were
 }

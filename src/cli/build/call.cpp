@@ -155,21 +155,21 @@ int call_status(const BuildCall& call, const json::value& document) {
   return call.name == "check" && !call.ignores_status && !list_of(document, "warnings").empty() ? 1 : 0;
 }
 
-std::string warnings_summary(const json::value& document, bool whole) {
+WarningEvent warnings_of(const json::value& document, bool whole) {
   const json::array& warnings = list_of(document, "warnings");
-  if (warnings.empty()) return "";
-  std::string text =
+  WarningEvent event;
+  if (warnings.empty()) return event;
+  event.shown =
       warnings.size() == 1 ? "\n 1 warning found" : fmt::format("\n {} warnings found", warnings.size());
-  text += whole ? ":\n" : " (use --debug to expand):\n";
+  event.shown += whole ? ":\n" : " (use --debug to expand):\n";
   for (const json::value& warning : warnings) {
-    if (whole) {
-      text += warning_text(document, warning);
-      continue;
-    }
-    text += fmt::format(" - {}: {} (line {})\n", clean_member(warning, "ruleName"),
-                        clean_member(warning, "detail"), place_of(document, warning).first);
+    const Place place = place_of(document, warning);
+    const std::string text = clean_member(warning, "ruleName") + ": " + clean_member(warning, "detail");
+    event.shown +=
+        whole ? warning_text(document, warning) : fmt::format(" - {} (line {})\n", text, place.first);
+    event.list.push_back({text, place.file, place.first, place.last});
   }
-  return text;
+  return event;
 }
 
 }  // namespace berth::cli

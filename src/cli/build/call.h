@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/build/events.h"
 #include "cli/flags/flags.h"
 
 namespace boost::json {
@@ -27,7 +28,7 @@ std::string call_text(const BuildCall& call, const boost::json::value& document)
 // 1 for a check that has found something.
 int call_status(const BuildCall& call, const boost::json::value& document);
 
-// What a build says at its end about the document of a check: a line each, or all of it.
-std::string warnings_summary(const boost::json::value& document, bool whole);
+// What a build says about the document of a check; people are shown a line each, or all of it.
+WarningEvent warnings_of(const boost::json::value& document, bool whole);
 
 }  // namespace berth::cli

@@ -90,10 +90,15 @@ TEST(BuildCallText, OutlinesAndTargetsAreTables) {
 
 TEST(BuildCallText, ABuildSaysAWarningInALine) {
   const json::value document = with_warning("one\n", 1, 1);
-  EXPECT_EQ(warnings_summary(document, false),
+  EXPECT_EQ(warnings_of(document, false).shown,
             "\n 1 warning found (use --debug to expand):\n - SomeRule: why (line 1)\n");
-  EXPECT_THAT(warnings_summary(document, true), HasSubstr("   1 | >>> one"));
-  EXPECT_EQ(warnings_summary(json::object{}, false), "");
+  EXPECT_THAT(warnings_of(document, true).shown, HasSubstr("   1 | >>> one"));
+  const WarningEvent event = warnings_of(document, true);
+  ASSERT_EQ(event.list.size(), 1u);
+  EXPECT_EQ(event.list[0].text, "SomeRule: why");
+  EXPECT_EQ(event.list[0].file, "Dockerfile");
+  EXPECT_EQ(event.list[0].first_line, 1);
+  EXPECT_EQ(warnings_of(json::object{}, false).shown, "");
 }
 
 }  // namespace

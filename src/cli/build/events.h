@@ -39,7 +39,16 @@ struct StatusEvent {
   std::uint64_t current = 0, total = 0;  // a total of 0 is not known
   Timestamp time;
 };
-using Event = std::variant<VertexEvent, LogEvent, StatusEvent>;
+// Something is wrong, and the build goes on.
+struct Warning {
+  std::string text, file;
+  std::int64_t first_line = 0, last_line = 0;  // 0: of no line
+};
+struct WarningEvent {
+  std::string shown;  // to people, when all is over: whole lines, clean
+  std::vector<Warning> list;
+};
+using Event = std::variant<VertexEvent, LogEvent, StatusEvent, WarningEvent>;
 
 // Nothing for a line that tells of something else.
 Result<std::optional<Event>> read_event(const boost::json::value& line);

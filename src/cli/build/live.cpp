@@ -43,9 +43,8 @@ void LiveProgress::show(const Event& event, Moment now) {
 
 void LiveProgress::finish(bool failed, Moment) {
   end(failed);
-  if (!failed) return;
   std::unique_lock lock(state_mutex_);
-  const std::string text = failure_excerpt(state_);
+  const std::string text = (failed ? failure_excerpt(state_) : "") + state_.warnings;
   lock.unlock();  // a signal does not wait for the terminal
   (void)write_all(terminal_, text);
 }

@@ -11,6 +11,7 @@ namespace {
 std::int64_t vertex_of(const VertexEvent& event) { return event.id; }
 std::int64_t vertex_of(const LogEvent& event) { return event.vertex; }
 std::int64_t vertex_of(const StatusEvent& event) { return event.vertex; }
+std::int64_t vertex_of(const WarningEvent&) { return -1; }  // of the whole
 
 }  // namespace
 
@@ -37,6 +38,7 @@ void PlainProgress::finish(bool failed, Moment) {
     current_ = nullptr;
   }
   if (failed) write_(failure_excerpt(state_));
+  write_(state_.warnings);
 }
 
 PlainProgress::Told& PlainProgress::of(const BuildState::Vertex& vertex) {

@@ -123,6 +123,14 @@ TEST_F(PlainProgressTest, TransfersAreToldWithoutBars) {
   EXPECT_EQ(said, "#1 FROM x\n#1 layer: Pull complete\n");
 }
 
+TEST_F(PlainProgressTest, WarningsComeLast) {
+  plain.show(WarningEvent{"[Warning] careful\n", {{.text = "careful"}}}, 0s);
+  plain.show(completed(vertex(1, "a", 0s), 1s), 1s);
+  EXPECT_EQ(said, "#1 a\n#1 DONE 1.0s\n\n");
+  plain.finish(false, 2s);
+  EXPECT_THAT(said, testing::EndsWith("\n[Warning] careful\n"));
+}
+
 TEST_F(PlainProgressTest, NamesAndOutputAreHarmless) {
   plain.show(vertex(1, "RUN \x1b[2Jx\nsecond line", 0s), 0s);
   plain.show(log(1, "\x1b]0;t\ay\r\n", 0s), 0s);
@@ -142,6 +150,7 @@ TEST(RawJsonProgress, EventsAreThoseOfBuildKit) {
   VertexEvent stopped = completed(vertex(1, "a", 0s), 1s);
   stopped.cancelled = true;
   raw.show(stopped, 0s);
+  raw.show(WarningEvent{"shown", {{"Rule: why", "Dockerfile", 3, 4}, {.text = "odd"}}}, 0s);
   const json::object first = lines[0].at("vertexes").at(0).as_object();
   EXPECT_EQ(first.at("started").as_string(), "2023-11-14T22:13:20Z");
   EXPECT_FALSE(first.contains("completed"));
@@ -151,6 +160,13 @@ TEST(RawJsonProgress, EventsAreThoseOfBuildKit) {
   EXPECT_EQ(lines[2].at("statuses").at(0).at("total").to_number<int>(), 9);
   EXPECT_NE(lines[3].at("vertexes").at(0).at("digest"), first.at("digest")) << "of the same name";
   EXPECT_EQ(lines[4].at("vertexes").at(0).at("error").as_string(), "context canceled");
+  const json::array warnings = lines[5].at("warnings").as_array();
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_EQ(warnings[0].at("short").as_string(), "UnVsZTogd2h5");
+  EXPECT_EQ(warnings[0].at("sourceInfo").at("filename").as_string(), "Dockerfile");
+  EXPECT_EQ(warnings[0].at("range").at(0).at("start").at("line").to_number<int>(), 3);
+  EXPECT_EQ(warnings[0].at("range").at(0).at("end").at("line").to_number<int>(), 4);
+  EXPECT_EQ(json::serialize(warnings[1]), R"({"level":1,"short":"b2Rk"})");
 }
 
 }  // namespace

@@ -54,4 +54,17 @@ json::object RawJsonProgress::to_json(const StatusEvent& event) {
   return wrapped("statuses", std::move(status));
 }
 
+json::object RawJsonProgress::to_json(const WarningEvent& event) {
+  json::array warnings;
+  for (const Warning& one : event.list) {
+    json::object warning{{"level", 1}, {"short", to_base64(one.text)}};
+    if (!one.file.empty()) warning["sourceInfo"] = json::object{{"filename", one.file}};
+    if (one.first_line > 0)
+      warning["range"] = json::array{json::object{{"start", json::object{{"line", one.first_line}}},
+                                                  {"end", json::object{{"line", one.last_line}}}}};
+    warnings.push_back(std::move(warning));
+  }
+  return {{"warnings", std::move(warnings)}};
+}
+
 }  // namespace berth::cli

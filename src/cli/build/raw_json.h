@@ -24,6 +24,7 @@ class RawJsonProgress final : public ProgressView {
   json::object to_json(const VertexEvent& event);
   json::object to_json(const LogEvent& event);
   json::object to_json(const StatusEvent& event);
+  static json::object to_json(const WarningEvent& event);
 
   const Write write_;
   std::map<std::int64_t, std::string> digests_;

@@ -56,11 +56,15 @@ std::unique_ptr<ProgressView> view_of(ShowMode mode, std::chrono::steady_clock::
   return std::make_unique<QuietProgress>();
 }
 
-std::string unused_text(const json::value& list) {
+WarningEvent warning_of(const std::string& text) {
+  return {.shown = fmt::format("[Warning] {}\n", text), .list = {{.text = text}}};
+}
+
+WarningEvent unused_arguments(const json::value& list) {
   std::vector<std::string> names;
   for (const json::value& name : list.as_array())
     if (name.is_string()) names.push_back(clean_line(name.get_string()));
-  return fmt::format("[Warning] One or more build-args [{}] were not consumed\n", join(names, " "));
+  return warning_of(fmt::format("One or more build-args [{}] were not consumed", join(names, " ")));
 }
 
 }  // namespace
@@ -153,15 +157,14 @@ void BuildShow::tell(const std::vector<std::string>& lines) {
   if (kept_.size() > 2 * kKeptText) kept_.erase(0, kept_.size() - kKeptText);
 }
 
-Result<void> BuildShow::read(http::Response& response, std::string& image, std::string& afterwards) {
+Result<void> BuildShow::read(http::Response& response, std::string& image) {
   return read_json_lines(response, [&](const json::value& message) -> Result<bool> {
     if (std::optional<Event> event = TRY(read_event(message))) show(*event);
     if (const json::value& document = member_of(message, "check"); document.is_object())
-      afterwards += warnings_summary(document, debug_);
+      if (const WarningEvent event = warnings_of(document, debug_); !event.list.empty()) show(event);
     if (const json::value& names = member_of(message, "unused"); names.is_array())
-      afterwards += unused_text(names);
-    if (std::string text = text_of(message, "warning"); !text.empty())
-      afterwards += fmt::format("[Warning] {}\n", clean_text(text));
+      show(unused_arguments(names));
+    if (std::string text = text_of(message, "warning"); !text.empty()) show(warning_of(clean_text(text)));
     tell(stream_.take(text_of(message, "stream")));
     if (std::string id = text_of(member_of(message, "aux"), "ID"); !id.empty()) image = clean_line(id);
     if (std::string error = text_of(message, "error"); !error.empty())
@@ -171,13 +174,12 @@ Result<void> BuildShow::read(http::Response& response, std::string& image, std::
 }
 
 Result<std::string> BuildShow::follow(http::Response& response) {
-  std::string image, afterwards;
-  const Result<void> done = read(response, image, afterwards);
+  std::string image;
+  const Result<void> done = read(response, image);
   tell(stream_.finish());
   if (!done) print_error(kept_);
   if (view_) view_->finish(!done, now());
   view_.reset();
-  if (mode_ == ShowMode::plain || mode_ == ShowMode::live) print_error(afterwards);
   if (!done) return std::unexpected(done.error());
   if (image.empty()) return fail(ErrorKind::corrupt, "the engine's answer ended without an image");
   return image;

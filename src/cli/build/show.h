@@ -40,7 +40,7 @@ class BuildShow {
   Moment now() const;
   void show(const Event& event);
   void tell(const std::vector<std::string>& lines);
-  Result<void> read(http::Response& response, std::string& image, std::string& afterwards);
+  Result<void> read(http::Response& response, std::string& image);
 
   const ShowMode mode_;
   const bool debug_;

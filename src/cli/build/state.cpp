@@ -74,6 +74,11 @@ Lines apply(BuildState& state, const StatusEvent& event, Moment) {
   return {};
 }
 
+Lines apply(BuildState& state, const WarningEvent& event, Moment) {
+  state.warnings += event.shown;
+  return {};
+}
+
 }  // namespace
 
 BuildState::Vertex* BuildState::find(std::int64_t id) {

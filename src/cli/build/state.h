@@ -38,6 +38,7 @@ struct BuildState {
   };
 
   std::vector<Vertex> vertices;  // in the order in which they began
+  std::string warnings;          // to be shown at the end: clean, whole lines
   std::size_t total = 0;
   bool finished = false, failed = false;
 
