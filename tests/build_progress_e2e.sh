@@ -223,6 +223,20 @@ triggers() { # are seen, and fail where the FROM is that brought them
   grep -qE '^Dockerfile:5:1: ONBUILD RUN echo of-a-stage; exit 4: .*code: 4$' <<<"$said"
   grep -qE '^ +5 > FROM base AS app$' <<<"$said"
 }
+delivery() { # is told as it is
+  context <<<$'FROM box\nRUN echo x >/x'
+  b build --progress plain -t named:1 . 2>"$work/said"
+  grep -qE '^#3 exporting to image$' "$work/said"
+  grep -qF "#3 writing image $(b image inspect -f '{{.Id}}' named:1)" "$work/said"
+  contains "$(cat "$work/said")" "#3 naming to docker.io/library/named:1"
+  b build --progress plain -o "$work/files" -t named:2 . 2>"$work/said"
+  grep -qE '^#3 exporting the result$' "$work/said"
+  fails grep -qE 'writing image|naming to' "$work/said"
+  exits 1 b image inspect named:2
+  exits 1 b build --progress plain --cache-to type=registry,ref=127.0.0.1:9/x -t named:3 .
+  grep -qE '^#3 exporting to image$' <<<"$said"
+  grep -qE '^#3 ERROR: write the cache 127.0.0.1:9/x' <<<"$said"
+}
 any_bytes() { # what a step prints breaks neither the lines nor a terminal, through either door
   context <<<$'FROM box\nRUN printf \'\\377\\376 \\033]0;title\\007\\033[2Jseen\\302\\2331m \\342\\202\'; sleep 0.2; printf \'\\254\\n\''
   b build --no-cache --progress plain . 2>"$work/said"
@@ -505,6 +519,7 @@ case_of "what a failure stops is cancelled" a_failure_stops_the_others
 case_of "a step's time is its own" times_are_the_steps_own
 case_of "steps without files are told of when they fail" steps_without_files
 case_of "what a base image triggers" triggers
+case_of "what becomes of the result" delivery
 case_of "output of any bytes" any_bytes
 case_of "a quiet build that fails" quiet_failure
 case_of "text of an engine that is not Berth's" foreign_text

@@ -232,7 +232,6 @@ Result<void> build_with_events(Call& call, const build::BuildRequest& request, j
   if (!warnings.at("warnings").as_array().empty()) line({{"check", std::move(warnings)}});
   const Result<build::BuildOutcome> outcome = call.engine.builder().build(request, progress);
   if (!outcome) return report_failure(call, queue, outcome.error(), line);
-  progress.exported(outcome->image, request.names);
   if (!outcome->unused_arguments.empty()) line({{"unused", to_json(outcome->unused_arguments)}});
   line({{"aux", json::object{{"ID", outcome->image.text()}}}});
   queue.finish();

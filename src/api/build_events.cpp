@@ -52,31 +52,27 @@ void EventProgress::done(const build::Step& step, const Error* error) {
   const bool cancelled = error && error->kind == ErrorKind::cancelled;
   if (!vertex && error && !cancelled) vertex = &begin(step);
   if (!vertex) return;
-  finish_output(*vertex);
-  json::object told = to_json(*vertex);
-  told["completed"] = format_time_fixed(now());
-  if (vertex->cached && !error) told["cached"] = true;
-  if (cancelled)
-    told["cancelled"] = true;
-  else if (error)
-    told["error"] = valid_text(error->message);
+  end(*vertex, error);
   running_.erase(step.stage);
-  write_({{"vertex", std::move(told)}}, Keep::always);
 }
 
-void EventProgress::exported(const Digest& image, const std::vector<oci::Reference>& names) {
+void EventProgress::delivery_begun(std::string_view what) {
   std::lock_guard lock(mutex_);
-  Vertex vertex;
-  vertex.id = ++last_id_;
-  vertex.name = "exporting to image";
-  vertex.total = total_;
-  vertex.started = now();
-  json::object told = to_json(vertex);
-  write_({{"vertex", told}}, Keep::always);
-  status(vertex.id, "writing image " + image.text(), "");
-  for (const oci::Reference& name : names) status(vertex.id, "naming to " + name.text(), "");
-  told["completed"] = format_time_fixed(now());
-  write_({{"vertex", std::move(told)}}, Keep::always);
+  delivery_.emplace();
+  delivery_->name = what;
+  delivery_->total = total_;
+  announce(*delivery_);
+}
+
+void EventProgress::delivered(std::string_view what) {
+  std::lock_guard lock(mutex_);
+  if (delivery_) status(delivery_->id, what, "");
+}
+
+void EventProgress::delivery_done(const Error* error) {
+  std::lock_guard lock(mutex_);
+  if (delivery_) end(*delivery_, error);
+  delivery_.reset();
 }
 
 void EventProgress::line(const json::object& line) {
@@ -92,14 +88,30 @@ std::string EventProgress::name_of(const build::Step& step) const {
 
 EventProgress::Vertex& EventProgress::begin(const build::Step& step) {
   Vertex vertex;
-  vertex.id = ++last_id_;
   vertex.name = name_of(step);
   vertex.stage = name_of_stage(step);
   if (step.work == 0) ++unplanned_;
   vertex.total = total_ = step.all_works + unplanned_ + 1;  // the image comes last
+  announce(vertex);
+  return running_.insert_or_assign(step.stage, std::move(vertex)).first->second;
+}
+
+void EventProgress::announce(Vertex& vertex) {
+  vertex.id = ++last_id_;
   vertex.started = now();
   write_({{"vertex", to_json(vertex)}}, Keep::always);
-  return running_.insert_or_assign(step.stage, std::move(vertex)).first->second;
+}
+
+void EventProgress::end(Vertex& vertex, const Error* error) {
+  finish_output(vertex);
+  json::object told = to_json(vertex);
+  told["completed"] = format_time_fixed(now());
+  if (vertex.cached && !error) told["cached"] = true;
+  if (error && error->kind == ErrorKind::cancelled)
+    told["cancelled"] = true;
+  else if (error)
+    told["error"] = valid_text(error->message);
+  write_({{"vertex", std::move(told)}}, Keep::always);
 }
 
 EventProgress::Vertex* EventProgress::of(const build::Step& step) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What our own client is shown of a build: JSON lines as things happen, whatever stage they happen in. A
-// vertex is a step that may take time; steps that change the configuration alone are told of when they fail.
-// What a base image triggers has no number: "[build] ONBUILD RUN make".
+// vertex is a step that may take time, or what becomes of the result; steps that change the configuration
+// alone are told of when they fail. What a base image triggers has no number: "[build] ONBUILD RUN make".
 //
 //   {"check": {..}}                   what there is to warn of, as build_call.h has it; the first line, if
 //   any
@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,6 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "build/progress.h"
-#include "oci/reference.h"
 
 namespace berth::api {
 
@@ -46,9 +46,10 @@ class EventProgress final : public build::Progress {
   void done(const build::Step& step, const Error* error) override;
   void warning(std::string_view text) override;
   void ended(std::size_t) override {}
+  void delivery_begun(std::string_view what) override;
+  void delivered(std::string_view what) override;
+  void delivery_done(const Error* error) override;
 
-  // The last vertex: the image and its names.
-  void exported(const Digest& image, const std::vector<oci::Reference>& names);
   void line(const json::object& line);
 
  private:
@@ -63,6 +64,8 @@ class EventProgress final : public build::Progress {
   };
   std::string name_of(const build::Step& step) const;
   Vertex& begin(const build::Step& step);
+  void announce(Vertex& vertex);
+  void end(Vertex& vertex, const Error* error);
   Vertex* of(const build::Step& step);
   static json::object to_json(const Vertex& vertex);
   void finish_output(Vertex& vertex);
@@ -78,6 +81,7 @@ class EventProgress final : public build::Progress {
   std::size_t total_ = 0;
   std::size_t unplanned_ = 0;  // vertices of what base images trigger, or of steps that took no time
   std::map<std::size_t, Vertex> running_;  // by stage: its steps come one after the other
+  std::optional<Vertex> delivery_;
 };
 
 }  // namespace berth::api

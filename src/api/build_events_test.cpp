@@ -99,6 +99,21 @@ TEST_F(EventProgressTest, WhatABaseImageTriggersHasNoNumberAndIsOneMore) {
   EXPECT_EQ(lines[0].at("vertex").at("total").to_number<int>(), 7);
 }
 
+TEST_F(EventProgressTest, WhatBecomesOfTheResultHasAVertexWhileThatGoesOn) {
+  shown.begun(step(0, 1));
+  shown.done(step(0, 1), nullptr);
+  shown.delivery_begun("exporting to image");
+  shown.delivered("writing image x");
+  shown.delivery_done(nullptr);
+  EXPECT_EQ(lines[2].at("vertex").at("name").as_string(), "exporting to image");
+  EXPECT_EQ(lines[2].at("vertex").at("total").to_number<int>(), 6);
+  shown.delivery_begun("exporting the result");
+  const Error error{ErrorKind::system, 0, "no room"};
+  shown.delivery_done(&error);
+  EXPECT_THAT(told(), ElementsAre("vertex 1", "vertex 1 done", "vertex 2", "status writing image x 2 ",
+                                  "vertex 2 done", "vertex 3", "vertex 3 no room done"));
+}
+
 TEST_F(EventProgressTest, StepsWithoutFilesAreToldOfOnlyWhenTheyFail) {
   shown.planned({0});
   shown.begun(step(0, 0));

@@ -93,6 +93,20 @@ void finish_config(oci::ImageConfig& config, const BuildRequest& request,
   config.config.hostname.clear();
 }
 
+// Tells of no image and no name that is not recorded.
+Result<Digest> deliver_and_tell(Solve& solve, const oci::ImageConfig& config) {
+  Progress& progress = solve.progress;
+  const bool record = solve.request.record;
+  progress.delivery_begun(record ? "exporting to image" : "exporting the result");
+  Result<Digest> id = deliver(solve, config);
+  if (id && record) {
+    progress.delivered("writing image " + id->text());
+    for (const oci::Reference& name : solve.request.names) progress.delivered("naming to " + name.text());
+  }
+  progress.delivery_done(id ? nullptr : &id.error());
+  return id;
+}
+
 }  // namespace
 
 StageBoard::StageBoard(std::size_t stages, const Plan& plan) : results_(stages), planned_(stages) {
@@ -247,7 +261,7 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
 
   StageResult result = TRY(solve.board.wait(plan.target, {}));
   finish_config(result.config, request, epoch);
-  const Digest id = TRY(deliver(solve, result.config));
+  const Digest id = TRY(deliver_and_tell(solve, result.config));
   BuildOutcome outcome{.image = id, .steps = plan.steps, .cached = solve.cached, .unused_arguments = {}};
   for (const auto& [name, value] : request.arguments)
     if (!solve.used_arguments.contains(name) && !is_proxy_argument(name) && name != "SOURCE_DATE_EPOCH")

@@ -42,6 +42,10 @@ class Progress {
   virtual void done(const Step& /*step*/, const Error* /*error*/) {}
   virtual void warning(std::string_view text) = 0;  // one line, about the whole
   virtual void ended(std::size_t stage) = 0;        // it is whole
+  // The end, where the result becomes what was asked for ("exporting to image"), and what of that was done.
+  virtual void delivery_begun(std::string_view /*what*/) {}
+  virtual void delivered(std::string_view /*what*/) {}
+  virtual void delivery_done(const Error* /*error*/) {}
 };
 
 }  // namespace berth::build
