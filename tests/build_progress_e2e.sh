@@ -131,6 +131,10 @@ checks_are_harmless() { # a Dockerfile's lines do not command a terminal
   lacks "$said" $'\e'
   exits 0 b build .
   lacks "$said" $'\e'
+  printf '# x d\377\nFROM box AS x\n# A \376y\nARG A=1\n' >Dockerfile # comments may be any bytes
+  b build --call outline,format=json . >"$work/document"
+  iconv -f UTF-8 -t UTF-8 "$work/document" >/dev/null
+  contains "$(cat "$work/document")" $'"description": "d\xef\xbf\xbd"'
 }
 
 # --- progress ------------------------------------------------------------------------------------------------------

@@ -201,6 +201,10 @@ Result<void> fetch_context(const std::string& url, const std::string& directory,
   return write_file_atomically(root.get(), "Dockerfile", text.text(), 0644, Durability::visible);
 }
 
+// All that is said of a build goes out through here: what Dockerfiles and programs say is any bytes, and JSON
+// is UTF-8.
+std::string valid_json(const json::object& said) { return valid_text(json::serialize(said)); }
+
 Result<void> report(ClassicProgress& progress, const build::BuildRequest& request,
                     const build::BuildOutcome& outcome, bool quiet) {
   if (!outcome.unused_arguments.empty() && !quiet)
@@ -258,8 +262,8 @@ Result<void> build_image(Call& call) {
   request.stop = client.gone();
   const image::ImageStore& images = call.engine.images();
   if (preamble.answer.call != "build") {
-    json::object document = TRY(answer_build_call(preamble.answer.call, request, images));
-    return send_json(call, 200, std::move(document));
+    const json::object document = TRY(answer_build_call(preamble.answer.call, request, images));
+    return call.exchange.respond(200, {{"Content-Type", "application/json"}}, valid_json(document) + "\n");
   }
   json::object warnings = TRY(check_before_build(request, images));
   LineQueue queue([&](std::string_view text) {
@@ -268,7 +272,7 @@ Result<void> build_image(Call& call) {
     return begun && call.exchange.write(text);
   });
   auto write = [&](const json::object& line, Keep keep) {
-    return queue.push(valid_text(json::serialize(line)) + "\r\n", keep);
+    return queue.push(valid_json(line) + "\r\n", keep);
   };
   if (preamble.answer.vertices) return build_with_events(call, request, std::move(warnings), queue, write);
   const bool quiet = call.flag("q");

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "api/valid_text.h"
 #include "base/text.h"
 
 namespace berth::api {
@@ -28,10 +27,9 @@ Result<dockerfile::CheckReport> check(const dockerfile::Dockerfile& file, const 
 json::object to_json(const dockerfile::Warning& warning) {
   const json::object start{{"line", warning.at.line}, {"character", warning.at.column}};
   const json::object end{{"line", std::max(warning.last_line, warning.at.line)}, {"character", 0}};
-  const std::string text = valid_text(warning.text);
   return {{"ruleName", warning.rule},
-          {"description", text},
-          {"detail", text},
+          {"description", warning.text},
+          {"detail", warning.text},
           {"location", json::object{{"sourceIndex", 0},
                                     {"ranges", json::array{json::object{{"start", start}, {"end", end}}}}}}};
 }
@@ -39,7 +37,7 @@ json::object to_json(const dockerfile::Warning& warning) {
 json::array to_json(const std::vector<dockerfile::Outline::Needed>& all) {
   json::array list;
   for (const dockerfile::Outline::Needed& one : all) {
-    json::object item{{"name", valid_text(one.id)}};
+    json::object item{{"name", one.id}};
     if (one.required) item["required"] = true;
     list.push_back(std::move(item));
   }
@@ -47,7 +45,7 @@ json::array to_json(const std::vector<dockerfile::Outline::Needed>& all) {
 }
 
 void add_text(json::object& object, std::string_view name, std::string_view text) {
-  if (!text.empty()) object[name] = valid_text(text);
+  if (!text.empty()) object[name] = text;
 }
 
 json::object outline_document(const dockerfile::Outline& outline) {
@@ -56,12 +54,12 @@ json::object outline_document(const dockerfile::Outline& outline) {
   add_text(document, "description", outline.description);
   json::array arguments, caches;
   for (const dockerfile::Outline::Argument& one : outline.arguments) {
-    json::object item{{"name", valid_text(one.name)}};
+    json::object item{{"name", one.name}};
     add_text(item, "description", one.description);
     add_text(item, "value", one.value);
     arguments.push_back(std::move(item));
   }
-  for (const std::string& id : outline.cache_mounts) caches.push_back(json::object{{"ID", valid_text(id)}});
+  for (const std::string& id : outline.cache_mounts) caches.push_back(json::object{{"ID", id}});
   if (!arguments.empty()) document["args"] = std::move(arguments);
   if (!outline.secrets.empty()) document["secrets"] = to_json(outline.secrets);
   if (!outline.ssh.empty()) document["ssh"] = to_json(outline.ssh);
@@ -72,7 +70,7 @@ json::object outline_document(const dockerfile::Outline& outline) {
 json::object targets_document(const dockerfile::Dockerfile& file) {
   json::array list;
   for (const dockerfile::TargetLine& target : dockerfile::targets(file)) {
-    json::object item{{"name", valid_text(target.name)}};
+    json::object item{{"name", target.name}};
     if (target.is_default) item["default"] = true;
     add_text(item, "description", target.description);
     list.push_back(std::move(item));
@@ -91,7 +89,7 @@ json::object check_document(const dockerfile::CheckReport& report, const build::
   for (const dockerfile::Warning& warning : report.warnings) warnings.push_back(to_json(warning));
   json::array sources;
   if (!warnings.empty())
-    sources.push_back(json::object{{"fileName", valid_text(request.dockerfile_name)},
+    sources.push_back(json::object{{"fileName", request.dockerfile_name},
                                    {"language", "Dockerfile"},
                                    {"data", to_base64(request.dockerfile)}});
   return {{"warnings", std::move(warnings)}, {"sources", std::move(sources)}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is asked of a Dockerfile instead of a build (`build --call`): a JSON document whose members are called
-// as those of Docker's builder, so that tools that read the one read the other.
+// as those of Docker's builder, so that tools that read the one read the other. Texts are the Dockerfile's:
+// they need not be UTF-8.
 //
 //   check:   {"warnings": [{"ruleName", "description", "detail", "location": {"sourceIndex", "ranges":
 //            [{"start": {"line", "character"}, "end": {"line"}}]}}], "sources": [{"fileName", "language",

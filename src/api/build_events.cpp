@@ -31,7 +31,7 @@ void EventProgress::output(const build::Step& step, build::OutputStream stream, 
   std::lock_guard lock(mutex_);
   Vertex* vertex = of(step);
   if (!vertex) return;
-  ValidText& text = stream == build::OutputStream::error ? vertex->error : vertex->standard;
+  WholeCharacters& text = stream == build::OutputStream::error ? vertex->error : vertex->standard;
   log(*vertex, stream, text.take(data));
 }
 
@@ -82,8 +82,8 @@ void EventProgress::line(const json::object& line) {
 
 std::string EventProgress::name_of(const build::Step& step) const {
   const std::string stage = several_stages_ || step.stage_name ? name_of_stage(step) + " " : "";
-  if (step.work == 0) return valid_text(fmt::format("[{}] {}", name_of_stage(step), step.text));
-  return valid_text(fmt::format("[{}{}/{}] {}", stage, step.work, step.works, step.text));
+  if (step.work == 0) return fmt::format("[{}] {}", name_of_stage(step), step.text);
+  return fmt::format("[{}{}/{}] {}", stage, step.work, step.works, step.text);
 }
 
 EventProgress::Vertex& EventProgress::begin(const build::Step& step) {
@@ -110,7 +110,7 @@ void EventProgress::end(Vertex& vertex, const Error* error) {
   if (error && error->kind == ErrorKind::cancelled)
     told["cancelled"] = true;
   else if (error)
-    told["error"] = valid_text(error->message);
+    told["error"] = error->message;
   write_({{"vertex", std::move(told)}}, Keep::always);
 }
 
@@ -122,7 +122,7 @@ EventProgress::Vertex* EventProgress::of(const build::Step& step) {
 json::object EventProgress::to_json(const Vertex& vertex) {
   return {{"id", vertex.id},
           {"name", vertex.name},
-          {"stage", valid_text(vertex.stage)},
+          {"stage", vertex.stage},
           {"total", vertex.total},
           {"started", format_time_fixed(vertex.started)}};
 }
@@ -151,10 +151,7 @@ bool EventProgress::write_log(const Vertex& vertex, build::OutputStream stream, 
 
 void EventProgress::status(std::int64_t vertex, std::string_view id, std::string_view text,
                            std::uint64_t current, std::uint64_t total) {
-  json::object told{{"vertex", vertex},
-                    {"id", valid_text(id)},
-                    {"text", valid_text(text)},
-                    {"time", format_time_fixed(now())}};
+  json::object told{{"vertex", vertex}, {"id", id}, {"text", text}, {"time", format_time_fixed(now())}};
   if (total > 0) {
     told["current"] = current;
     told["total"] = total;

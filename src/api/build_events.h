@@ -34,7 +34,8 @@ namespace berth::api {
 
 class EventProgress final : public build::Progress {
  public:
-  // `write` is called by one thread at a time, and says whether there was room for the line.
+  // `write` is called by one thread at a time, and says whether there was room for the line. Texts are as
+  // they were said, so that it has to see to it that they are valid.
   using Write = std::function<bool(const json::object& line, Keep keep)>;
   explicit EventProgress(Write write) : write_(std::move(write)) {}
 
@@ -59,8 +60,8 @@ class EventProgress final : public build::Progress {
     std::size_t total = 0;
     Timestamp started;
     bool cached = false;
-    bool left_out = false;      // of its output: there was no room
-    ValidText standard, error;  // of its output: two streams, each with characters of its own
+    bool left_out = false;            // of its output: there was no room
+    WholeCharacters standard, error;  // of its output: two streams, each with characters of its own
   };
   std::string name_of(const build::Step& step) const;
   Vertex& begin(const build::Step& step);

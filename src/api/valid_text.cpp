@@ -45,15 +45,15 @@ std::string valid_text(std::string_view text) {
   return out;
 }
 
-std::string ValidText::take(std::string_view piece) {
+std::string WholeCharacters::take(std::string_view piece) {
   std::string text = std::exchange(waiting_, {});
   text += piece;
   const std::size_t end = unfinished_at(text);
   waiting_ = text.substr(end);
   text.resize(end);
-  return valid_text(text);
+  return text;
 }
 
-std::string ValidText::finish() { return valid_text(std::exchange(waiting_, {})); }
+std::string WholeCharacters::finish() { return std::exchange(waiting_, {}); }
 
 }  // namespace berth::api

@@ -9,8 +9,9 @@ namespace berth::api {
 // With U+FFFD for every byte that is part of no character.
 std::string valid_text(std::string_view text);
 
-// The same for text that comes in pieces, which may end within a character: its beginning waits for the rest.
-class ValidText {
+// Of text that comes in pieces, which may end within a character: its beginning waits for the rest, so that
+// each of these is as valid as all of it.
+class WholeCharacters {
  public:
   std::string take(std::string_view piece);
   std::string finish();  // what waits, at the end
