@@ -32,7 +32,7 @@ void PlainProgress::show(const Event& event, Moment now) {
 
 void PlainProgress::finish(bool failed, Moment) {
   for (Told* told = next(); told; told = next()) {
-    if (told != current_) write_(fmt::format("#{} {}\n", told->number, told->name));
+    if (told != current_) write_(title(*told));
     write_(std::exchange(told->waiting, {}) + "\n");
     told->announced = true;
     current_ = nullptr;
@@ -44,10 +44,14 @@ void PlainProgress::finish(bool failed, Moment) {
 PlainProgress::Told& PlainProgress::of(const BuildState::Vertex& vertex) {
   const auto [found, made] = vertices_.try_emplace(vertex.id);
   if (made) {
+    found->second.id = vertex.id;
     found->second.number = vertices_.size();
-    found->second.name = vertex.name;
   }
   return found->second;
+}
+
+std::string PlainProgress::title(const Told& told) {
+  return fmt::format("#{} {}\n", told.number, state_.find(told.id)->name);
 }
 
 void PlainProgress::tell(Told& told, std::string_view text) {
@@ -91,7 +95,7 @@ void PlainProgress::pump(Moment now) {
       if (!current_) return;
       since_ = now;
       current_->announced = true;
-      write_(fmt::format("#{} {}\n", current_->number, current_->name));
+      write_(title(*current_));
     }
     if (!current_->waiting.empty()) write_(std::exchange(current_->waiting, {}));
     if (current_->completed) {

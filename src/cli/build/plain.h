@@ -23,12 +23,13 @@ class PlainProgress final : public ProgressView {
 
  private:
   struct Told {
+    std::int64_t id = 0;
     std::size_t number = 0;
-    std::string name;
     std::string waiting;  // what is to be told
     bool announced = false, completed = false;
   };
   Told& of(const BuildState::Vertex& vertex);
+  std::string title(const Told& told);
   void tell(Told& told, std::string_view text);
   void tell_end(Told& told, const BuildState::Vertex& vertex);
   void pump(Moment now);

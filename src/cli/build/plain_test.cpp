@@ -137,6 +137,22 @@ TEST_F(PlainProgressTest, NamesAndOutputAreHarmless) {
   EXPECT_EQ(said, "#1 RUN x ...\n#1 0.000 y\n");
 }
 
+TEST(BuildState, KeepsOfAVertexThatIsDoneOnlyWhatIsShown) {
+  BuildState state;
+  for (const std::int64_t id : {1, 2}) {
+    apply(state, vertex(id, "a", 0s), 0s);
+    apply(state, log(id, "line\nunfinished", 0s), 0s);
+    apply(state, StatusEvent{id, "layer", "Downloading", 5, 9, at(0s)}, 0s);
+    VertexEvent end = completed(vertex(id, "a", 0s), 1s);
+    if (id == 2) end.error = "exit 3";
+    EXPECT_EQ(apply(state, end, 1s).size(), 1u);
+    EXPECT_TRUE(state.find(id)->statuses.empty());
+    EXPECT_EQ(state.find(id)->output.unfinished(), "");
+  }
+  EXPECT_TRUE(state.find(1)->tail.empty());
+  EXPECT_EQ(state.find(2)->tail.size(), 2u);
+}
+
 TEST(RawJsonProgress, EventsAreThoseOfBuildKit) {
   std::vector<json::object> lines;
   RawJsonProgress raw([&](std::string_view text) {

@@ -48,6 +48,9 @@ Lines apply(BuildState& state, const VertexEvent& event, Moment now) {
   vertex->cancelled = event.cancelled;
   vertex->error = clean_name(event.error);
   keep(*vertex, whole, vertex->output.finish(), took);
+  // Builds have many steps, and none of this is shown of one that is done.
+  vertex->statuses = {};
+  if (vertex->error.empty()) vertex->tail = {};
   return whole;
 }
 

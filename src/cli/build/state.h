@@ -30,9 +30,9 @@ struct BuildState {
     Moment started{};  // by this machine's clock
     std::optional<Moment> completed;
     bool cached = false, cancelled = false;
-    std::string error;  // clean, its first line
-    std::vector<Status> statuses;
-    std::deque<Line> tail;
+    std::string error;             // clean, its first line
+    std::vector<Status> statuses;  // while it runs
+    std::deque<Line> tail;         // of its output, while it runs or if it has failed
     OutputLines output;
     bool running() const { return !completed; }
   };
