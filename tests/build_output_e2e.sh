@@ -176,6 +176,22 @@ failure_leaves_nothing() {
   fails test -e "$work/not-made"
   fails test -e "$work/old.json"
 }
+what_describes_is_not_lost() { # neither what is no file, nor by what builds nothing
+  context <<<$'FROM box\nRUN echo >/x'
+  local file
+  mknod "$work/device" c 1 3
+  for file in link.iid link.json kept.iid kept.json; do echo old >"$work/$file"; done
+  ln -sf link.iid "$work/iid"
+  b build -q -t told --iidfile "$work/iid" --metadata-file "$work/device" . >/dev/null
+  is "character special file" "$(stat -c %F "$work/device")"
+  is "symbolic link" "$(stat -c %F "$work/iid")"
+  is "$(b image inspect -f '{{.Id}}' told)" "$(cat "$work/link.iid")"
+  b build --call=check --iidfile "$work/kept.iid" . >/dev/null
+  exits 1 b build --iidfile "$work/kept.iid" --metadata-file "$work/kept.json" "$work/no-context"
+  is $'old\nold' "$(cat "$work/kept.iid" "$work/kept.json")"
+  refused 1 '--iidfile.*cannot write' b build -q --iidfile "$work/nowhere/id" .
+  contains "$(b build -q -o type=local,dest="$work/no-id" --iidfile "$work/kept.iid" . 2>&1)" "no id to write"
+}
 results_are_let_go() { # and what was fetched by nobody can't be guessed
   everything
   b build -q -o - . >/dev/null
@@ -449,6 +465,7 @@ case_of "devices are left out" devices_are_left_out
 case_of "a tree with nothing in it" empty_tree
 case_of "destinations that are wrong" wrong_destinations
 case_of "a build that fails leaves nothing" failure_leaves_nothing
+case_of "--iidfile and --metadata-file take nothing away" what_describes_is_not_lost
 case_of "results are held until they are let go" results_are_let_go
 case_of "type=docker,dest=" docker_archive
 case_of "type=oci" oci_layout

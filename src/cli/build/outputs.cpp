@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/description_file.h"
 #include "cli/create/mount.h"
 #include "cli/create/security.h"
 #include "cli/stream/terminal.h"
@@ -247,6 +248,7 @@ Result<BuildOutputs> choose_outputs(const Flags& flags, bool held) {
                  });
   if (outputs.held) outputs.held_as = random_identifier();
   outputs.metadata_file = flags.text("metadata-file");
+  outputs.id_file = flags.text("iidfile");
   TRY(check_as_a_whole(outputs));
   return outputs;
 }
@@ -254,14 +256,13 @@ Result<BuildOutputs> choose_outputs(const Flags& flags, bool held) {
 Result<void> check_destinations(const BuildOutputs& outputs) {
   for (const BuildOutput& output : outputs.list)
     if (output.kind != Kind::image && output.destination != "-") TRY(check_destination(output));
-  if (!outputs.metadata_file.empty()) {
-    Result<void> there = check_destination({.kind = Kind::tree, .destination = outputs.metadata_file});
-    if (!there)
-      return fail(there.error().kind, "--metadata-file{}",
-                  std::string_view(there.error().message).substr(std::string_view("--output").size()));
-    ::unlink(outputs.metadata_file.c_str());  // a build that fails leaves no older one
-  }
-  return {};
+  TRY(check_description_file("--metadata-file", outputs.metadata_file));
+  return check_description_file("--iidfile", outputs.id_file);
+}
+
+void forget_descriptions(const BuildOutputs& outputs) {
+  forget_description(outputs.metadata_file);
+  forget_description(outputs.id_file);
 }
 
 void add_to_preamble(const BuildOutputs& outputs, json::object& preamble) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// --output, --push, --load and --metadata-file: what becomes of a build's result. The engine holds the result
-// for us until it is written (api/build_results.h), unless an image of the engine is all that is wanted.
+// --output, --push, --load, --metadata-file and --iidfile: what becomes of a build's result. The engine holds
+// the result for us until it is written (api/build_results.h), unless an image of the engine is all that is
+// wanted.
 #pragma once
 #include <optional>
 #include <string>
@@ -35,7 +36,7 @@ struct BuildOutputs {
   std::vector<std::string> names;  // of the image
   std::string held_as;             // what the engine holds the result by
   bool held = false;               // whether it has to
-  std::string metadata_file;
+  std::string metadata_file, id_file;
 
   bool records() const;             // an image of the engine is wanted
   bool describes_image() const;     // an image is wanted, wherever
@@ -48,6 +49,8 @@ Result<BuildOutput> parse_output(const std::string& text, std::vector<std::strin
 // begins. `held`: also for something else than an output.
 Result<BuildOutputs> choose_outputs(const Flags& flags, bool held = false);
 Result<void> check_destinations(const BuildOutputs& outputs);
+// When it is about to begin.
+void forget_descriptions(const BuildOutputs& outputs);
 
 // What the engine has to know of it: members of the build's preamble.
 void add_to_preamble(const BuildOutputs& outputs, boost::json::object& preamble);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/description_file.h"
 #include "cli/build/outputs.h"
 #include "cli/commands/common.h"
 #include "cli/commands/pull.h"
@@ -133,11 +134,8 @@ Result<void> write_metadata(const BuildOutputs& outputs, const std::string& imag
       names.push_back(TRY(oci::Reference::parse_with_default_tag(text)).text());
     if (!names.empty()) document["image.name"] = join(names, ",");
   }
-  const std::string& path = outputs.metadata_file;
-  const std::size_t slash = path.find_last_of('/');
-  Fd directory = TRY(open_file(slash == path.npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY));
-  return write_file_atomically(directory.get(), slash == path.npos ? path : path.substr(slash + 1),
-                               json::serialize(document) + "\n", 0644, Durability::visible);
+  TRY_AS("--metadata-file", write_description(outputs.metadata_file, json::serialize(document) + "\n"));
+  return {};
 }
 
 }  // namespace
@@ -152,6 +150,10 @@ Result<void> write_outputs(Context& context, const BuildOutputs& outputs, const 
     else if (output.push && !std::exchange(pushed, true))
       TRY(push_all(context, outputs, quiet, written));
   }
+  if (outputs.describes_image())
+    TRY_AS("--iidfile", write_description(outputs.id_file, image));
+  else if (!outputs.id_file.empty())
+    print_error("WARNING: --iidfile: no image was asked for, and so there is no id to write\n");
   return write_metadata(outputs, image, written);
 }
 

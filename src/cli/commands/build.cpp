@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // build and builder prune.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/build/caches.h"
@@ -43,13 +39,6 @@ Result<http::Response> send_build(Context& context, const http::Query& query, ht
 bool wants_passing(const Flags& flags, const BuildContext& context) {
   return (context.local && context.local->readable_elsewhere) || !flags.list("build-context").empty() ||
          !flags.list("ssh").empty();
-}
-
-Result<void> write_id(const std::string& path, const std::string& image) {
-  if (path.empty()) return {};
-  const Result<Fd> file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  if (!file) return fail(file.error().kind, "open {}: {}", path, words_of_errno(file.error().code));
-  return write_all(file->get(), image);
 }
 
 Result<int> print_call(const BuildCall& call, http::Response& response) {
@@ -124,9 +113,8 @@ Result<bool> write_results(Context& context, const Wishes& wishes, const std::st
 Result<int> build(Invocation& invocation) {
   const Flags& flags = invocation.flags;
   Wishes wishes = TRY(read_wishes(flags));
-  const std::string id_file = flags.text("iidfile");
-  if (!id_file.empty()) ::unlink(id_file.c_str());  // a build that fails leaves no older id
   BuildContext context = TRY(open_build_context(invocation.words[0], flags.text("file")));
+  if (wishes.call.builds()) forget_descriptions(wishes.outputs);
   Engine* engine = TRY(invocation.context.engine());
   if (!engine->is_berth() && wishes.mode != ShowMode::nothing) wishes.mode = ShowMode::plain;
   const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
@@ -158,9 +146,7 @@ Result<int> build(Invocation& invocation) {
   if (!wishes.call.builds()) return print_call(wishes.call, response);
   const std::string image = TRY(show.follow(response));
   const bool told = TRY(write_results(invocation.context, wishes, image, result.get()));
-  if (!told) return 0;
-  if (wishes.mode == ShowMode::nothing) print_out(image + "\n");
-  TRY(write_id(id_file, image));
+  if (told && wishes.mode == ShowMode::nothing) print_out(image + "\n");
   return 0;
 }
 
