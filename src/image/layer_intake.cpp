@@ -12,8 +12,6 @@ namespace berth::image {
 namespace {
 
 constexpr std::uint64_t kEntries = 10'000'000;  // of one layer
-// More than that out of a compressed layer is a bomb: a gigabyte, or a hundred times what came.
-constexpr std::uint64_t kLeastLimit = 1ull << 30, kInflation = 100;
 
 Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& blob) {
   Buffer rest(64u << 10);
@@ -28,20 +26,30 @@ Result<void> check_blob(archive::DigestSource& digested, const oci::Descriptor& 
 }  // namespace
 
 Result<void> take_layer(layers::LayerStore& layers, archive::Source& bytes, const oci::Descriptor& blob,
-                        const Digest& diff_id, const std::stop_token& stop, bool& right) {
+                        const Digest& diff_id, const std::stop_token& stop, bool& right,
+                        const InflationLimit& limit) {
   archive::DigestSource digested(bytes);
-  const std::uint64_t limit = std::max(kLeastLimit, static_cast<std::uint64_t>(blob.size) * kInflation);
-  std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested, limit));
+  std::unique_ptr<archive::Source> plain = TRY(archive::decompress(digested));
+  std::uint64_t inside = 0;
   // A layer becomes visible when its tar ends: that is not before the blob has turned out to be the right
   // one.
   archive::FunctionSource verified([&](std::span<char> buffer) -> Result<std::size_t> {
     const std::size_t size = TRY(plain->read(buffer));
+    inside += size;
+    if (inside > std::max(limit.least, digested.size() * limit.times))
+      return fail(ErrorKind::exhausted, "it holds more than {} times the {} bytes that came", limit.times,
+                  digested.size());
     if (size == 0 && !right) TRY(check_blob(digested, blob));
     right = right || size == 0;
     return size;
   });
   archive::ReadAhead ahead(verified);
-  layers::AddOptions options{.expected = diff_id, .max_bytes = limit, .max_entries = kEntries, .stop = stop};
+  // Of sparse files, which are larger than their tar.
+  const std::uint64_t claimed = std::min(static_cast<std::uint64_t>(blob.size), UINT64_MAX / limit.times);
+  layers::AddOptions options{.expected = diff_id,
+                             .max_bytes = std::max(limit.least, claimed * limit.times),
+                             .max_entries = kEntries,
+                             .stop = stop};
   TRY(layers.add(ahead, options));
   return {};
 }
