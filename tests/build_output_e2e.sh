@@ -348,6 +348,37 @@ cache_in_a_directory() {
   for blob in "$work"/cache/dir/blobs/sha256/*; do is "${blob##*/}" "$(digest_of "$blob")"; done
   steps=4 on_second --cache-from "type=local,src=$work/cache/dir"
 }
+as_alice() { setpriv --reuid 1000 --regid 1001 --clear-groups env HOME=/ BERTH_CONFIG=/nowhere timeout 40 "$BERTH_BIN/berth" "$@"; }
+cache_of_another() { # whoever passes a directory gets of it what he could read himself
+  local cache=$work/private said
+  same_steps
+  b build -q -t first --cache-to "type=local,dest=$cache,mode=max" . >/dev/null
+  engine_use second
+  chmod 755 "$work" "$PWD" "$cache"
+  chmod 666 "$work/second/berth.sock"
+  find "$cache" -type f -exec chmod 600 {} +
+  forget_all
+  said=$(as_alice build --cache-from "type=local,src=$cache" . 2>&1)
+  contains "$said" "$cache is not used: "
+  contains "${said,,}" "permission denied"
+  # Documents that are anybody's, and layers that are not.
+  forget_all
+  find "$cache" -type f -exec chmod 644 {} +
+  find "$cache/blobs" -type f -exec sh -c 'grep -q "^{" "$1" || chmod 600 "$1"' sh {} \;
+  said=$(as_alice build --cache-from "type=local,src=$cache" . 2>&1)
+  contains "$said" "which is done here: "
+  contains "${said,,}" "permission denied"
+  find "$cache" -type f -exec chmod 644 {} +
+  forget_all
+  said=$(as_alice build --cache-from "type=local,src=$cache" . 2>&1)
+  is 3 "$(used "$said")" "steps from the cache: $said"
+}
+cache_descriptors() { # places that were not passed, and twice the same
+  context <<<'FROM scratch'
+  is 400 "$(printf '{"cacheFrom":[{"type":"local","descriptor":0}]}' | preamble_only)"
+  is 400 "$(printf '{"cacheFrom":[{"type":"local","path":"/"}]}' | preamble_only)"
+  is 400 "$(printf '{"cacheFrom":[{"type":"local","descriptor":18446744073709551615}]}' | preamble_only)"
+}
 cache_is_not_there() { # a warning, not an error
   random_steps
   contains "$(b build --cache-from "$registry/nothing:1" . 2>&1)" "$registry/nothing:1 is not used"
@@ -479,6 +510,8 @@ case_of "a cache at a registry" cache_at_registry
 case_of "a cache of the image's layers alone" cache_of_the_image_alone
 case_of "a cache in the image" cache_in_the_image
 case_of "a cache in a directory" cache_in_a_directory
+case_of "a cache in another's directory" cache_of_another
+case_of "a cache whose directory was not passed" cache_descriptors
 case_of "a cache that is not there" cache_is_not_there
 case_of "a cache that cannot be written" cache_cannot_be_written
 case_of "caches that lie" lies

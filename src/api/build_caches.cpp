@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/build_caches.h"
 
-#include <sys/stat.h>
-
 #include "api/respond.h"
 #include "build/builder.h"
 
@@ -24,27 +22,22 @@ Result<void> add_named_source(build::BuildRequest& request, Kind kind, const std
   return add_source(request, {.kind = kind, .reference = name, .directory = {}, .description = name});
 }
 
-// Once: the descriptor is the build's then.
-Result<void> add_directory(Call& call, build::BuildRequest& request, const std::string& held,
-                           const std::string& path) {
-  build::HeldResults& results = call.engine.builder().held();
-  const std::shared_ptr<const build::BuildResult> result = TRY(results.get(held));
-  if (!result->directory) return fail(ErrorKind::invalid, "{} holds no cache's directory", held);
-  results.release(held);
-  return add_source(
-      request,
-      {.kind = Kind::directory, .reference = {}, .directory = result->directory, .description = path});
-}
-
-Result<void> read_source(Call& call, ObjectReader& one, build::BuildRequest& request) {
-  std::string type, name, held, path;
+Result<void> read_source(ObjectReader& one, build::BuildRequest& request,
+                         std::vector<PassedCache>& directories) {
+  std::string type, name, path;
+  std::optional<std::uint64_t> descriptor;
   one.read("type", type);
   one.read("ref", name);
-  one.read("held", held);
+  one.read("descriptor", descriptor);
   one.read("path", path);
   TRY(one.finish());
   if (type == "registry") return add_named_source(request, Kind::registry, name);
-  if (type == "local") return add_directory(call, request, held, path);
+  if (type == "local" && descriptor) {
+    directories.push_back({.source = request.cache_from.size(), .descriptor = *descriptor});
+    return add_source(request,
+                      {.kind = Kind::directory, .reference = {}, .directory = {}, .description = path});
+  }
+  if (type == "local") return fail(ErrorKind::invalid, "the cache {} has no descriptor", path);
   return fail(ErrorKind::unsupported, "caches of the type \"{}\" cannot be imported", type);
 }
 
@@ -72,20 +65,6 @@ Result<void> read_target(ObjectReader& one, build::BuildRequest& request) {
   return {};
 }
 
-Result<void> put_directory(Call& call) {
-  std::vector<Fd> passed = call.exchange.take_descriptors();
-  if (passed.size() != 1)
-    return fail(ErrorKind::invalid, "one descriptor of a directory is to be passed, and {} were",
-                passed.size());
-  struct stat status;
-  if (fstat(passed.front().get(), &status) != 0) return fail_errno(errno, "look at the cache's directory");
-  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::invalid, "the cache is not a directory");
-  auto result = std::make_shared<build::BuildResult>();
-  result->directory = std::make_shared<const Fd>(std::move(passed.front()));
-  TRY(call.engine.builder().held().hold(call.path.at("result"), std::move(result)));
-  return send_empty(call, 204);
-}
-
 Result<void> get_cache(Call& call) {
   const std::shared_ptr<const build::BuildResult> result =
       TRY(call.engine.builder().held().get(call.path.at("result")));
@@ -110,21 +89,20 @@ Result<void> read_cache_images(Call& call, build::BuildRequest& request) {
   return {};
 }
 
-Result<void> read_build_caches(Call& call, ObjectReader& preamble, build::BuildRequest& request) {
+Result<std::vector<PassedCache>> read_build_caches(ObjectReader& preamble, build::BuildRequest& request) {
+  std::vector<PassedCache> directories;
   Result<void> done;
   auto then = [&](auto read) {
     if (done) done = read();
   };
-  preamble.read_objects("cacheFrom",
-                        [&](ObjectReader& one) { then([&] { return read_source(call, one, request); }); });
+  preamble.read_objects(
+      "cacheFrom", [&](ObjectReader& one) { then([&] { return read_source(one, request, directories); }); });
   preamble.read_objects("cacheTo",
                         [&](ObjectReader& one) { then([&] { return read_target(one, request); }); });
-  return done;
+  TRY(std::move(done));
+  return directories;
 }
 
-void add_build_cache_routes(Router& router) {
-  router.add("PUT", "/berth/builds/{result}/cache", put_directory);
-  router.add("GET", "/berth/builds/{result}/cache", get_cache);
-}
+void add_build_cache_routes(Router& router) { router.add("GET", "/berth/builds/{result}/cache", get_cache); }
 
 }  // namespace berth::api

@@ -96,11 +96,12 @@ Result<void> add_secrets(const std::map<std::string, std::string>& encoded, buil
 
 // With the permissions of the client's user: an engine that is asked by somebody does not read for him what
 // he could not read himself.
-Result<std::shared_ptr<build::Tree>> tree_of(const Call& call, Fd directory, const std::string& ignore) {
+Result<std::shared_ptr<build::Tree>> tree_of(const Call& call, Fd directory, const std::string& ignore,
+                                             std::string_view what) {
   const http::Peer& peer = call.request().peer;
   struct stat status;
-  if (fstat(directory.get(), &status) != 0) return fail_errno(errno, "look at the build context");
-  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::invalid, "the build context is not a directory");
+  if (fstat(directory.get(), &status) != 0) return fail_errno(errno, "look at the {}", what);
+  if (!S_ISDIR(status.st_mode)) return fail(ErrorKind::invalid, "the {} is not a directory", what);
   auto tree = std::make_shared<build::Tree>();
   tree->root = std::move(directory);
   tree->live = true;
@@ -120,10 +121,11 @@ class PassedDirectories {
  public:
   explicit PassedDirectories(Call& call) : call_(call), descriptors_(call.exchange.take_descriptors()) {}
 
-  Result<std::shared_ptr<build::Tree>> take(const PassedDirectory& passed) {
+  Result<std::shared_ptr<build::Tree>> take(const PassedDirectory& passed,
+                                            std::string_view what = "build context") {
     if (passed.descriptor >= descriptors_.size() || !descriptors_[passed.descriptor])
-      return fail(ErrorKind::invalid, "the build context was not passed along with the request");
-    return tree_of(call_, std::move(descriptors_[passed.descriptor]), passed.ignore);
+      return fail(ErrorKind::invalid, "the {} was not passed along with the request", what);
+    return tree_of(call_, std::move(descriptors_[passed.descriptor]), passed.ignore, what);
   }
 
   std::vector<Fd>& descriptors() { return descriptors_; }
@@ -183,11 +185,14 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
   BuildAnswer answer;
   TRY(read_answer(in, answer));
   read_build_outputs(in, request);
-  TRY(read_build_caches(call, in, request));
+  const std::vector<PassedCache> caches = TRY(read_build_caches(in, request));
   TRY(in.finish());
   PassedDirectories passed(call);
   for (const auto& [name, directory] : directories)
     request.named_contexts[name].tree = TRY(passed.take(directory));
+  for (const PassedCache& cache : caches)
+    request.cache_from[cache.source].directory =
+        TRY(passed.take({.descriptor = cache.descriptor, .ignore = {}}, "cache"));
   if (local) TRY(take_local(*local, passed, request));
   request.no_cache_stages.insert(stages.begin(), stages.end());
   request.entitlements.insert(allowed.begin(), allowed.end());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build/cache_import.h"
 
+#include <sys/stat.h>
+
 #include "image/platform_choice.h"
 #include "oci/manifest.h"
 #include "registry/endpoints.h"
@@ -117,6 +119,17 @@ Result<std::string> read_document(int directory, const oci::Descriptor& descript
   return bytes;
 }
 
+Result<Fd> open_blob(const Tree& directory, const oci::Descriptor& blob) {
+  const ReadingTree reading(directory);
+  Fd file = TRY(sys::open_regular_in_root(directory.root.get(), blob_path(blob.digest)));
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) return fail_errno(errno, "look at {}", blob_path(blob.digest));
+  if (status.st_size != blob.size)
+    return fail(ErrorKind::corrupt, "{} has {} bytes, not {}", blob_path(blob.digest), status.st_size,
+                blob.size);
+  return file;
+}
+
 Result<RemoteCache> open_source(const CacheSource& source, const BuildRequest& request,
                                 const image::ImageStore& images, const std::stop_token& stop) {
   switch (source.kind) {
@@ -125,7 +138,7 @@ Result<RemoteCache> open_source(const CacheSource& source, const BuildRequest& r
     case CacheSource::Kind::image:
       return open_image_cache(source.reference, request, images, stop);
     case CacheSource::Kind::directory:
-      return open_cache_directory(source.directory, source.description);
+      return open_cache_directory(source.directory);
   }
   return fail(ErrorKind::invalid, "a cache of no kind");
 }
@@ -142,8 +155,10 @@ registry::Credentials credentials_for(const BuildRequest& request, const oci::Re
   return {};
 }
 
-Result<RemoteCache> open_cache_directory(std::shared_ptr<const Fd> directory, std::string description) {
-  const int root = directory->get();
+// With the permissions of the client who has passed it, here and when its blobs are read.
+Result<RemoteCache> open_cache_directory(std::shared_ptr<const Tree> directory) {
+  const ReadingTree reading(*directory);
+  const int root = directory->root.get();
   const std::string text = TRY(sys::read_file_in_root(root, "index.json", oci::kDocumentLimit));
   const oci::Index index = TRY(oci::parse_index(text));
   if (index.manifests.empty()) return fail(ErrorKind::not_found, "its index.json lists nothing");
@@ -151,10 +166,9 @@ Result<RemoteCache> open_cache_directory(std::shared_ptr<const Fd> directory, st
   const std::string manifest_bytes = TRY(read(index.manifests.front()));
   const oci::Manifest manifest = TRY(oci::parse_manifest(manifest_bytes));
   RemoteCache cache = TRY(read_cache(manifest, read));
-  cache.description = std::move(description);
   cache.read = [directory](const oci::Descriptor& blob, archive::Sink& sink,
                            const std::stop_token&) -> Result<void> {
-    Fd file = TRY(sys::open_regular_in_root(directory->get(), blob_path(blob.digest)));
+    const Fd file = TRY(open_blob(*directory, blob));
     archive::FdSource bytes(file.get());
     TRY(archive::copy_stream(bytes, sink, static_cast<std::uint64_t>(blob.size)));
     return {};
@@ -169,14 +183,21 @@ void ImportedCaches::add(RemoteCache cache) {
 
 std::vector<ImportedResult> ImportedCaches::find(const Digest& key) const {
   std::vector<ImportedResult> results;
+  const std::lock_guard lock(failures_->mutex);
   const auto [begin, end] = by_key_.equal_range(key);
   for (auto at = begin; at != end; ++at) {
     const auto& [cache, entry] = at->second;
+    if (failures_->layers.contains({cache.get(), cache->document.diff_ids[entry->layer]})) continue;
     ImportedResult& result = results.emplace_back(
         ImportedResult{cache->document.diff_ids[entry->layer], entry->created, {}, cache});
     if (!cache->blobs.empty()) result.blob = cache->blobs[entry->layer];
   }
   return results;
+}
+
+void ImportedCaches::failed(const ImportedResult& result) const {
+  const std::lock_guard lock(failures_->mutex);
+  failures_->layers.emplace(result.cache.get(), result.diff_id);
 }
 
 ImportedCaches import_caches(const BuildRequest& request, const image::ImageStore& images,

@@ -6,8 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "archive/stream.h"
@@ -42,22 +45,29 @@ struct ImportedResult {
 class ImportedCaches {
  public:
   void add(RemoteCache cache);
-  // In the order in which the caches were named.
+  // In the order in which the caches were named, without those that have failed in this build.
   std::vector<ImportedResult> find(const Digest& key) const;
+  // It is not tried again: it costs a download, or a bomb's worth of disk, each time.
+  void failed(const ImportedResult& result) const;
 
  private:
   struct Place {
     std::shared_ptr<const RemoteCache> cache;
     const CacheEntry* entry;
   };
+  struct Failures {
+    std::mutex mutex;
+    std::set<std::pair<const RemoteCache*, Digest>> layers;
+  };
   std::multimap<Digest, Place> by_key_;
+  std::shared_ptr<Failures> failures_ = std::make_shared<Failures>();
 };
 
 // All that the request names; one that cannot be had is a warning.
 ImportedCaches import_caches(const BuildRequest& request, const image::ImageStore& images,
                              const std::function<void(std::string)>& warn, const std::stop_token& stop);
 
-Result<RemoteCache> open_cache_directory(std::shared_ptr<const Fd> directory, std::string description);
+Result<RemoteCache> open_cache_directory(std::shared_ptr<const Tree> directory);
 
 // Of config.json's, by its own names for registries.
 registry::Credentials credentials_for(const BuildRequest& request, const oci::Reference& name);

@@ -12,7 +12,6 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "image/image_store.h"
 
 namespace berth::build {
@@ -22,8 +21,6 @@ struct BuildResult {
   image::UnrecordedImage cache;        // cache_document.h: what the image's layers are results of
   image::UnrecordedImage whole_cache;  // and those of all stages
   image::Lease lease;                  // of the layers of all three
-  // Instead of all that: an OCI layout that a client has passed, for a build that imports it.
-  std::shared_ptr<const Fd> directory;
 };
 
 class HeldResults {

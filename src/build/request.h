@@ -37,9 +37,9 @@ struct CacheSource {
     directory,  // an OCI layout
   };
   Kind kind = Kind::registry;
-  std::string reference;                // of a registry or an image
-  std::shared_ptr<const Fd> directory;  // of a layout
-  std::string description;              // for what is said about it
+  std::string reference;                  // of a registry or an image
+  std::shared_ptr<const Tree> directory;  // a layout
+  std::string description;                // for what is said about it
 };
 
 // --cache-to of a registry.

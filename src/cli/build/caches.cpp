@@ -77,20 +77,14 @@ json::object as_json(const CacheOption& cache) {
 }
 
 // The engine reads from it what it needs, while it needs it.
-Result<std::string> pass_directory(Context& context, const std::string& path) {
-  Engine* engine = TRY(context.engine());
-  if (engine->endpoint().unix_path.empty())
-    return fail(ErrorKind::unsupported, "the engine is on another machine: keep the cache at a registry");
+Result<Fd> open_directory(const std::string& path, bool passing) {
+  if (!passing)
+    return fail(ErrorKind::unsupported,
+                "a directory can only be passed to the engine of this machine over its own socket: keep the "
+                "cache at a registry");
   Result<Fd> directory = open_file(path, O_RDONLY | O_DIRECTORY);
   if (!directory) return fail(directory.error().kind, "{}", words_of_errno(directory.error().code));
-  std::vector<Fd> passed;
-  passed.push_back(std::move(*directory));
-  std::string name = random_identifier();
-  Engine connection = engine->another();
-  connection.pass_with_next(std::move(passed));
-  http::Response response = TRY(connection.call("PUT", "/berth/builds/" + name + "/cache"));
-  TRY(connection.finish(std::move(response)));
-  return name;
+  return directory;
 }
 
 Result<void> write_directory(Context& context, const CacheOption& cache, const std::string& held_as) {
@@ -143,6 +137,10 @@ Result<CacheOption> parse_cache_to(const std::string& text) {
   return cache;
 }
 
+bool BuildCaches::passes() const {
+  return std::ranges::any_of(from, [](auto& one) { return one.type == "local"; });
+}
+
 bool BuildCaches::holds() const {
   return std::ranges::any_of(to, [](auto& one) { return one.type == "local"; });
 }
@@ -160,18 +158,20 @@ Result<BuildCaches> choose_caches(const Flags& flags) {
   return caches;
 }
 
-Result<void> add_to_preamble(Context& context, const BuildCaches& caches, json::object& preamble) {
+void add_to_preamble(const BuildCaches& caches, bool passing, json::object& preamble,
+                     std::vector<Fd>& descriptors) {
   json::array from, to;
   for (const CacheOption& cache : caches.from) {
     json::object object = as_json(cache);
     if (cache.type == "local") {
-      const Result<std::string> held = pass_directory(context, cache.directory);
-      if (!held) {
-        print_error(
-            fmt::format("WARNING: the cache {} is not used: {}\n", cache.directory, held.error().message));
+      Result<Fd> directory = open_directory(cache.directory, passing);
+      if (!directory) {
+        print_error(fmt::format("WARNING: the cache {} is not used: {}\n", cache.directory,
+                                directory.error().message));
         continue;
       }
-      object["held"] = *held;
+      object["descriptor"] = descriptors.size();
+      descriptors.push_back(std::move(*directory));
       object["path"] = cache.directory;
     }
     from.push_back(std::move(object));
@@ -185,7 +185,6 @@ Result<void> add_to_preamble(Context& context, const BuildCaches& caches, json::
   }
   if (!from.empty()) preamble["cacheFrom"] = std::move(from);
   if (!to.empty()) preamble["cacheTo"] = std::move(to);
-  return {};
 }
 
 Result<void> write_caches(Context& context, const BuildCaches& caches, const std::string& held_as) {

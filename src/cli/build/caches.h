@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "cli/context.h"
 #include "cli/flags/flags.h"
 
@@ -28,12 +29,15 @@ Result<CacheOption> parse_cache_to(const std::string& text);
 
 struct BuildCaches {
   std::vector<CacheOption> from, to;
-  bool holds() const;  // whether the engine must hold the result for what is written here
+  bool passes() const;  // whether there are directories for the engine to read
+  bool holds() const;   // whether the engine must hold the result for what is written here
 };
 Result<BuildCaches> choose_caches(const Flags& flags);
 
-// Members of the build's preamble. Passes directories to the engine; one that is not there is a warning.
-Result<void> add_to_preamble(Context& context, const BuildCaches& caches, boost::json::object& preamble);
+// Members of the build's preamble, and directories to be passed along; one that is not there is a warning.
+// `passing`: descriptors arrive.
+void add_to_preamble(const BuildCaches& caches, bool passing, boost::json::object& preamble,
+                     std::vector<Fd>& descriptors);
 
 // After the build: the directories of --cache-to.
 Result<void> write_caches(Context& context, const BuildCaches& caches, const std::string& held_as);

@@ -154,9 +154,9 @@ Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamb
 
 }  // namespace
 
-Result<Preamble> build_preamble(const Flags& flags, json::object document, LocalContext* passed,
-                                bool passing) {
-  Preamble preamble;
+Result<Preamble> build_preamble(const Flags& flags, json::object document, std::vector<Fd> descriptors,
+                                LocalContext* passed, bool passing) {
+  Preamble preamble{.text = {}, .descriptors = std::move(descriptors)};
   if (passed) {
     json::object local = describe(*passed, preamble);
     local["name"] = passed->dockerfile_name;

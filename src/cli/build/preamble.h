@@ -10,7 +10,8 @@
 //
 // Directories of this machine are not sent but passed: as open descriptors that go along with the request
 // (unix(7), SCM_RIGHTS), and which the document names by their place. Then no tar follows. "contexts" may
-// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}. "ssh" has the places of agents' sockets.
+// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}. "ssh" has the places of agents' sockets,
+// "cacheFrom" those of caches (api/build_caches.h).
 #pragma once
 #include <string>
 #include <vector>
@@ -34,8 +35,9 @@ struct Preamble {
 };
 
 // From --secret, --no-cache-filter, --build-context, --allow and --ssh, and the context if it is to be passed
-// (or null), with what `document` has already. `passing`: descriptors arrive.
-Result<Preamble> build_preamble(const Flags& flags, boost::json::object document, LocalContext* passed,
-                                bool passing);
+// (or null), with what `document` has already and the descriptors that it names. `passing`: descriptors
+// arrive.
+Result<Preamble> build_preamble(const Flags& flags, boost::json::object document, std::vector<Fd> descriptors,
+                                LocalContext* passed, bool passing);
 
 }  // namespace berth::cli

@@ -36,9 +36,9 @@ Result<http::Response> send_build(Context& context, const http::Query& query, ht
 }
 
 // Not of an engine that is told of no directory.
-bool wants_passing(const Flags& flags, const BuildContext& context) {
+bool wants_passing(const Flags& flags, const BuildContext& context, const BuildCaches& caches) {
   return (context.local && context.local->readable_elsewhere) || !flags.list("build-context").empty() ||
-         !flags.list("ssh").empty();
+         !flags.list("ssh").empty() || caches.passes();
 }
 
 Result<int> print_call(const BuildCall& call, http::Response& response) {
@@ -80,13 +80,13 @@ Result<Wishes> read_wishes(const Flags& flags) {
   return wishes;
 }
 
-// The first members of the preamble.
-Result<json::object> describe(Context& context, const Wishes& wishes, bool ours) {
+// The first members of the preamble, and directories that they name.
+json::object describe(const Wishes& wishes, bool ours, bool passing, std::vector<Fd>& descriptors) {
   json::object document;
   if (!wishes.call.builds()) document["call"] = wishes.call.name;
   if (ours) document["progress"] = "vertices";
   add_to_preamble(wishes.outputs, document);
-  TRY(add_to_preamble(context, wishes.caches, document));
+  add_to_preamble(wishes.caches, passing, document, descriptors);
   return document;
 }
 
@@ -117,11 +117,12 @@ Result<int> build(Invocation& invocation) {
   if (wishes.call.builds()) forget_descriptions(wishes.outputs);
   Engine* engine = TRY(invocation.context.engine());
   if (!engine->is_berth() && wishes.mode != ShowMode::nothing) wishes.mode = ShowMode::plain;
-  const bool passing = wants_passing(flags, context) && TRY(engine->takes_descriptors());
+  const bool passing = wants_passing(flags, context, wishes.caches) && TRY(engine->takes_descriptors());
   const bool passed = passing && context.local && context.local->readable_elsewhere;
-  json::object document = TRY(describe(invocation.context, wishes, engine->is_berth()));
-  Preamble preamble =
-      TRY(build_preamble(flags, std::move(document), passed ? &*context.local : nullptr, passing));
+  std::vector<Fd> directories;
+  json::object document = describe(wishes, engine->is_berth(), passing, directories);
+  Preamble preamble = TRY(build_preamble(flags, std::move(document), std::move(directories),
+                                         passed ? &*context.local : nullptr, passing));
   if (!engine->is_berth() && !preamble.text.empty())
     return fail(ErrorKind::unsupported,
                 "the engine at {} is not Berth's, and Docker's API has no place for secrets, agents, "
