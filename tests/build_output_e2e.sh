@@ -169,6 +169,32 @@ wrong_destinations() {
   is "" "$(ls -A "$work/small")"
   umount "$work/small"
 }
+files_appear_whole() { # and by no name that somebody can guess
+  everything
+  echo safe >"$work/safe"
+  ln -s safe "$work/whole.tar.part"
+  b build -q -o "type=tar,dest=$work/whole.tar" .
+  b create --name whole box /x >/dev/null
+  b export -o "$work/whole.tar" whole
+  b rm whole >/dev/null
+  is safe "$(cat "$work/safe")"
+  is "$work/whole.tar $work/whole.tar.part" "$(echo "$work"/whole.tar*)"
+  # Several at once: each is whole, whichever is the last.
+  local each pids=()
+  for each in 1 2 3 4 5 6; do
+    b build -q -o "type=tar,dest=$work/shared.tar" . &
+    pids+=($!)
+  done
+  for each in "${pids[@]}"; do wait "$each"; done
+  b build -q -o "type=tar,dest=$work/alone.tar" .
+  cmp "$work/alone.tar" "$work/shared.tar"
+  # What is no file is written to.
+  mkfifo "$work/pipe"
+  cat "$work/pipe" >"$work/piped.tar" &
+  b save -o "$work/pipe" box
+  wait $!
+  contains "$(tar -tf "$work/piped.tar")" manifest.json
+}
 failure_leaves_nothing() {
   context <<<$'FROM box\nRUN exit 3'
   echo old >"$work/old.json"
@@ -495,6 +521,7 @@ case_of "links lead nowhere" links_lead_nowhere
 case_of "devices are left out" devices_are_left_out
 case_of "a tree with nothing in it" empty_tree
 case_of "destinations that are wrong" wrong_destinations
+case_of "files appear when they are whole" files_appear_whole
 case_of "a build that fails leaves nothing" failure_leaves_nothing
 case_of "--iidfile and --metadata-file take nothing away" what_describes_is_not_lost
 case_of "results are held until they are let go" results_are_let_go

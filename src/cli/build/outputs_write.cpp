@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of a build's result once it is there.
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive/unpack.h"
@@ -79,21 +78,13 @@ Result<void> copy_to(http::Response& response, int file) {
   return {};
 }
 
-// A pipe or a device is written to, a file is replaced once the new one is complete.
-Result<void> write_file(http::Response& response, const std::string& path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return save_body(response, path);
-  Fd file = TRY(open_file(path, O_WRONLY));
-  return copy_to(response, file.get());
-}
-
 Result<void> write_output(Context& context, const BuildOutputs& outputs, const BuildOutput& output,
                           int standard_output, Written& written) {
   http::Response response = TRY(fetch(context, outputs, output));
   if (output.kind != Kind::tree) written.manifest = response.headers.get_or("Docker-Content-Digest", "");
   if (output.directory) return unpack(response, output.destination);
   if (output.destination == "-") return copy_to(response, standard_output);
-  return write_file(response, output.destination);
+  return save_body(response, output.destination);
 }
 
 Result<void> push(Context& context, const std::string& text, bool quiet, Written& written) {

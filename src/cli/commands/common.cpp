@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -12,6 +13,7 @@
 #include "base/text.h"
 #include "cli/create/security.h"
 #include "cli/output/list_format.h"
+#include "cli/output/pending_file.h"
 #include "cli/stream/terminal.h"
 
 namespace berth::cli {
@@ -136,31 +138,36 @@ Result<std::string> timestamp_argument(const std::string& text) {
   return fmt::format("{}.{:09}", time->nanoseconds / second, time->nanoseconds % second);
 }
 
-Result<void> save_body(http::Response& response, const std::string& path) {
-  Fd file;
-  std::string temporary = path + ".part";
-  if (!path.empty()) {
-    Result<Fd> opened = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (!opened) return fail(ErrorKind::invalid, "open {}: {}", path, words_of_errno(opened.error().code));
-    file = std::move(*opened);
-  }
-  int target = path.empty() ? STDOUT_FILENO : file.get();
+namespace {
+
+Result<void> copy_body(http::Response& response, int to) {
   Buffer buffer(kBuffer);
-  Result<void> done;
-  while (done) {
-    Result<std::size_t> got = response.read(buffer);
-    if (!got)
-      done = std::unexpected(std::move(got).error());
-    else if (*got == 0)
-      break;
-    else
-      done = write_all(target, {buffer.data(), *got});
+  for (;;) {
+    const std::size_t got = TRY(response.read(buffer));
+    if (got == 0) return {};
+    TRY(write_all(to, {buffer.data(), got}));
   }
-  if (path.empty()) return done;
-  if (done && ::rename(temporary.c_str(), path.c_str()) != 0)
-    done = fail_errno(errno, "rename {}", temporary);
-  if (!done) ::unlink(temporary.c_str());
-  return done;
+}
+
+Error error_of_opening(const std::string& path, const Error& error) {
+  return {.kind = ErrorKind::invalid,
+          .message = fmt::format("open {}: {}", path, words_of_errno(error.code))};
+}
+
+}  // namespace
+
+Result<void> save_body(http::Response& response, const std::string& path) {
+  if (path.empty()) return copy_body(response, STDOUT_FILENO);
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    const Result<Fd> opened = open_file(path, O_WRONLY);
+    if (!opened) return std::unexpected(error_of_opening(path, opened.error()));
+    return copy_body(response, opened->get());
+  }
+  Result<PendingFile> file = PendingFile::create(path, 0600);
+  if (!file) return std::unexpected(error_of_opening(path, file.error()));
+  TRY(copy_body(response, file->get()));
+  return file->finish();
 }
 
 }  // namespace berth::cli

@@ -49,8 +49,8 @@ Result<int> read_exit_code(http::Response& response);
 // nine decimals for what is understood here.
 Result<std::string> timestamp_argument(const std::string& text);
 
-// Where --output goes: a file that appears under its name once it is complete, or standard output, which
-// must not be a terminal.
+// Where --output goes: a file that appears under its name once it is complete, or a pipe or a device that is
+// there, which is written to. "" is standard output, which must not be a terminal.
 Result<void> save_body(http::Response& response, const std::string& path);
 
 }  // namespace berth::cli
