@@ -373,6 +373,15 @@ cache_in_a_directory() {
   local blob
   for blob in "$work"/cache/dir/blobs/sha256/*; do is "${blob##*/}" "$(digest_of "$blob")"; done
   steps=4 on_second --cache-from "type=local,src=$work/cache/dir"
+  # Onto the older one: what only the older one had goes, and wrong bytes do too.
+  engine_use main
+  echo >>"$work/cache/dir/oci-layout"
+  for blob in "$work"/cache/dir/blobs/sha256/*; do truncate -s 7 "$blob"; break; done
+  same_steps
+  b build -q --cache-to "type=local,dest=$work/cache/dir,mode=max" . >/dev/null
+  b build -q --cache-to "type=local,dest=$work/cache/new,mode=max" . >/dev/null
+  diff -r "$work/cache/dir" "$work/cache/new"
+  for blob in "$work"/cache/dir/blobs/sha256/*; do is "${blob##*/}" "$(digest_of "$blob")"; done
 }
 as_alice() { setpriv --reuid 1000 --regid 1001 --clear-groups env HOME=/ BERTH_CONFIG=/nowhere timeout 40 "$BERTH_BIN/berth" "$@"; }
 cache_of_another() { # whoever passes a directory gets of it what he could read himself

@@ -4,13 +4,12 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <map>
 
-#include "archive/unpack.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "cli/create/mount.h"
+#include "cli/build/fields.h"
+#include "cli/build/layout_write.h"
 #include "cli/create/security.h"
 #include "cli/engine/engine.h"
 #include "cli/output/list_format.h"
@@ -18,25 +17,6 @@
 
 namespace berth::cli {
 namespace {
-
-using Fields = std::map<std::string, std::string>;
-
-Result<Fields> read_fields(std::string_view option, const std::string& text) {
-  Fields fields;
-  for (const std::string& field : TRY_AS(fmt::format("invalid {} \"{}\"", option, text), parse_csv(text))) {
-    const auto [key, value] = split_once(field, '=');
-    if (field.find('=') == field.npos || key.empty())
-      return fail(ErrorKind::invalid, "invalid {} \"{}\": \"{}\" must be a key=value pair", option, text,
-                  field);
-    fields[to_lower(key)] = value;
-  }
-  return fields;
-}
-
-std::string take(Fields& fields, const std::string& key) {
-  auto node = fields.extract(key);
-  return node ? node.mapped() : "";
-}
 
 Result<void> check_reference(std::string_view option, const std::string& reference) {
   const Result<oci::Reference> parsed = oci::Reference::parse(reference);
@@ -61,13 +41,9 @@ Result<void> check_type(std::string_view option, const CacheOption& cache) {
               option == "--cache-to" ? " and inline" : "");
 }
 
-// Those that say how it is done where there is one way only.
-Result<void> check_rest(std::string_view option, const std::string& text, Fields fields) {
-  for (const char* key : {"oci-mediatypes", "image-manifest", "compression-level", "force-compression"})
-    fields.erase(key);
-  if (fields.empty()) return {};
-  return fail(ErrorKind::unsupported, "{} \"{}\": there is no {} in this version", option, text,
-              fields.begin()->first);
+Result<void> check_rest(Fields& fields, const CacheOption& cache) {
+  fields.pass_over({"oci-mediatypes", "image-manifest", "compression-level", "force-compression"});
+  return fields.finish(cache.type);
 }
 
 json::object as_json(const CacheOption& cache) {
@@ -89,16 +65,12 @@ Result<Fd> open_directory(const std::string& path, bool passing) {
 
 Result<void> write_directory(Context& context, const CacheOption& cache, const std::string& held_as) {
   Engine* engine = TRY(context.engine());
+  LayoutWriter writer = TRY(LayoutWriter::open(cache.directory));  // before the engine waits for us
   http::Query query;
   query.add("mode", cache.whole ? "max" : "min");
   http::Response response = TRY(engine->call("GET", "/berth/builds/" + held_as + "/cache", query));
-  TRY(make_directories(cache.directory, 0755));
-  Fd root = TRY(open_file(cache.directory, O_RDONLY | O_DIRECTORY));
   archive::FunctionSource tar([&](std::span<char> buffer) { return response.read(buffer); });
-  archive::UnpackOptions options;
-  options.devices = options.keep_owner = options.xattrs = options.set_root_attributes = false;
-  TRY(archive::unpack(tar, root.get(), options));
-  return {};
+  return writer.write(tar);
 }
 
 }  // namespace
@@ -111,29 +83,29 @@ Result<CacheOption> parse_cache_from(const std::string& text) {
     TRY(check_reference("--cache-from", text));
     return cache;
   }
-  Fields fields = TRY(read_fields("--cache-from", text));
-  cache.type = take(fields, "type");
-  cache.reference = take(fields, "ref");
-  cache.directory = take(fields, "src");
+  Fields fields = TRY(Fields::parse("--cache-from", text));
+  cache.type = fields.take("type");
+  cache.reference = fields.take("ref");
+  cache.directory = fields.take("src");
   TRY(check_type("--cache-from", cache));
-  TRY(check_rest("--cache-from", text, std::move(fields)));
+  TRY(check_rest(fields, cache));
   return cache;
 }
 
 Result<CacheOption> parse_cache_to(const std::string& text) {
   CacheOption cache;
   if (text == "inline") return CacheOption{.type = "inline"};
-  Fields fields = TRY(read_fields("--cache-to", text));
-  cache.type = take(fields, "type");
-  cache.reference = take(fields, "ref");
-  cache.directory = take(fields, "dest");
-  const std::string mode = to_lower(take(fields, "mode")), ignore = to_lower(take(fields, "ignore-error"));
+  Fields fields = TRY(Fields::parse("--cache-to", text));
+  cache.type = fields.take("type");
+  cache.reference = fields.take("ref");
+  cache.directory = fields.take("dest");
+  const std::string mode = to_lower(fields.take("mode"));
   if (!mode.empty() && mode != "min" && mode != "max")
     return fail(ErrorKind::invalid, "--cache-to \"{}\": the mode is min or max", text);
   cache.whole = mode == "max";
-  cache.optional = ignore == "true" || ignore == "1";
+  cache.optional = TRY(fields.take_switch("ignore-error", false));
   TRY(check_type("--cache-to", cache));
-  TRY(check_rest("--cache-to", text, std::move(fields)));
+  TRY(check_rest(fields, cache));
   return cache;
 }
 

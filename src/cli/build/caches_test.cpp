@@ -27,6 +27,7 @@ TEST(CacheOptions, TypesAreWhatBuildxMeansByThem) {
   EXPECT_FALSE(parse_cache_to("type=registry,ref=a,mode=min")->whole);
   EXPECT_TRUE(parse_cache_to("type=registry,ref=a,mode=max,image-manifest=true")->whole);
   EXPECT_TRUE(parse_cache_to("type=registry,ref=a,ignore-error=true")->optional);
+  EXPECT_FALSE(parse_cache_to("type=registry,ref=a,ignore-error=0")->optional);
 }
 
 TEST(CacheOptions, ErrorsNameTheOption) {
@@ -35,7 +36,7 @@ TEST(CacheOptions, ErrorsNameTheOption) {
         "type=local,src=x,odd=y", "type=gha", "type=s3,bucket=x", "type=azblob", "type=local,src"})
     EXPECT_THAT(said(parse_cache_from(text)), HasSubstr("--cache-from")) << text;
   for (const char* text : {"a", "type=registry", "type=local", "type=local,src=x", "type=odd", "type=gha",
-                           "type=registry,ref=a,mode=most"})
+                           "type=registry,ref=a,mode=most", "type=registry,ref=a,ignore-error=yes"})
     EXPECT_THAT(said(parse_cache_to(text)), HasSubstr("--cache-to")) << text;
   EXPECT_THAT(said(parse_cache_to("type=gha,scope=x")), HasSubstr("at a registry or in a directory"));
 }

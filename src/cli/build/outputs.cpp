@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/build/description_file.h"
-#include "cli/create/mount.h"
+#include "cli/build/fields.h"
 #include "cli/create/security.h"
 #include "cli/stream/terminal.h"
 #include "oci/reference.h"
@@ -20,51 +19,6 @@ namespace berth::cli {
 namespace {
 
 using Kind = BuildOutput::Kind;
-
-// The fields of one --output by their keys, each taken once; what nobody takes is an error.
-class Fields {
- public:
-  static Result<Fields> parse(const std::string& text) {
-    Fields fields(text);
-    for (const std::string& field : TRY_AS(fmt::format("invalid --output \"{}\"", text), parse_csv(text))) {
-      const auto [key, value] = split_once(field, '=');
-      if (field.find('=') == field.npos || key.empty())
-        return fail(ErrorKind::invalid, "invalid --output \"{}\": \"{}\" must be a key=value pair", text,
-                    field);
-      fields.values_[to_lower(key)] = value;
-    }
-    return fields;
-  }
-
-  std::string take(const std::string& key, std::string otherwise = "") {
-    auto node = values_.extract(key);
-    return node ? node.mapped() : otherwise;
-  }
-
-  Result<bool> take_switch(const std::string& key, bool otherwise) {
-    const std::string value = to_lower(take(key, otherwise ? "true" : "false"));
-    if (value == "true" || value == "1") return true;
-    if (value == "false" || value == "0") return false;
-    return fail(ErrorKind::invalid, "invalid --output \"{}\": {}={} must be true or false", text_, key,
-                value);
-  }
-
-  // Those that say how it is done where there is one way only.
-  void pass_over(std::initializer_list<const char*> keys) {
-    for (const char* key : keys) values_.erase(key);
-  }
-
-  Result<void> finish(std::string_view type) const {
-    if (values_.empty()) return {};
-    return fail(ErrorKind::unsupported, "--output \"{}\": type={} has no {} in this version", text_, type,
-                values_.begin()->first);
-  }
-
- private:
-  explicit Fields(const std::string& text) : text_(text) {}
-  const std::string& text_;
-  std::map<std::string, std::string> values_;
-};
 
 // Docker's client takes whatever is one field and no type for a directory.
 bool is_short_form(std::string_view text) {
@@ -224,7 +178,7 @@ bool BuildOutputs::to_standard_output() const {
 Result<BuildOutput> parse_output(const std::string& text, std::vector<std::string>& names) {
   if (text.empty()) return fail(ErrorKind::invalid, "--output: it is empty");
   if (is_short_form(text)) return short_form(text);
-  Fields fields = TRY(Fields::parse(text));
+  Fields fields = TRY(Fields::parse("--output", text));
   const std::string type = fields.take("type");
   if (type.empty()) return fail(ErrorKind::invalid, "--output \"{}\": it has no type=", text);
   BuildOutput output = TRY(by_type(type, fields, text, names));
