@@ -295,6 +295,37 @@ pushed() {
   fails test -e "$work/m.json"
 }
 
+pushed_config() { # repository reference
+  curl -fs "http://$registry/v2/$1/manifests/$2" -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' |
+    json '["config"]["digest"]'
+}
+pushed_by_two() { # on one name: each pushes what it has built
+  context <<<$'FROM box\nARG n\nRUN echo $n >/n'
+  local round one two
+  for round in 1 2 3 4 5; do
+    b build -q --push -t "$registry/two:1" --build-arg "n=$round.1" --iidfile "$work/1.id" --metadata-file "$work/1.json" . >/dev/null &
+    b build -q --push -t "$registry/two:1" --build-arg "n=$round.2" --iidfile "$work/2.id" --metadata-file "$work/2.json" . >/dev/null
+    wait $!
+    for one in 1 2; do
+      is "$(cat "$work/$one.id")" "$(pushed_config two "$(json '["containerimage.digest"]' <"$work/$one.json")")" "pushed by $one"
+    done
+  done
+  # Whatever the name stands for by then.
+  one=$(cat "$work/1.id") two=$(cat "$work/2.id")
+  b tag "$two" "$registry/two:1"
+  is 200 "$(http POST "/images/$registry/two/push?tag=1&image=$one")"
+  is "$one" "$(pushed_config two 1)"
+  b tag "$two" "$one" # a name that looks like it
+  b push -q "$registry/two:1" >/dev/null
+  is "$two" "$(pushed_config two 1)"
+  is 200 "$(http POST "/images/$registry/two/push?tag=1&image=$one")"
+  is "$one" "$(pushed_config two 1)"
+  http POST "/images/$registry/two/push?tag=1&image=sha256:$(printf '%064d' 1)" >/dev/null
+  contains "$(cat "$work/answer")" "No such image: sha256:0"
+  is 400 "$(http POST "/images/$registry/two/push?image=$one")"
+  is 400 "$(http POST "/images/$registry/two/push?tag=1&image=odd")"
+}
+
 # --- caches that travel ----------------------------------------------------------------------------------------------------
 
 # Results that nobody can come to twice: who has them has got them from the cache.
@@ -538,6 +569,7 @@ case_of "type=docker,dest=" docker_archive
 case_of "type=oci" oci_layout
 case_of "several outputs" several_outputs
 case_of "--push and its metadata" pushed
+case_of "--push of two clients on one name" pushed_by_two
 b tag box "$registry/box:1"
 b push -q "$registry/box:1" >/dev/null
 engine_start second

@@ -94,9 +94,9 @@ Result<void> pull_everything(Call& call, ProgressStream& stream, const oci::Refe
 }
 
 Result<void> push_one(Call& call, ProgressStream& stream, const oci::Reference& name,
-                      const image::TransferAccess& access) {
+                      const std::optional<Digest>& image, const image::TransferAccess& access) {
   const http::ClientWatch client = TRY(http::ClientWatch::begin(call.exchange));
-  image::PushRequest request{.name = name, .access = access, .stop = client.gone()};
+  image::PushRequest request{.name = name, .image = image, .access = access, .stop = client.gone()};
   request.on_status = [&](const image::TransferStatus& status) { return stream.say(status); };
   image::Pushed pushed = TRY(call.engine.images().push(request));
   const std::string& tag = *name.tag();
@@ -106,10 +106,14 @@ Result<void> push_one(Call& call, ProgressStream& stream, const oci::Reference& 
        {"aux", json::object{{"Tag", tag}, {"Digest", pushed.digest.text()}, {"Size", pushed.size}}}});
 }
 
+// Beyond Docker's API: `image` is the id of what goes there, whatever the name stands for by now.
 Result<void> push(Call& call) {
   oci::Reference name = TRY(oci::Reference::parse(call.path.at("name")));
   if (!call.parameter("tag").empty()) name = TRY(name.with_tag(call.parameter("tag")));
   if (name.digest()) return fail(ErrorKind::invalid, "cannot push a digest reference");
+  std::optional<Digest> image;
+  if (!call.parameter("image").empty()) image = TRY(Digest::parse(call.parameter("image")));
+  if (image && !name.tag()) return fail(ErrorKind::invalid, "a push of an image needs a tag");
   const image::TransferAccess access = TRY(access_of(call));
   std::vector<oci::Reference> names{name};
   if (!name.tag()) names = TRY(call.engine.images().tags_of_repository(name));
@@ -119,7 +123,7 @@ Result<void> push(Call& call) {
   ProgressStream stream(call);
   auto push_all = [&]() -> Result<void> {
     TRY(stream.say(fmt::format("The push refers to repository [{}]", name.repository())));
-    for (const oci::Reference& one : names) TRY(push_one(call, stream, one, access));
+    for (const oci::Reference& one : names) TRY(push_one(call, stream, one, image, access));
     return {};
   };
   return stream.finish(push_all());

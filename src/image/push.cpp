@@ -269,7 +269,11 @@ Result<void> check_push(const PushRequest& request) {
 
 Result<Pushed> ImageStore::push(const PushRequest& request) {
   TRY(check_push(request));
-  Result<LeasedImage> leased = acquire(request.name.familiar());
+  Result<LeasedImage> leased = acquire(request.image ? request.image->text() : request.name.familiar());
+  // Never what a name stands for that looks like the id.
+  if (request.image && (!leased || leased->image.id != *request.image))
+    return fail(ErrorKind::not_found, "No such image: {}, which is to be pushed as {}", request.image->text(),
+                request.name.familiar());
   if (!leased)
     return fail(ErrorKind::not_found, "An image does not exist locally with the tag: {}",
                 request.name.familiar_repository());

@@ -58,7 +58,8 @@ struct LayerFetch {
 };
 
 struct PushRequest {
-  oci::Reference name;  // with a tag
+  oci::Reference name;               // with a tag
+  std::optional<Digest> image = {};  // what goes there; nullopt: what the name stands for here
   TransferAccess access = {};
   OnStatus on_status = {};
   std::stop_token stop = {};

@@ -87,10 +87,13 @@ Result<void> write_output(Context& context, const BuildOutputs& outputs, const B
   return save_body(response, output.destination);
 }
 
-Result<void> push(Context& context, const std::string& text, bool quiet, Written& written) {
+// The image that was built, whoever has taken its name meanwhile. Docker's engine goes by the name.
+Result<void> push(Context& context, const std::string& text, const std::string& image, bool quiet,
+                  Written& written) {
   const oci::Reference name = TRY(oci::Reference::parse_with_default_tag(text));
   http::Query query;
   query.add("tag", *name.tag());
+  query.add("image", image);
   const CredentialStore store(context.configuration_directory());
   http::Headers headers{{"X-Registry-Auth", TRY(auth_header(store, name.familiar_repository()))}};
   Engine* engine = TRY(context.engine());
@@ -109,8 +112,9 @@ Result<void> push(Context& context, const std::string& text, bool quiet, Written
   });
 }
 
-Result<void> push_all(Context& context, const BuildOutputs& outputs, bool quiet, Written& written) {
-  for (const std::string& name : outputs.names) TRY(push(context, name, quiet, written));
+Result<void> push_all(Context& context, const BuildOutputs& outputs, const std::string& image, bool quiet,
+                      Written& written) {
+  for (const std::string& name : outputs.names) TRY(push(context, name, image, quiet, written));
   return {};
 }
 
@@ -139,7 +143,7 @@ Result<void> write_outputs(Context& context, const BuildOutputs& outputs, const 
     if (output.kind != Kind::image)
       TRY_AS("--output", write_output(context, outputs, output, standard_output, written));
     else if (output.push && !std::exchange(pushed, true))
-      TRY(push_all(context, outputs, quiet, written));
+      TRY(push_all(context, outputs, image, quiet, written));
   }
   if (outputs.describes_image())
     TRY_AS("--iidfile", write_description(outputs.id_file, image));
