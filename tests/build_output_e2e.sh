@@ -232,14 +232,25 @@ results_are_let_go() { # and what was fetched by nobody can't be guessed
   is 200 "$(http GET "/berth/builds/$result/tree")"
   contains "$(tar -tf "$work/answer")" t/one
   is 400 "$(http GET "/berth/builds/$result/archive?form=odd")"
+  # Its name is taken: told before anything is done.
+  context <<<$'FROM box\nRUN echo twice >/twice'
+  is 409 "$(printf '{"result":"%s"}' "$result" | preamble_only t=twice)"
+  fails b image inspect twice
   is 204 "$(http DELETE "/berth/builds/$result")"
   is 404 "$(http GET "/berth/builds/$result/tree")"
+  # A build that fails gives it back.
+  context <<<$'FROM box\nRUN exit 3'
+  is 200 "$(printf '{"result":"%s"}' "$result" | preamble_only)"
+  contains "$(cat "$work/answer")" errorDetail
+  context <<<'FROM box'
+  is 200 "$(printf '{"result":"%s"}' "$result" | preamble_only)"
+  is 204 "$(http DELETE "/berth/builds/$result")"
 }
-preamble_only() { # the document is on standard input; the context is this directory
+preamble_only() { # [query]: the document is on standard input; the context is this directory
   local document
   document=$(cat)
   { printf '%s\n%s' "${#document}" "$document"; tar -c .; } >"$work/body"
-  http POST /build -H 'Content-Type: application/vnd.berth.build' --data-binary "@$work/body"
+  http POST "/build?${1:-}" -H 'Content-Type: application/vnd.berth.build' --data-binary "@$work/body"
 }
 
 docker_archive() {
@@ -456,8 +467,9 @@ cache_is_not_there() { # a warning, not an error
 }
 cache_cannot_be_written() {
   random_steps
-  exits 1 b build -q --cache-to type=registry,ref=127.0.0.1:1/no:1 .
+  exits 1 b build -q -t unnamed --cache-to type=registry,ref=127.0.0.1:1/no:1 .
   contains "$said" 'write the cache 127.0.0.1:1/no:1'
+  fails b image inspect unnamed # what has failed has changed no name
   contains "$(b build --cache-to type=registry,ref=127.0.0.1:1/no:1,ignore-error=true . 2>&1)" 'write the cache'
   echo >"$work/no-directory"
   exits 1 b build -q --cache-to "type=local,dest=$work/no-directory" .

@@ -184,7 +184,7 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
   });
   BuildAnswer answer;
   TRY(read_answer(in, answer));
-  read_build_outputs(in, request);
+  TRY(read_build_outputs(call, in, request));
   const std::vector<PassedCache> caches = TRY(read_build_caches(in, request));
   TRY(in.finish());
   PassedDirectories passed(call);

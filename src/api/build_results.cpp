@@ -51,15 +51,20 @@ Result<void> release(Call& call) {
 
 }  // namespace
 
-void read_build_outputs(ObjectReader& preamble, build::BuildRequest& request) {
+Result<void> read_build_outputs(Call& call, ObjectReader& preamble, build::BuildRequest& request) {
   std::optional<bool> image;
+  std::string name;
   preamble.read("image", image);
-  preamble.read("result", request.held_as);
+  preamble.read("result", name);
   request.record = image.value_or(true);
-  if (!request.held_as.empty() && !build::HeldResults::check_name(request.held_as))
+  if (name.empty()) {
+    if (!request.record) preamble.refuse("result", "there for a build that is not to be an image");
+  } else if (!build::HeldResults::check_name(name)) {
     preamble.refuse("result", "64 lower-case hex digits");
-  if (!request.record && request.held_as.empty())
-    preamble.refuse("result", "there for a build that is not to be an image");
+  } else {
+    request.held_as = TRY(call.engine.builder().held().reserve(name));
+  }
+  return {};
 }
 
 void add_build_result_routes(Router& router) {

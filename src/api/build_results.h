@@ -8,11 +8,13 @@
 //   GET    /berth/builds/{result}/archive?form=oci   an OCI layout as a tar; form=docker: what `save` writes
 //   DELETE /berth/builds/{result}                    it is not needed any more
 #pragma once
+#include "api/router.h"
 #include "base/json.h"
 #include "build/request.h"
 
 namespace berth::api {
 
-void read_build_outputs(ObjectReader& preamble, build::BuildRequest& request);
+// Takes the result's name: one that is taken already, or a result too many, is an error before the build.
+Result<void> read_build_outputs(Call& call, ObjectReader& preamble, build::BuildRequest& request);
 
 }  // namespace berth::api

@@ -27,7 +27,8 @@ std::vector<CachedResult> results_of_image(const std::vector<CachedResult>& all,
   return results;
 }
 
-Result<void> hold(Solve& solve, image::UnrecordedImage image, const std::vector<CachedResult>& own) {
+std::shared_ptr<const BuildResult> to_be_held(Solve& solve, image::UnrecordedImage image,
+                                              const std::vector<CachedResult>& own) {
   auto result = std::make_shared<BuildResult>();
   result->image = std::move(image);
   result->cache = as_artifact(own);
@@ -35,7 +36,7 @@ Result<void> hold(Solve& solve, image::UnrecordedImage image, const std::vector<
   std::vector<Digest> layers = result->image.diff_ids;
   layers.insert(layers.end(), result->whole_cache.diff_ids.begin(), result->whole_cache.diff_ids.end());
   result->lease = solve.services.options.images->lease(layers);
-  return solve.services.held.hold(solve.request.held_as, std::move(result));
+  return result;
 }
 
 Result<void> push_cache(Solve& solve, const CacheTarget& target, const std::vector<CachedResult>& own) {
@@ -60,11 +61,14 @@ Result<Digest> deliver(Solve& solve, const oci::ImageConfig& config) {
       .config_bytes = oci::format_image_config(config), .diff_ids = config.diff_ids, .names = request.names};
   if (request.inline_cache) image.config_bytes = TRY(with_inline_cache(image.config_bytes, own));
   const Digest id = sha256_of(image.config_bytes);
+  // What may fail comes first: a build that has failed has changed no name.
+  for (const CacheTarget& target : request.cache_to) TRY(push_cache(solve, target, own));
+  std::shared_ptr<const BuildResult> held;
+  if (request.held_as) held = to_be_held(solve, image, own);
   if (request.record)
     TRY(solve.services.options.images->create(
-        {.config_bytes = image.config_bytes, .parent = {}, .names = request.names}));
-  for (const CacheTarget& target : request.cache_to) TRY(push_cache(solve, target, own));
-  if (!request.held_as.empty()) TRY(hold(solve, std::move(image), own));
+        {.config_bytes = std::move(image.config_bytes), .parent = {}, .names = request.names}));
+  if (held) request.held_as->put(std::move(held));
   return id;
 }
 

@@ -23,6 +23,8 @@
 
 namespace berth::build {
 
+class HeldPlace;
+
 // --build-context: instead of a stage or an image of that name.
 struct NamedContext {
   std::shared_ptr<const Tree> tree;  // a directory
@@ -59,8 +61,8 @@ struct BuildRequest {
   std::optional<oci::Platform> platform;         // missing: the host's
   std::map<std::string, std::string> labels;
   std::vector<oci::Reference> names;
-  bool record = true;   // the result becomes an image of the store; false: it has to be held
-  std::string held_as;  // held_results.h: what its client fetches it by; "" for no result that is held
+  bool record = true;                  // the result becomes an image of the store; false: it has to be held
+  std::shared_ptr<HeldPlace> held_as;  // held_results.h: for its client to fetch; null: it is not held
   bool no_cache = false;
   std::set<std::string> no_cache_stages;
   std::set<std::string>

@@ -145,7 +145,9 @@ Result<int> build(Invocation& invocation) {
   http::Response response =
       TRY(send_build(invocation.context, wishes.query, std::move(headers), std::move(context.body)));
   if (!wishes.call.builds()) return print_call(wishes.call, response);
-  const std::string image = TRY(show.follow(response));
+  Result<std::string> built = show.follow(response);
+  if (!built) release_result(invocation.context, wishes.outputs);
+  const std::string image = TRY(std::move(built));
   const bool told = TRY(write_results(invocation.context, wishes, image, result.get()));
   if (told && wishes.mode == ShowMode::nothing) print_out(image + "\n");
   return 0;
