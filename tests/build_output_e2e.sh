@@ -465,6 +465,44 @@ cache_is_not_there() { # a warning, not an error
   b tag box "$registry/plain:1" && b push -q "$registry/plain:1" >/dev/null && b rmi "$registry/plain:1" >/dev/null
   contains "$(b build --cache-from "$registry/plain:1" . 2>&1)" "has no cache in it"
 }
+# Registries that accept, and then say nothing, or a little now and then; several, whose addresses are printed.
+silent_registries() {
+  python3 - "$@" <<'PY'
+import socket, sys, threading, time
+def trickle(listener):
+    while True:
+        peer, _ = listener.accept()
+        def drip(peer=peer):
+            try:
+                for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 600:
+                    peer.send(bytes([byte])); time.sleep(0.2)
+            except OSError: pass
+        threading.Thread(target=drip, daemon=True).start()
+held = []
+for kind in sys.argv[1:]:
+    listener = socket.socket(); listener.bind(("127.0.0.1", 0)); listener.listen(64); held.append(listener)
+    if kind == "trickle": threading.Thread(target=trickle, args=(listener,), daemon=True).start()
+    print("127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+time.sleep(300)
+PY
+}
+four_lines() { [ "$(wc -l <"$1")" = 4 ]; }
+cache_says_nothing() { # waited for once, and not for long
+  local begin=$SECONDS server each
+  local -a from=() places
+  silent_registries silent trickle silent silent >"$work/silent" &
+  server=$!
+  eventually 10 four_lines "$work/silent"
+  mapfile -t places <"$work/silent"
+  is 4 "${#places[@]}"
+  for each in "${places[@]}"; do from+=(--cache-from "$each/cache:1"); done
+  same_steps
+  said=$(b build "${from[@]}" --cache-from "$registry/nothing:1" . 2>&1)
+  kill "$server"
+  for each in "${places[@]}"; do contains "$said" "$each/cache:1 is not used: it did not answer within 10 seconds"; done
+  contains "$said" "$registry/nothing:1 is not used: "
+  at_most $((20 * slowness)) $((SECONDS - begin)) "seconds of waiting"
+}
 cache_cannot_be_written() {
   random_steps
   exits 1 b build -q -t unnamed --cache-to type=registry,ref=127.0.0.1:1/no:1 .

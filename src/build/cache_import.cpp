@@ -3,6 +3,12 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <system_error>
+#include <thread>
+
 #include "image/platform_choice.h"
 #include "oci/manifest.h"
 #include "registry/endpoints.h"
@@ -12,27 +18,21 @@
 namespace berth::build {
 namespace {
 
-constexpr int kIndexDepth = 3;
+// A registry is asked for documents alone, and the build waits for it.
+constexpr std::chrono::seconds kPatience(10);
 
 // How the documents of a cache are got, wherever it is: by their digests, verified.
 using ReadDocument = std::function<Result<std::string>(const oci::Descriptor&)>;
 
 // An index is of an image for several platforms, whose inline caches are not the same.
-Result<oci::Manifest> choose_manifest(std::string bytes, const ReadDocument& read,
-                                      const oci::Platform& wanted) {
-  for (int depth = 0; depth < kIndexDepth; ++depth) {
+Result<oci::Manifest> read_manifest(std::string bytes, const ReadDocument& read, const oci::Platform& wanted,
+                                    const std::string& name) {
+  for (int depth = 0; depth <= image::kIndexDepth; ++depth) {
     std::variant<oci::Manifest, oci::Index> parsed = TRY(oci::parse_manifest_or_index(bytes));
     if (auto* manifest = std::get_if<oci::Manifest>(&parsed)) return std::move(*manifest);
-    const oci::Index& index = std::get<oci::Index>(parsed);
-    std::vector<const oci::Descriptor*> candidates;
-    for (const oci::Descriptor& entry : index.manifests)
-      if (!image::is_attestation(entry)) candidates.push_back(&entry);
-    const oci::Descriptor* chosen =
-        candidates.size() == 1 ? candidates.front() : image::choose_platform(candidates, wanted);
-    if (!chosen)
-      return fail(ErrorKind::not_found, "it has nothing for {}, only {}", oci::format_platform(wanted),
-                  image::list_platforms(candidates));
-    bytes = TRY(read(*chosen));
+    const oci::Descriptor chosen = TRY(image::choose_manifest(std::get<oci::Index>(parsed), wanted, name));
+    bytes = TRY(read(chosen));
+    TRY(image::check_chosen(chosen, bytes.size(), name));
   }
   return fail(ErrorKind::invalid, "its indexes are nested too deeply");
 }
@@ -65,16 +65,21 @@ Result<RemoteCache> open_at(const registry::Endpoint& endpoint, const oci::Refer
                             const BuildRequest& request, const std::stop_token& stop) {
   const registry::Credentials credentials =
       endpoint.mirror ? registry::Credentials{} : credentials_for(request, name);
+  // For its layers too: what does not come is done here.
+  registry::Settings settings = request.registries;
+  settings.patience = std::min<std::chrono::milliseconds>(settings.patience, kPatience);
+  settings.attempts = std::min(settings.attempts, 2);
   const std::shared_ptr<registry::Session> session =
-      TRY(registry::Session::open(endpoint, request.registries, credentials, "pull", stop));
+      TRY(registry::Session::open(endpoint, settings, credentials, "pull", stop));
   registry::FetchedDocument top =
       TRY(session->manifest(name.digest() ? name.digest()->text() : *name.tag(), stop));
   const oci::Platform wanted = request.platform.value_or(oci::host_platform());
-  auto read_manifest = [&](const oci::Descriptor& descriptor) -> Result<std::string> {
+  auto read_inner = [&](const oci::Descriptor& descriptor) -> Result<std::string> {
     registry::FetchedDocument document = TRY(session->manifest(descriptor.digest.text(), stop));
     return std::move(document.bytes);
   };
-  const oci::Manifest manifest = TRY(choose_manifest(std::move(top.bytes), read_manifest, wanted));
+  const oci::Manifest manifest =
+      TRY(read_manifest(std::move(top.bytes), read_inner, wanted, name.familiar()));
   RemoteCache cache = TRY(read_cache(
       manifest, [&](const oci::Descriptor& descriptor) { return session->document(descriptor, stop); }));
   cache.read = [session](const oci::Descriptor& blob, archive::Sink& sink, const std::stop_token& until) {
@@ -143,6 +148,37 @@ Result<RemoteCache> open_source(const CacheSource& source, const BuildRequest& r
   return fail(ErrorKind::invalid, "a cache of no kind");
 }
 
+using Opened = std::vector<std::optional<Result<RemoteCache>>>;
+
+// All at once, so that they are waited for once; those that take longer than kPatience are not.
+Opened open_sources(const BuildRequest& request, const image::ImageStore& images,
+                    const std::stop_token& stop) {
+  std::stop_source late;
+  const std::stop_callback forward(stop, [&] { late.request_stop(); });
+  Opened opened(request.cache_from.size());
+  auto open = [&](std::size_t number) {
+    Result<RemoteCache> cache = open_source(request.cache_from[number], request, images, late.get_token());
+    if (!cache && late.stop_requested() && !stop.stop_requested())
+      cache = fail(ErrorKind::timeout, "it did not answer within {} seconds", kPatience.count());
+    opened[number] = std::move(cache);
+  };
+  const std::jthread clock([&](const std::stop_token& over) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, over, kPatience, [] { return false; });
+    if (!over.stop_requested()) late.request_stop();
+  });
+  std::vector<std::jthread> threads;
+  for (std::size_t number = 0; number < opened.size(); ++number) try {
+      threads.emplace_back([&open, number] { open(number); });
+    } catch (const std::system_error&) {
+      open(number);  // no more threads to be had
+    }
+  threads.clear();  // all have come to their end
+  return opened;
+}
+
 }  // namespace
 
 // config.json has Docker Hub's under a URL of its own, and others with or without a scheme.
@@ -184,10 +220,13 @@ void ImportedCaches::add(RemoteCache cache) {
 std::vector<ImportedResult> ImportedCaches::find(const Digest& key) const {
   std::vector<ImportedResult> results;
   const std::lock_guard lock(failures_->mutex);
+  const Failures& failures = *failures_;
   const auto [begin, end] = by_key_.equal_range(key);
   for (auto at = begin; at != end; ++at) {
     const auto& [cache, entry] = at->second;
-    if (failures_->layers.contains({cache.get(), cache->document.diff_ids[entry->layer]})) continue;
+    if (failures.caches.contains(cache.get()) ||
+        failures.layers.contains({cache.get(), cache->document.diff_ids[entry->layer]}))
+      continue;
     ImportedResult& result = results.emplace_back(
         ImportedResult{cache->document.diff_ids[entry->layer], entry->created, {}, cache});
     if (!cache->blobs.empty()) result.blob = cache->blobs[entry->layer];
@@ -195,17 +234,21 @@ std::vector<ImportedResult> ImportedCaches::find(const Digest& key) const {
   return results;
 }
 
-void ImportedCaches::failed(const ImportedResult& result) const {
+void ImportedCaches::failed(const ImportedResult& result, const Error& error) const {
   const std::lock_guard lock(failures_->mutex);
+  const bool silent = error.kind == ErrorKind::unavailable || error.kind == ErrorKind::timeout;
+  if (silent) failures_->caches.insert(result.cache.get());
   failures_->layers.emplace(result.cache.get(), result.diff_id);
 }
 
 ImportedCaches import_caches(const BuildRequest& request, const image::ImageStore& images,
                              const std::function<void(std::string)>& warn, const std::stop_token& stop) {
   ImportedCaches caches;
-  for (const CacheSource& source : request.cache_from) {
-    if (stop.stop_requested()) break;
-    Result<RemoteCache> cache = open_source(source, request, images, stop);
+  if (request.cache_from.empty()) return caches;
+  Opened opened = open_sources(request, images, stop);
+  for (std::size_t number = 0; number < opened.size() && !stop.stop_requested(); ++number) {
+    const CacheSource& source = request.cache_from[number];
+    Result<RemoteCache>& cache = *opened[number];
     if (!cache) {
       warn(fmt::format("the cache {} is not used: {}", source.description, cache.error().message));
       continue;

@@ -47,8 +47,9 @@ class ImportedCaches {
   void add(RemoteCache cache);
   // In the order in which the caches were named, without those that have failed in this build.
   std::vector<ImportedResult> find(const Digest& key) const;
-  // It is not tried again: it costs a download, or a bomb's worth of disk, each time.
-  void failed(const ImportedResult& result) const;
+  // It is not tried again: it costs a download, or a bomb's worth of disk, each time. Of a cache that does
+  // not answer nothing is.
+  void failed(const ImportedResult& result, const Error& error) const;
 
  private:
   struct Place {
@@ -58,12 +59,13 @@ class ImportedCaches {
   struct Failures {
     std::mutex mutex;
     std::set<std::pair<const RemoteCache*, Digest>> layers;
+    std::set<const RemoteCache*> caches;
   };
   std::multimap<Digest, Place> by_key_;
   std::shared_ptr<Failures> failures_ = std::make_shared<Failures>();
 };
 
-// All that the request names; one that cannot be had is a warning.
+// All that the request names; one that cannot be had, or not soon, is a warning.
 ImportedCaches import_caches(const BuildRequest& request, const image::ImageStore& images,
                              const std::function<void(std::string)>& warn, const std::stop_token& stop);
 

@@ -88,7 +88,7 @@ Result<std::optional<CachedResult>> StageBuilder::imported_result(const Digest& 
     const Result<layers::Layer> layer = fetch_imported(imported);
     if (!layer && solve_.stop.stop_requested()) return std::unexpected(layer.error());
     if (!layer) {
-      solve_.imported.failed(imported);
+      solve_.imported.failed(imported, layer.error());
       solve_.progress.warning(fmt::format("the cache {} does not give \"{}\", which is done here: {}", from,
                                           step.text, layer.error().message));
       continue;

@@ -26,6 +26,23 @@ const oci::Descriptor* choose_platform(const std::vector<const oci::Descriptor*>
   return nullptr;
 }
 
+Result<oci::Descriptor> choose_manifest(const oci::Index& index, const oci::Platform& wanted,
+                                        std::string_view name) {
+  std::vector<const oci::Descriptor*> candidates;
+  for (const oci::Descriptor& entry : index.manifests)
+    if (!is_attestation(entry)) candidates.push_back(&entry);
+  if (const oci::Descriptor* chosen = choose_platform(candidates, wanted)) return *chosen;
+  return fail(ErrorKind::not_found,
+              "no matching manifest for {} in the manifest list entries of {}: it has {}",
+              oci::format_platform(wanted), name, list_platforms(candidates));
+}
+
+Result<void> check_chosen(const oci::Descriptor& chosen, std::size_t size, std::string_view name) {
+  if (static_cast<std::int64_t>(size) == chosen.size) return {};
+  return fail(ErrorKind::corrupt, "the index of {} says that manifest {} has {} bytes, but it has {}", name,
+              chosen.digest.text(), chosen.size, size);
+}
+
 std::string list_platforms(const std::vector<const oci::Descriptor*>& candidates) {
   constexpr std::size_t kShown = 20;
   std::set<std::string> names;

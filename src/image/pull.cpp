@@ -23,7 +23,6 @@ namespace berth::image {
 namespace {
 
 constexpr std::size_t kLayers = 500;  // overlayfs takes no more
-constexpr int kIndexDepth = 3;
 
 // What a name stands for at a registry.
 struct Resolved {
@@ -143,18 +142,10 @@ class Puller {
     resolved.documents.push_back({document.digest, index.media_type.empty()
                                                        ? std::string(oci::media_type::kIndex)
                                                        : index.media_type});
-    std::vector<const oci::Descriptor*> candidates;
-    for (const oci::Descriptor& entry : index.manifests)
-      if (!is_attestation(entry)) candidates.push_back(&entry);
-    const oci::Descriptor* chosen = choose_platform(candidates, wanted_);
-    if (!chosen)
-      return fail(ErrorKind::not_found,
-                  "no matching manifest for {} in the manifest list entries of {}: it has {}",
-                  oci::format_platform(wanted_), request_.name.familiar(), list_platforms(candidates));
-    registry::FetchedDocument inner = TRY(session_->manifest(chosen->digest.text(), stop_.get_token()));
-    if (static_cast<std::int64_t>(inner.bytes.size()) != chosen->size)
-      return fail(ErrorKind::corrupt, "the index of {} says that manifest {} has {} bytes, but it has {}",
-                  request_.name.familiar(), chosen->digest.text(), chosen->size, inner.bytes.size());
+    const std::string name = request_.name.familiar();
+    const oci::Descriptor chosen = TRY(image::choose_manifest(index, wanted_, name));
+    registry::FetchedDocument inner = TRY(session_->manifest(chosen.digest.text(), stop_.get_token()));
+    TRY(check_chosen(chosen, inner.bytes.size(), name));
     return choose_manifest(resolved, std::move(inner), depth + 1);
   }
 
