@@ -272,15 +272,17 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
   return outcome;
 }
 
-// A layer that an image has as well takes no space of the cache's.
+// A layer that an image has as well takes no space of the cache's. One that is the result of several keys, or
+// came from several caches, takes it once: with the one that was used last, which is pruned last.
 Result<std::vector<CacheLine>> Builder::usage() const {
   const std::set<Digest> of_images = TRY(services_->options.images->layers_of_images());
   std::vector<CacheLine> lines;
+  std::set<Digest> counted;
   for (const CachedResult& result : services_->cache.list())
     lines.push_back({.id = result.key.hex(),
                      .kind = "regular",
                      .description = result.description,
-                     .size = result.size,
+                     .size = counted.insert(result.diff_id).second ? result.size : 0,
                      .created = result.created,
                      .last_used = result.last_used,
                      .uses = result.uses,
@@ -305,7 +307,8 @@ Result<void> Builder::remove(const CacheLine& line) {
 Result<PruneOutcome> Builder::prune(const PruneOptions& options) {
   services_->held.expire();
   std::vector<CacheLine> lines = TRY(usage());
-  std::ranges::sort(lines, [](const CacheLine& a, const CacheLine& b) { return a.last_used < b.last_used; });
+  std::ranges::reverse(lines);
+  std::ranges::stable_sort(lines, {}, [](const CacheLine& line) { return line.last_used.nanoseconds; });
   std::int64_t total = 0;
   for (const CacheLine& line : lines)
     if (!line.shared) total += line.size;

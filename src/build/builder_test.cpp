@@ -316,6 +316,66 @@ TEST_F(BuilderTest, TheBudgetTakesWhatWasNotUsedForLongest) {
   EXPECT_GT(total, 0);
 }
 
+// Images that say themselves what they are made of, and a builder that has forgotten it.
+class ImportTest : public BuilderTest {
+ protected:
+  BuildRequest copying(char what, const std::string& name) const {
+    files_->file("a", std::string(9000, what));
+    BuildRequest copying = request("FROM scratch\nCOPY a /a\n");
+    copying.context = std::make_shared<Tree>(files_->tree());
+    copying.names = {oci::Reference::parse_with_default_tag(name).value()};
+    return copying;
+  }
+  void remember(char what, const std::vector<std::string>& names) {
+    BuildRequest one = copying(what, names.front());
+    for (const std::string& name : names)
+      one.names.push_back(oci::Reference::parse_with_default_tag(name).value());
+    one.inline_cache = true;
+    ASSERT_TRUE(build(one));
+  }
+  std::size_t cached_from(char what, const std::string& name) {
+    BuildRequest one = copying(what, "result");
+    one.cache_from = {
+        {.kind = CacheSource::Kind::image, .reference = name, .directory = {}, .description = name}};
+    const Result<BuildOutcome> outcome = build(one);
+    return outcome ? outcome->cached : 0;
+  }
+  std::int64_t total() const {
+    std::int64_t total = 0;
+    for (const CacheLine& line : builder_->usage().value()) total += line.size;
+    return total;
+  }
+  std::unique_ptr<TestTree> files_ = std::make_unique<TestTree>();
+};
+
+TEST_F(ImportTest, ALayerOfSeveralCachesIsCountedOnceAndUsesAreKept) {
+  remember('a', {"one", "two"});
+  const std::int64_t size = total();
+  ASSERT_TRUE(builder_->prune({.all = true}));
+  ASSERT_EQ(cached_from('a', "one"), 1u);
+  ASSERT_EQ(cached_from('a', "two"), 1u);
+  ASSERT_EQ(cached_from('a', "one"), 1u);
+  const std::vector<CacheLine> lines = builder_->usage().value();
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(total(), size);
+  EXPECT_EQ(lines.front().uses, 1) << "the second time it was there";
+  EXPECT_EQ(lines.front().size, size) << "what was used last is pruned last";
+}
+
+TEST_F(ImportTest, WhatIsImportedKeepsToTheBudgetToo) {
+  const std::string letters = "abcdefghijkl";
+  for (const char each : letters) remember(each, {std::string(1, each)});
+  ASSERT_TRUE(builder_->prune({.all = true}));
+  reopen(40'000);
+  for (const char each : letters) {
+    ASSERT_EQ(cached_from(each, std::string(1, each)), 1u);
+    for (const std::string& name : {std::string("result"), std::string(1, each)})
+      ASSERT_TRUE(store_->remove(name, true, false, {}));
+  }
+  EXPECT_LE(total(), 60'000);
+  EXPECT_GT(total(), 0);
+}
+
 TEST_F(BuilderTest, ArgumentsThatNobodyDeclaresAreNamed) {
   BuildRequest given = request("FROM base\nARG KNOWN\nRUN write a\n");
   given.arguments = {{"KNOWN", "1"}, {"UNKNOWN", "2"}, {"HTTP_PROXY", "3"}};

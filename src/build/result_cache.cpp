@@ -91,6 +91,13 @@ Result<void> ResultCache::add(CachedResult result) {
   return {};
 }
 
+Result<bool> ResultCache::keep(CachedResult result) {
+  const std::optional<CachedResult> known = find(result.key);
+  if (known && known->diff_id == result.diff_id) return false;
+  TRY(add(std::move(result)));
+  return true;
+}
+
 Result<void> ResultCache::save_uses() {
   std::vector<CachedResult> used;
   {

@@ -47,6 +47,8 @@ class ResultCache {
   // A hit counts as a use.
   std::optional<CachedResult> find(const Digest& key);
   Result<void> add(CachedResult result);
+  // If the same is there already, that is a use of it; returns whether it was not.
+  Result<bool> keep(CachedResult result);
   // Uses since the last time, in one transaction. What is lost of it by a crash is of no consequence.
   Result<void> save_uses();
 

@@ -69,7 +69,7 @@ struct Solve {
   std::mutex mutex;
   std::set<std::string> used_arguments;
   std::size_t cached = 0;
-  std::size_t made = 0;               // layers that are new
+  std::size_t made = 0;               // layers that are new to the cache
   std::vector<CachedResult> results;  // of all instructions that make files
 };
 

@@ -97,7 +97,10 @@ Result<std::optional<CachedResult>> StageBuilder::imported_result(const Digest& 
         key, layer->diff_id, imported.created, now(), 0, static_cast<std::int64_t>(layer->size), step.text};
     CachedResult kept = result;
     kept.key = PartsDigest().add("imported").add(from).add(key.text()).finish();
-    TRY(solve_.services.cache.add(std::move(kept)));
+    if (TRY(solve_.services.cache.keep(std::move(kept)))) {
+      const std::lock_guard lock(solve_.mutex);
+      ++solve_.made;
+    }
     return std::optional(std::move(result));
   }
   return std::optional<CachedResult>();
