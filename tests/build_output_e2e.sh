@@ -218,15 +218,31 @@ what_describes_is_not_lost() { # neither what is no file, nor by what builds not
   refused 1 '--iidfile.*cannot write' b build -q --iidfile "$work/nowhere/id" .
   contains "$(b build -q -o type=local,dest="$work/no-id" --iidfile "$work/kept.iid" . 2>&1)" "no id to write"
 }
+layers_here() { ls "$work/main/data/layers"; }
 results_are_let_go() { # and what was fetched by nobody can't be guessed
-  everything
+  local before result
+  result=$(printf '%064d' 7)
+  b builder prune -af >/dev/null
+  before=$(layers_here)
+  context <<<$'FROM box\nRUN head -c 16 /dev/urandom >/r'
+  is 200 "$(printf '{"image":false,"result":"%s"}' "$result" | preamble_only)"
+  b builder prune -af >/dev/null
+  fails is "$before" "$(layers_here)" # as long as it is held, so are its layers
+  is 204 "$(http DELETE "/berth/builds/$result")"
+  is "$before" "$(layers_here)"
+  # The command lets go of its own, also of what it cannot write.
   b build -q -o - . >/dev/null
+  mkdir "$work/tiny"
+  mount -t tmpfs -o size=64k none "$work/tiny"
+  exits 1 b build -q -o "type=tar,dest=$work/tiny/t.tar" .
+  umount "$work/tiny"
+  b builder prune -af >/dev/null
+  is "$before" "$(layers_here)"
+  everything
   is 404 "$(http GET "/berth/builds/$(printf '%064d' 1)/tree")"
   is 400 "$(printf '{"image":false}' | preamble_only)"
   is 400 "$(printf '{"result":"short"}' | preamble_only)"
   # One that is held stays when its base image and the cache go.
-  local result
-  result=$(printf '%064d' 7)
   is 200 "$(printf '{"image":false,"result":"%s"}' "$result" | preamble_only)"
   b builder prune -af >/dev/null
   is 200 "$(http GET "/berth/builds/$result/tree")"
@@ -547,8 +563,8 @@ liar() { # what it does to the cache; the words of the warning
   eval "$1"
   engine_use second
   forget_all
-  said=$(b build -t second --cache-from "type=local,src=$work/liar" . 2>&1)
-  contains "$said" "$2"
+  warned=$(b build -t second --cache-from "type=local,src=$work/liar" . 2>&1)
+  contains "$warned" "$2"
   is made "$(b run --rm second cat /m)"
   fails is "$id" "$(b run --rm second cat /s)"
   exits 0 b system df
@@ -567,37 +583,111 @@ lies() {
   liar "rewrite '$work/liar' 'd[\"results\"][0][\"layer\"] = 77'" "is not used"
   liar "rewrite '$work/liar' 'd = 7'" "is not used"
   liar "rewrite '$work/liar' 'd = b\"x\" * 5000000'" "is not used"
-  liar "rewrite '$work/liar' 'm[\"layers\"] = [dict(l, size=10**15) for l in m[\"layers\"]]'" "which is done here"
+  liar "rewrite '$work/liar' 'm[\"layers\"] = [dict(l, size=10**15) for l in m[\"layers\"]]'" "bytes, not 1000000000000000"
+}
+# What its file has really is a few hundred kilobytes; the rest are holes, and a gigabyte and a half comes out.
+bomb() { # directory
+  rewrite "$1" '
+import io, subprocess, tarfile
+entry = tarfile.TarInfo("zeros"); entry.size = 3 << 29
+data = entry.tobuf()
+packed = subprocess.run("(cat; head -c 1610612736 /dev/zero) | zstd -q -1", shell=True, input=data, stdout=subprocess.PIPE).stdout
+claimed = 10**12
+d["diffIds"] = ["sha256:" + "%064x" % 1]
+for result in d["results"]: result["layer"] = 0
+name = "%064x" % 2
+with open(blobs + name, "wb") as file: file.write(packed); file.truncate(claimed)
+m["layers"] = [dict(m["layers"][0], digest="sha256:" + name, size=claimed)]'
+}
+a_bomb() {
+  liar "bomb '$work/liar'" "holds more than 100 times"
+  # One attempt, whatever the number of steps that it has been for.
+  is 1 "$(grep -c 'holds more than 100 times' <<<"$warned")" "attempts"
+  at_most 500 "$(du -sm "$work/second/data" | cut -f1)" "megabytes of the data root"
+}
+
+# Makes layers of /m out of the cache in a directory: "evil" is in it, and $evil is their diffID.
+poison() { # directory [megabytes that it has besides]
+  evil=$(rewrite "$1" '
+import io, os, tarfile
+out = io.BytesIO()
+tar = tarfile.open(fileobj=out, mode="w")
+entry = tarfile.TarInfo("m"); entry.size = 5; tar.addfile(entry, io.BytesIO(b"evil\n"))
+pad = os.urandom(int("'"${2:-0}"'") << 20)
+entry = tarfile.TarInfo("pad"); entry.size = len(pad); tar.addfile(entry, io.BytesIO(pad)); tar.close()
+layer = put(out.getvalue())
+print(layer["digest"][7:])
+d["diffIds"] = [layer["digest"]]
+m["layers"] = [dict(m["layers"][0], **layer)]
+for result in d["results"]: result["layer"] = 0')
 }
 # Right digests of a layer that the step would not give: who named it gets it, nobody else.
 trust_is_not_shared() {
+  local evil layer
   same_steps
   engine_use main
   rm -rf "$work/evil"
   b build -q -t first --cache-to "type=local,dest=$work/evil,mode=max" . >/dev/null
-  rewrite "$work/evil" '
-import io, tarfile
-out = io.BytesIO()
-tar = tarfile.open(fileobj=out, mode="w")
-entry = tarfile.TarInfo("m"); entry.size = 5; tar.addfile(entry, io.BytesIO(b"evil\n")); tar.close()
-layer = put(out.getvalue())
-d["diffIds"] = [layer["digest"]]
-m["layers"] = [dict(m["layers"][0], **layer)]
-for result in d["results"]: result["layer"] = 0'
+  poison "$work/evil"
   engine_use second
   forget_all
   b build -q -t trusting --cache-from "type=local,src=$work/evil" . >/dev/null
   is evil "$(b run --rm trusting cat /m)"
   b build -q -t careful . >/dev/null
   is made "$(b run --rm careful cat /m)"
-  # At once, too: equal work that is done once is not what a cache gave.
-  forget_all
-  b build -q -t trusting --cache-from "type=local,src=$work/evil" . >/dev/null &
-  b build -q -t careful . >/dev/null
-  wait $!
-  is made "$(b run --rm careful cat /m)"
   # Its bytes are the cache's, and go with it.
-  contains "$(b builder prune -af)" "reclaimed space"
+  layer=$work/second/data/layers/$evil
+  b rmi -f trusting >/dev/null
+  test -e "$layer"
+  b builder prune -af >/dev/null
+  fails test -e "$layer"
+}
+# Equal work that is done once is not what a cache gave, whoever is the first of the two.
+trust_is_not_shared_at_once() {
+  local evil first
+  context <<'DOCKERFILE'
+FROM box
+RUN sleep 2; echo made >/m
+DOCKERFILE
+  engine_use main
+  rm -rf "$work/slow"
+  b build -q -t first --cache-to "type=local,dest=$work/slow,mode=max" . >/dev/null
+  poison "$work/slow" 200
+  engine_use second
+  for first in trusting careful; do
+    forget_all
+    [ $first = trusting ] || { b build -q -t careful . >/dev/null & sleep 0.5; }
+    b build -q -t trusting --cache-from "type=local,src=$work/slow" . >/dev/null &
+    [ $first = careful ] || { sleep 0.2; b build -q -t careful . >/dev/null & }
+    wait
+    is evil "$(b run --rm trusting cat /m)" "$first is the first"
+    is made "$(b run --rm careful cat /m)" "$first is the first"
+  done
+}
+# A step over files of an imported stage has a result of its own. What such files have filled is another matter: a
+# cache mount is shared by its id, and that is what it is for.
+trust_and_cache_mounts() {
+  local evil mounts=$work/second/data/build/cache-mounts
+  context <<'DOCKERFILE'
+FROM box AS made
+RUN echo made >/m
+FROM box
+RUN --mount=type=cache,id=filled,target=/c,from=made cp /c/m /out
+DOCKERFILE
+  engine_use main
+  rm -rf "$work/evil"
+  b build -q --target made --cache-to "type=local,dest=$work/evil,mode=max" . >/dev/null
+  poison "$work/evil"
+  engine_use second
+  forget_all
+  b build -q -t trusting --cache-from "type=local,src=$work/evil" . >/dev/null
+  is evil "$(b run --rm trusting cat /out)"
+  engine_end second
+  test -n "$(ls "$mounts")"
+  rm -rf "${mounts:?}"/*
+  engine_start second
+  b build -q -t careful . >/dev/null
+  is made "$(b run --rm careful cat /out)"
 }
 
 engine_start main
@@ -631,8 +721,12 @@ case_of "a cache in a directory" cache_in_a_directory
 case_of "a cache in another's directory" cache_of_another
 case_of "a cache whose directory was not passed" cache_descriptors
 case_of "a cache that is not there" cache_is_not_there
+case_of "caches that say nothing" cache_says_nothing
 case_of "a cache that cannot be written" cache_cannot_be_written
 case_of "caches that lie" lies
+case_of "a bomb that claims to be large" a_bomb
 case_of "what a cache gives is for who named it" trust_is_not_shared
+case_of "what a cache gives is not another build's work" trust_is_not_shared_at_once
+case_of "what a cache gives in a cache mount" trust_and_cache_mounts
 registry_end
 finish
