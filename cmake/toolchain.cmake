@@ -16,6 +16,9 @@ add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wundef -Werror -f
 # Left out members of an aggregate are meant: they have their defaults. The other three fire falsely in g++ 12 when
 # it optimises: on std::string's insert (GCC bug 105329), and on std::optional and std::expected.
 add_compile_options(-Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  add_compile_options(-Wno-deprecated-declarations) # g++ 12's own algorithms use what it deprecates itself
+endif()
 add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
                     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>
                     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-stringop-overflow>)

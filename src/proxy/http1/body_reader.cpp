@@ -5,7 +5,7 @@
 
 namespace berth::proxy {
 
-void BodyReader::begin(const Framing& framing) noexcept {
+void BodyReader::begin(const Framing& framing, const Fields& fields) {
   kind_ = framing.kind;
   left_ = framing.kind == Framing::Kind::length ? framing.length : 0;
   ended_ = framing.kind == Framing::Kind::none;
@@ -13,6 +13,10 @@ void BodyReader::begin(const Framing& framing) noexcept {
   trailer_search_.reset();
   trailers_.clear();
   trailer_text_.clear();
+  hop_names_.clear();
+  if (framing.kind != Framing::Kind::chunked) return;
+  for (const Field& field : fields)
+    if (field.known == KnownField::connection) hop_names_.append(field.value).append(",");
 }
 
 Parsed<BodyReader::Piece> BodyReader::next(std::string_view input, const HeadLimits& limits) {
@@ -57,6 +61,8 @@ Parsed<BodyReader::Piece> BodyReader::read_trailers(std::string_view input, std:
   trailer_text_ = lines.substr(0, *length);
   if (const Parsed<void> parsed = parse_trailers(trailer_text_, limits, trailers_); !parsed)
     return std::unexpected(parsed.error());
+  if (!hop_names_.empty())
+    std::erase_if(trailers_, [&](const Field& field) { return list_has(hop_names_, field.name); });
   ended_ = true;
   return Piece{.used_before = before + *length, .ended = true};
 }

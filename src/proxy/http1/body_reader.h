@@ -12,7 +12,8 @@ namespace berth::proxy {
 
 class BodyReader {
  public:
-  void begin(const Framing& framing) noexcept;
+  // `fields` are the head's: trailers that its Connection names end here.
+  void begin(const Framing& framing, const Fields& fields = {});
 
   struct Piece {
     std::string_view data;        // the body's next bytes, as far as they are there
@@ -40,7 +41,7 @@ class BodyReader {
   std::uint64_t left_ = 0;  // of the length, or of the chunk's data that was found and not yet taken
   ChunkReader chunks_;
   HeadSearch trailer_search_;
-  std::string trailer_text_;
+  std::string trailer_text_, hop_names_;
   Fields trailers_;  // views into trailer_text_
 };
 

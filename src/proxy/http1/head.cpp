@@ -74,6 +74,7 @@ bool stays(KnownField known) noexcept {
   switch (known) {
     case KnownField::other:
     case KnownField::keep_alive:
+    case KnownField::max_forwards:
     case KnownField::proxy_connection:
     case KnownField::te:
     case KnownField::upgrade:
@@ -120,6 +121,15 @@ Parsed<std::uint64_t> parse_length(std::string_view text) {
   return length;
 }
 
+// One that ends in chunks would have an end that we could find (RFC 9112, section 6.3).
+std::unexpected<Refusal> refuse_coding(std::string_view list) {
+  std::string_view last;
+  for_each_token(list, [&](std::string_view token) { last = token; });
+  const bool ends = equal_ignoring_case(last, "chunked");
+  return refuse(ends ? 501 : 400,
+                ends ? "a Transfer-Encoding besides chunked" : "a Transfer-Encoding without an end");
+}
+
 // What the two fields say; nothing when there is neither. Both, or one of them twice, are what requests are
 // smuggled with, also where they agree.
 Parsed<bool> read_framing(const Fields& fields, int minor_version, Framing& framing) {
@@ -137,8 +147,7 @@ Parsed<bool> read_framing(const Fields& fields, int minor_version, Framing& fram
   if (length && coding) return refuse(400, "Content-Length beside Transfer-Encoding");
   if (coding) {
     if (minor_version < 1) return refuse(400, "Transfer-Encoding in HTTP/1.0");
-    if (!equal_ignoring_case(coding->value, "chunked"))
-      return refuse(501, "a Transfer-Encoding other than chunked");
+    if (!equal_ignoring_case(coding->value, "chunked")) return refuse_coding(coding->value);
     framing = {Framing::Kind::chunked};
     return true;
   }
@@ -200,7 +209,7 @@ Parsed<std::string_view> split_absolute(std::string_view& target) {
   const std::string_view authority = rest.substr(0, end);
   rest.remove_prefix(end);
   if (rest.starts_with('?')) return refuse(400, "an address without a path");
-  target = rest.empty() ? std::string_view("/") : rest;
+  target = rest;
   return authority;
 }
 
@@ -244,17 +253,20 @@ Parsed<void> read_host(RequestHead& head) {
                                     : refuse(400, "the target * with a method other than OPTIONS");
   const Parsed<std::string_view> authority = split_absolute(head.target);
   if (!authority) return std::unexpected(authority.error());
+  if (head.target.empty()) head.target = head.method == "OPTIONS" ? "*" : "/";  // RFC 9112, section 3.2.4
   if (!equal_ignoring_case(*authority, host->value)) return refuse(400, "a Host that is not the target's");
   return {};
 }
 
 Parsed<void> read_expectation(RequestHead& head) {
-  const Field* expect = find_field(head.fields, KnownField::expect);
   head.expects_continue = false;
-  if (!expect || head.minor_version < 1) return {};
-  if (!equal_ignoring_case(expect->value, "100-continue"))
-    return refuse(417, "an Expect other than 100-continue");
-  head.expects_continue = head.framing.kind != Framing::Kind::none;
+  if (head.minor_version < 1) return {};
+  for (const Field& field : head.fields) {
+    if (field.known != KnownField::expect) continue;
+    if (!equal_ignoring_case(field.value, "100-continue"))
+      return refuse(417, "an Expect other than 100-continue");
+    head.expects_continue = head.framing.kind != Framing::Kind::none;
+  }
   return {};
 }
 
@@ -348,6 +360,9 @@ Parsed<void> parse_response_head(std::string_view bytes, const HeadLimits& limit
 
 Parsed<void> parse_trailers(std::string_view bytes, const HeadLimits& limits, Fields& fields) {
   CHECK(parse_fields(bytes, limits, fields));
+  std::erase_if(fields, [](const Field& field) {
+    return field.known == KnownField::keep_alive || field.known == KnownField::proxy_connection;
+  });
   for (const Field& field : fields)
     if (stays(field.known) || field.known == KnownField::te || field.known == KnownField::upgrade)
       return refuse(400, "a trailer that belongs into a head");

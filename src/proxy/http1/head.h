@@ -52,6 +52,7 @@ enum class KnownField : std::uint8_t {
   forwarded,
   host,
   keep_alive,
+  max_forwards,
   proxy_authenticate,
   proxy_authorization,
   proxy_connection,
@@ -99,6 +100,8 @@ struct RequestHead {
   bool is_head = false;     // the answer has no body
   bool takes_trailers = false;
   Fields fields;
+
+  bool counts_hops() const noexcept { return method == "TRACE" || method == "OPTIONS"; }
 };
 
 // `bytes` are exactly one head, as HeadSearch finds it. `head` is filled anew; its fields' room is kept.

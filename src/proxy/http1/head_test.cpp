@@ -164,10 +164,13 @@ TEST(RequestHead, FramingThatIsAmbiguousIsRefused) {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding : chunked\r\n"})
     EXPECT_EQ(refusal(post(lines)), 400) << lines;
   for (const std::string_view lines :
-       {"Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked, gzip\r\n",
-        "Transfer-Encoding: identity\r\n", "Transfer-Encoding: xchunked\r\n",
-        "Transfer-Encoding: chunked;a=b\r\n", "Transfer-Encoding: \"chunked\"\r\n", "Transfer-Encoding:\r\n",
-        "Transfer-Encoding: chunked,\r\n", "Transfer-Encoding: chunked chunked\r\n"})
+       {"Transfer-Encoding: chunked, gzip\r\n", "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: chunked;a=b\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n", "Transfer-Encoding:\r\n",
+        "Transfer-Encoding: chunked chunked\r\n"})
+    EXPECT_EQ(refusal(post(lines)), 400) << lines;
+  for (const std::string_view lines :
+       {"Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked, chunked\r\n"})
     EXPECT_EQ(refusal(post(lines)), 501) << lines;
   EXPECT_EQ(refusal(post("Transfer-Encoding: \vchunked\r\n")), 400);
   EXPECT_EQ(refusal("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);

@@ -22,6 +22,7 @@ constexpr std::array kKnown{
     Known{"forwarded", KnownField::forwarded},
     Known{"host", KnownField::host},
     Known{"keep-alive", KnownField::keep_alive},
+    Known{"max-forwards", KnownField::max_forwards},
     Known{"proxy-authenticate", KnownField::proxy_authenticate},
     Known{"proxy-authorization", KnownField::proxy_authorization},
     Known{"proxy-connection", KnownField::proxy_connection},

@@ -76,7 +76,11 @@ bool ClientConnection::step() {
 
 bool ClientConnection::read_head() {
   // An empty line in front of a request is let pass, once: old clients send one behind a body.
-  if (!head_began_ && input().starts_with("\r\n")) use(2);
+  if (!skipped_line_ && input().starts_with("\r\n")) {
+    use(2);
+    search_.reset();
+    skipped_line_ = true;
+  }
   const Parsed<std::size_t> length = search_.find(input(), core_.settings.head);
   if (!length) return refuse(length.error()), true;
   if (*length > 0) return begin_exchange(*length), true;
@@ -103,13 +107,14 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
   head_text_.assign(input().substr(0, head_length));
   use(head_length);
   search_.reset();
-  head_began_ = false;
+  head_began_ = skipped_line_ = false;
   if (const Parsed<void> parsed = parse_request_head(head_text_, core_.settings.head, head_); !parsed)
     return refuse(parsed.error());
   phase_ = Phase::exchange;
   keep_alive_ = head_.keep_alive && !core_.draining;
   answer_ended_ = stuck_ = ends_by_close_ = false;
-  body_.begin(head_.framing);
+  body_.begin(head_.framing, head_.fields);
+  told_to_continue_ = false;
   seen_bytes_ = checked_bytes_ = 0;
   core_.timers.set(*this, kRateWindow);
   exchange_.start(head_, client_);
@@ -133,7 +138,7 @@ void ClientConnection::refuse(const Refusal& refusal) {
                       .framing = {},
                       .extra_lines = {}},
                      {.keep_alive = false});
-  queue(page.body);
+  if (!head_text_.starts_with("HEAD ")) queue(page.body);
   core_.counters.answered(refusal.status, 0);
   core_.log.add({.client = address_,
                  .method = "-",
@@ -264,7 +269,9 @@ void ClientConnection::body_took(std::size_t count) {
 }
 
 void ClientConnection::informational(int status, std::string_view reason, const Fields& fields) {
-  if (head_.minor_version < 1) return;
+  if (head_.minor_version < 1 || !has_room())
+    return;  // a client that does not read has no use for more of them
+  told_to_continue_ = told_to_continue_ || status == 100;
   std::string& out = queued();
   append_answer_head(
       out, {.status = status, .reason = reason, .fields = &fields, .framing = {}, .extra_lines = {}}, {});
@@ -278,7 +285,9 @@ void ClientConnection::begin_answer(const AnswerHead& head) {
   const bool unknown = form.framing == Framing::Kind::chunked || form.framing == Framing::Kind::until_close;
   if (unknown) form.framing = head_.minor_version == 1 ? Framing::Kind::chunked : Framing::Kind::until_close;
   if (form.framing == Framing::Kind::until_close) keep_alive_ = false;
-  if (head.reads_no_more && !body_.ended()) keep_alive_ = false;
+  // A body that is not asked for may come or not: nobody knows where the next request would begin.
+  const bool unasked = head_.expects_continue && !told_to_continue_ && input().empty();
+  if ((head.reads_no_more || unasked) && !body_.ended()) keep_alive_ = false;
   form.keep_alive = keep_alive_ = keep_alive_ && !core_.draining;
   ends_by_close_ = form.framing == Framing::Kind::until_close;
   answer_writer_.begin(form.framing);

@@ -26,6 +26,7 @@ void Connection::note(std::uint32_t events) noexcept {
   if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) writable_ = true;
   // A renegotiation of keys may want to read to write, and the other way round.
   if (tls_) readable_ = writable_ = true;
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) end_is_there_ = true;
   if (events & (EPOLLHUP | EPOLLERR)) hung_up_ = true;
 }
 
@@ -43,8 +44,9 @@ Connection::Read Connection::read_more() {
   const Moved moved = read_some(block_.get() + end_, room);
   if (moved.count > 0) {
     end_ += moved.count;
-    // A socket that gives less than there was room for has no more: the next bytes come with an event.
-    if (moved.count < room && !tls_) readable_ = false;
+    // A socket that gives less than there was room for has no more: the next bytes come with an event. Not so
+    // an end that has come already: its event was this one's.
+    if (moved.count < room && !tls_ && !end_is_there_) readable_ = false;
     return Read::data;
   }
   if (begin_ == end_) let_go_of_block();

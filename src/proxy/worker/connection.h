@@ -77,7 +77,7 @@ class Connection : public EventTarget, public Timed {
   std::string queued_;
   std::size_t written_ = 0;
   bool readable_ = true, writable_ = true;
-  bool at_end_ = false, read_failed_ = false, write_failed_ = false, hung_up_ = false;
+  bool at_end_ = false, read_failed_ = false, write_failed_ = false, hung_up_ = false, end_is_there_ = false;
   bool end_wanted_ = false, ended_writing_ = false;
 };
 

@@ -51,8 +51,9 @@ struct Core {
   DeathListener& deaths;
   RouteSource* source;  // may be null
   Random random;
-  std::vector<Exchange*> without_route = {};  // that wait for the source
-  bool draining = false;                      // no request is to follow one under way
+  std::vector<Exchange*> without_route = {};   // that wait for the source
+  std::vector<Exchange*> for_next_round = {};  // that have more to do
+  bool draining = false;                       // no request is to follow one under way
 };
 
 }  // namespace berth::proxy

@@ -11,6 +11,7 @@ namespace berth::proxy {
 namespace {
 
 constexpr std::int64_t kTunnelIdle = 3'600'000;  // milliseconds that a WebSocket may say nothing
+constexpr unsigned kMostAtOnce = 32;             // pieces that are relayed before others have their turn
 constexpr std::int64_t kLongestLook = 200;       // milliseconds
 constexpr std::string_view kStickyCookie = "berth-backend";
 
@@ -53,7 +54,11 @@ void Exchange::start(const RequestHead& head, const Client& client) {
   fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = false;
   status_ = 0;
   stage_ = Stage::connecting;
+  failed_with_ = 502;
   if (head.host == "__ping__") return answer_here(200);
+  if (const Field* hops = find_field(head.fields, KnownField::max_forwards);
+      hops && hops->value == "0" && head.counts_hops())
+    return answer_here(head.method == "TRACE" ? 501 : 200);
   if (find_route()) return attempt();
   asked_ = core_.source ? core_.source->ask() : 0;
   if (asked_ == 0) return answer_here(400);
@@ -69,6 +74,13 @@ bool Exchange::find_route() {
   return route;
 }
 
+void Exchange::next_round() {
+  waits_for_turn_ = false;
+  if (stage_ != Stage::relaying) return;
+  go_on();
+  downstream_.wake();
+}
+
 void Exchange::look_again() {
   const bool over = core_.source->has_done(asked_) || core_.timers.now() - looking_since_ > kLongestLook;
   if (!find_route() && !over) return;
@@ -81,6 +93,7 @@ void Exchange::look_again() {
 }
 
 void Exchange::leave_waiting() {
+  if (std::exchange(waits_for_turn_, false)) std::erase(core_.for_next_round, this);
   if (stage_ == Stage::looking) std::erase(core_.without_route, this);
   stage_ = Stage::connecting;
 }
@@ -93,7 +106,7 @@ void Exchange::attempt() {
         .sticky = route_->options.sticky ? cookie_of(*head_, kStickyCookie) : std::string_view(),
         .client = client_->address};
     const std::optional<std::size_t> chosen = choose_backend(*route_, choosing, core_.random);
-    if (!chosen) return answer_here(502);
+    if (!chosen) return answer_here(failed_with_);
     backend_ = *chosen;
     const std::shared_ptr<Endpoint>& endpoint = route_->backends[backend_].endpoint;
     ++attempts_;
@@ -102,7 +115,7 @@ void Exchange::attempt() {
     fresh_ = false;
     if (upstream_) break;
     mark_dead();
-    if (!may_try_again(Failure::unreachable)) return answer_here(502);
+    if (!may_try_again(Failure::unreachable)) return answer_here(failed_with_);
   }
   Endpoint& endpoint = upstream_->endpoint();
   endpoint.in_flight.fetch_add(1, std::memory_order_relaxed);
@@ -176,9 +189,14 @@ void Exchange::relay_request() {
 }
 
 void Exchange::relay_answer() {
-  for (;;) {
+  unsigned pieces = 0;
+  for (; pieces < kMostAtOnce; ++pieces) {
     if (!answer_begun_ ? !read_answer_head() : !relay_answer_body()) break;
     if (stage_ != Stage::relaying) break;
+  }
+  if (pieces == kMostAtOnce && !waits_for_turn_) {
+    waits_for_turn_ = true;
+    core_.for_next_round.push_back(this);
   }
   if (stage_ == Stage::relaying || stage_ == Stage::tunnel) downstream_.flush_answer();
   if (stage_ == Stage::tunnel) relay_tunnel();
@@ -235,7 +253,7 @@ void Exchange::begin_answer() {
   answer_begun_ = true;
   status_ = answer_.status;
   backend_time_ = microseconds() - connected_at_;
-  answer_reader_.begin(answer_.framing);
+  answer_reader_.begin(answer_.framing, answer_.fields);
   std::string cookie;
   const Backend& backend = route_->backends[backend_];
   if (route_->options.sticky && cookie_of(*head_, kStickyCookie) != sticky_value(backend))
@@ -357,7 +375,8 @@ void Exchange::upstream_failed(Failure failure) {
     fresh_ = true;
     return attempt();
   }
-  if (!may_try_again(failure)) return answer_here(failure == Failure::timeout ? 504 : 502);
+  failed_with_ = failure == Failure::timeout ? 504 : 502;
+  if (!may_try_again(failure)) return answer_here(failed_with_);
   core_.counters.retries.add();
   attempt();
 }
@@ -394,8 +413,8 @@ void Exchange::answer_here(int status) {
   if (status == 400 && !route_) core_.counters.no_route.add();
   let_go(false);
   new_attempt_ = false;
-  const bool ping = status == 200;
-  const ErrorPages::Page page = ping ? ErrorPages::Page{"text/plain", "ok"} : core_.pages.page(status);
+  const bool good = status == 200;
+  const ErrorPages::Page page = good ? ErrorPages::Page{"text/plain", "ok"} : core_.pages.page(status);
   const std::string length = std::to_string(page.body.size());
   const Fields fields{{.name = "Content-Type", .value = page.type},
                       {.name = "Content-Length", .value = length}};

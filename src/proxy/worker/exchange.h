@@ -34,6 +34,7 @@ class Exchange final : public UpstreamUser {
   void start(const RequestHead& head, const Client& client);
   void go_on();
   void look_again();   // something may have come from the source of routes, or will not any more
+  void next_round();   // others had their turn
   void client_gone();  // nobody waits for the answer any more
 
   void on_upstream_event() override;
@@ -92,7 +93,8 @@ class Exchange final : public UpstreamUser {
   bool waits_for_client_ = false;
   bool new_attempt_ = false;  // there is something to do at once
   bool heard_ = false;        // anything from this connection
-  int status_ = 0;
+  bool waits_for_turn_ = false;
+  int status_ = 0, failed_with_ = 502;
 
   Upstream upstream_;
   BodyWriter request_writer_;

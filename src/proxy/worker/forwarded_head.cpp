@@ -5,6 +5,8 @@
 
 #include <iterator>
 
+#include "base/text.h"
+
 namespace berth::proxy {
 namespace {
 
@@ -47,6 +49,16 @@ bool is_own_in_answer(const Field& field) noexcept {
   }
 }
 
+// What never has a body must not say how long it is (RFC 9110, section 8.6).
+bool is_bodiless(int status) noexcept { return status < 200 || status == 204; }
+
+// RFC 9110, section 7.6.2. The head was parsed: nothing but digits counts.
+void append_max_forwards(std::string& out, const RequestHead& head, const Field& field) {
+  const auto left = parse_integer<std::uint32_t>(field.value);
+  if (!left || *left == 0 || !head.counts_hops()) return append_field(out, field.name, field.value);
+  fmt::format_to(std::back_inserter(out), "{}: {}\r\n", field.name, *left - 1);
+}
+
 void append_all(std::string& out, const Fields& fields, KnownField known) {
   for (const Field& field : fields)
     if (field.known == known) append_field(out, field.name, field.value);
@@ -83,7 +95,10 @@ void append_request_head(std::string& out, const RequestHead& head, const Client
   if (head.target.front() == '/') out.append(backend.prefix);
   out.append(head.target).append(" HTTP/1.1\r\n");
   for (const Field& field : head.fields)
-    if (!is_own_in_request(field)) append_field(out, field.name, field.value);
+    if (field.known == KnownField::max_forwards)
+      append_max_forwards(out, head, field);
+    else if (!is_own_in_request(field))
+      append_field(out, field.name, field.value);
   if (head.framing.kind == Framing::Kind::chunked) out.append("Transfer-Encoding: chunked\r\n");
   if (head.websocket)
     out.append("Connection: Upgrade\r\nUpgrade: websocket\r\n");
@@ -97,7 +112,7 @@ void append_answer_head(std::string& out, const AnswerHead& head, const AnswerFo
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} ", head.status);
   out.append(head.reason).append("\r\n");
   for (const Field& field : *head.fields)
-    if (!is_own_in_answer(field) && !(head.status == 204 && field.known == KnownField::content_length))
+    if (!is_own_in_answer(field) && !(is_bodiless(head.status) && field.known == KnownField::content_length))
       append_field(out, field.name, field.value);
   out.append(head.extra_lines);
   if (form.framing == Framing::Kind::chunked) out.append("Transfer-Encoding: chunked\r\n");

@@ -18,6 +18,12 @@ std::string host_of(const Endpoint& endpoint) {
   return host;
 }
 
+// Something that has come meanwhile is an end, or belongs to nothing: it would be read as the next answer.
+bool is_quiet(int socket) noexcept {
+  char byte;
+  return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 }  // namespace
 
 void UpstreamConnection::on_events(std::uint32_t events) {
@@ -50,14 +56,20 @@ UpstreamConnection::Progress UpstreamConnection::connected() noexcept {
 
 Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, bool may_be_lost) {
   const auto found = idle_.find(&endpoint);
-  if (found == idle_.end() || found->second.empty()) return nullptr;
-  if (!may_be_lost && timers_.now() - found->second.back()->idle_since_ > limits_.idle_for_once)
-    return nullptr;
-  Upstream connection = std::move(found->second.back());
-  found->second.pop_back();
-  connection->user_ = &user;
-  connection->reused_ = true;
-  return connection;
+  while (found != idle_.end() && !found->second.empty()) {
+    if (!may_be_lost && timers_.now() - found->second.back()->idle_since_ > limits_.idle_for_once)
+      return nullptr;
+    Upstream connection = std::move(found->second.back());
+    found->second.pop_back();
+    if (!is_quiet(connection->descriptor())) {
+      discard(std::move(connection));
+      continue;
+    }
+    connection->user_ = &user;
+    connection->reused_ = true;
+    return connection;
+  }
+  return nullptr;
 }
 
 Upstream UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user) {

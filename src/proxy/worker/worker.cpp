@@ -192,6 +192,7 @@ void Worker::round() {
   poller_.dispatch(count);
   take_commands();
   look_for_routes();
+  give_turns();
   poller_.clear_buried();
   if (timers_.now() - logged_at_ >= kLogEach) {
     logged_at_ = timers_.now();
@@ -204,6 +205,7 @@ void Worker::round() {
 }
 
 int Worker::patience() const {
+  if (!core_.for_next_round.empty()) return 0;
   return clients_.empty() && !log_.has_lines() ? kIdlePatience : static_cast<int>(Timers::kTick);
 }
 
@@ -230,6 +232,15 @@ void Worker::look_for_routes() {
   const std::vector<Exchange*> waiting = core_.without_route;
   for (Exchange* exchange : waiting)
     if (std::ranges::find(core_.without_route, exchange) != core_.without_route.end()) exchange->look_again();
+}
+
+// One piece of work each, of those that were waiting when the round began.
+void Worker::give_turns() {
+  for (std::size_t count = core_.for_next_round.size(); count > 0 && !core_.for_next_round.empty(); --count) {
+    Exchange* exchange = core_.for_next_round.front();
+    core_.for_next_round.erase(core_.for_next_round.begin());
+    exchange->next_round();
+  }
 }
 
 void Worker::accept_from(Listener& listener) {

@@ -62,6 +62,7 @@ class Worker final : public ClientHost {
   int patience() const;
   void take_commands();
   void look_for_routes();
+  void give_turns();
   void accept_from(Listener& listener);
   void accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen);
   void keep(std::unique_ptr<ClientSession> session);
