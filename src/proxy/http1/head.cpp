@@ -2,6 +2,7 @@
 #include "proxy/http1/head.h"
 
 #include <cstring>
+#include <string>
 
 #include "proxy/http1/characters.h"
 #include "proxy/http1/known_fields.h"
@@ -34,6 +35,16 @@ std::string_view take_line(std::string_view& bytes) noexcept {
   return line;
 }
 
+// Programs behind CGI and its like read X_Real_IP as X-Real-IP: whoever may not say the one may not the
+// other.
+bool is_disguised(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string plain(name);
+  for (char& c : plain)
+    if (c == '_') c = '-';
+  return known_field(plain) != KnownField::other;
+}
+
 Parsed<Field> parse_field(std::string_view line) {
   if (line.front() == ' ' || line.front() == '\t') return refuse(400, "a folded header line");
   const std::size_t colon = line.find(':');
@@ -43,6 +54,7 @@ Parsed<Field> parse_field(std::string_view line) {
   if (!all_in(kTokenCharacters, field.name)) return refuse(400, "a character that no header's name has");
   if (!all_in(kValueCharacters, field.value)) return refuse(400, "a character that no header's value has");
   field.known = known_field(field.name);
+  field.ends_here = field.known == KnownField::other && is_disguised(field.name);
   return field;
 }
 
@@ -191,7 +203,8 @@ Parsed<std::string_view> parse_authority(std::string_view text) {
     if (host.empty() || !all_in(kHostCharacters, host)) return refuse(400, "a Host that is no name");
   }
   if (host.size() > 255) return refuse(400, "a Host that is longer than names are");
-  if (port.size() > 6) return refuse(400, "a Host whose port is no number");
+  if (port.size() > 6 || (port.size() == 6 && port.substr(1) > "65535"))
+    return refuse(400, "a Host whose port is no number");
   for (const char c : port.substr(std::min<std::size_t>(1, port.size())))
     if (!is_digit(c)) return refuse(400, "a Host whose port is no number");
   return host;
@@ -347,10 +360,12 @@ Parsed<void> parse_response_head(std::string_view bytes, const HeadLimits& limit
   head.framing = {Framing::Kind::until_close};
   if (const Parsed<bool> said = read_framing(head.fields, head.minor_version, head.framing); !said)
     return refuse(502, said.error().rule);
+  // A length where nothing may follow: a backend that sends it all the same would be answering the next one.
+  const bool overlong = head.status == 204 && head.framing.kind == Framing::Kind::length;
   if (!has_body(head.status, request)) head.framing = {};
   const ConnectionOptions options = read_connection(head.fields);
   head.keep_alive = !options.close && (head.minor_version == 1 || options.keep_alive) &&
-                    head.framing.kind != Framing::Kind::until_close;
+                    head.framing.kind != Framing::Kind::until_close && !overlong;
   const Field* upgrade = find_field(head.fields, KnownField::upgrade);
   head.websocket = head.status == 101 && options.upgrade && upgrade &&
                    equal_ignoring_case(upgrade->value, "websocket") &&

@@ -118,6 +118,7 @@ TEST(RequestHead, HostIsThereOnceAndIsOne) {
                                        "Host: a:\x31:2\r\n",
                                        "Host: a:x\r\n",
                                        "Host: a:123456\r\n",
+                                       "Host: a:65536\r\n",
                                        "Host: :80\r\n",
                                        "Host: [::1\r\n",
                                        "Host: []\r\n",

@@ -42,7 +42,8 @@ class Connection : public EventTarget, public Timed {
   Read read_more();  // one read
   std::string_view input() const noexcept { return {block_.get() + begin_, end_ - begin_}; }
   void use(std::size_t count) noexcept;
-  bool at_end() const noexcept { return at_end_; }  // nothing comes any more behind input()
+  bool end_is_there() const noexcept { return end_is_there_; }  // behind input() and what can be read still
+  bool at_end() const noexcept { return at_end_; }              // nothing comes any more behind input()
 
   void queue(std::string_view text) { queued_.append(text); }
   std::string& queued() noexcept { return queued_; }  // to append to

@@ -6,6 +6,7 @@
 #include "http/message.h"
 #include "proxy/worker/balance.h"
 #include "proxy/worker/forwarded_head.h"
+#include "proxy/worker/websocket.h"
 
 namespace berth::proxy {
 namespace {
@@ -231,8 +232,7 @@ bool Exchange::read_answer_head() {
 
 bool Exchange::take_answer_head() {
   if (answer_.status == 101) {
-    if (!answer_.websocket || !head_->websocket || !downstream_.tunnel())
-      return upstream_failed(Failure::malformed), false;
+    if (!is_agreed() || !downstream_.tunnel()) return upstream_failed(Failure::malformed), false;
     begin_answer();
     stage_ = Stage::tunnel;
     return false;
@@ -247,6 +247,13 @@ bool Exchange::take_answer_head() {
   if (dying) mark_dead();
   begin_answer();
   return true;
+}
+
+// Whoever does not know the key did not read the request as one for WebSocket.
+bool Exchange::is_agreed() const {
+  if (!answer_.websocket || !head_->websocket) return false;
+  return find_field(answer_.fields, KnownField::sec_websocket_accept)->value ==
+         websocket_accept(find_field(head_->fields, KnownField::sec_websocket_key)->value);
 }
 
 void Exchange::begin_answer() {
@@ -456,8 +463,8 @@ void Exchange::let_go(bool reusable) {
   if (!upstream_) return;
   upstream_->endpoint().in_flight.fetch_sub(1, std::memory_order_relaxed);
   // What lies behind an answer would be the next request's: such a connection is not used again.
-  if (reusable && core_.settings.backend_keep_alive && upstream_->input().empty() && !upstream_->at_end() &&
-      !upstream_->has_queued() && !upstream_->write_failed() && !core_.draining)
+  if (reusable && core_.settings.backend_keep_alive && upstream_->input().empty() &&
+      !upstream_->end_is_there() && !upstream_->has_queued() && !upstream_->write_failed() && !core_.draining)
     core_.upstreams.keep(std::move(upstream_));
   else
     core_.upstreams.discard(std::move(upstream_));

@@ -62,6 +62,7 @@ class Exchange final : public UpstreamUser {
   bool take_answer_head();
   bool relay_answer_body();
   bool more_of_answer();
+  bool is_agreed() const;
   void begin_answer();
   void relay_tunnel();
   enum class Poured : std::uint8_t { open, ended, broken };

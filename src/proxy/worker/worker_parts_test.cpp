@@ -8,6 +8,7 @@
 #include "proxy/worker/balance.h"
 #include "proxy/worker/forwarded_head.h"
 #include "proxy/worker/timers.h"
+#include "proxy/worker/websocket.h"
 
 namespace berth::proxy {
 namespace {
@@ -183,6 +184,17 @@ TEST(ForwardedHead, LeavesOutWhatIsForThisHop) {
       "Proxy-Connection: x\r\nProxy-Authorization: y\r\nUpgrade: h2c\r\n\r\n",
       false);
   EXPECT_THAT(out, MatchesRegex("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: .*"));
+}
+
+TEST(ForwardedHead, LeavesOutWhatIsSpelledToBeReadAsItsOwn) {
+  EXPECT_THAT(
+      forwarded("GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded-For: 6.6.6.6\r\nX_Real_IP: 6\r\nx_y: 1\r\n\r\n",
+                false),
+      AllOf(Not(HasSubstr("6.6.6.6")), Not(HasSubstr("X_Real")), HasSubstr("x_y: 1")));
+}
+
+TEST(WebSocket, AcceptIsThatOfItsRfc) {
+  EXPECT_EQ(websocket_accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
 TEST(ForwardedHead, PutsTheBackendsPathInFront) {
