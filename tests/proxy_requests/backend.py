@@ -26,6 +26,7 @@ class Request:
 
 class Backend:
     def __init__(self):
+        self.proxy = None  # what "freeze" stops
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self._socket.getsockname()[1]
         self._lock = threading.Lock()
@@ -55,7 +56,7 @@ class Backend:
             threading.Thread(target=self._serve, args=(connection, self._connections), daemon=True).start()
 
     def _serve(self, connection, number):
-        served = ServedConnection(connection)
+        served = ServedConnection(connection, self.proxy)
         try:
             while self._serve_one(served, number):
                 pass
@@ -93,8 +94,9 @@ class Backend:
 
 
 class ServedConnection:
-    def __init__(self, connection):
+    def __init__(self, connection, proxy):
         self.connection = connection
+        self.proxy = proxy
         self.buffer = bytearray()
         self.ended = False
 
@@ -126,21 +128,30 @@ class ServedConnection:
     def perform(self, reply):
         """Whether the connection lives on."""
         for verb, argument in reply.steps:
-            if verb == "send":
-                self.connection.sendall(argument)
-            elif verb == "pause":
-                time.sleep(float(argument))
-            elif verb == "tunnel":
-                return self._echo()
-            elif verb == "flood":
-                for _ in range(int(argument) * 1_000_000 // len(EARLY_HINT)):
-                    self.connection.sendall(EARLY_HINT)
-            elif verb == "close":
-                return False
-            elif verb == "reset":
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if not self._perform_step(verb, argument):
                 return False
         return True
+
+    def _perform_step(self, verb, argument):
+        if verb == "send":
+            self.connection.sendall(argument)
+        elif verb == "pause":
+            time.sleep(float(argument))
+        elif verb == "freeze":
+            self.proxy.freeze()
+        elif verb == "thaw":
+            self.proxy.thaw()
+        elif verb == "tunnel":
+            return self._echo()
+        elif verb == "flood":
+            for _ in range(int(argument) * 1_000_000 // len(EARLY_HINT)):
+                self.connection.sendall(EARLY_HINT)
+        elif verb == "end":
+            self.connection.shutdown(socket.SHUT_WR)
+        elif verb == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        return verb not in ("reset", "close")
 
     def _echo(self):
         while self.buffer or self._read_more():

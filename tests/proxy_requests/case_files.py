@@ -16,6 +16,7 @@ What the client sends, in this order:
     pause 0.2                                        seconds
     wait 1                                           until so many answers are there
     end                                              the client says that nothing follows (FIN)
+    freeze, thaw                                     the proxy is stopped meanwhile, and then sees all at once
 
 What the backend answers. Without this it is a 200 whose body is "METHOD target". The first reply is for the first
 request, and so on:
@@ -23,9 +24,10 @@ request, and so on:
     reply:                                           behind the whole request; "reply: early": behind its head
     < HTTP/1.1 200 OK                                a line and its CR LF
     <+ abc                                           bytes and nothing behind them
-    <pause 0.2    <close    <reset                   FIN and RST
+    <pause 0.2    <end    <close    <reset           FIN, the same and not reading any more, RST
     <tunnel                                          sends back all that comes from now on
     <flood 100                                       as many MB of answers 103, or until nobody takes them
+    <freeze, <thaw                                   as above
 
 What has to come of it:
 
@@ -42,7 +44,9 @@ What has to come of it:
                                                      seen-trailers: 0
     seen-connection: new                             not the one of the request before; "same"
     seen-cut: POST /a                                one that may have begun there and must not have ended
-    memory: 64                                       MB that the proxy may grow by
+    memory: 64                                       MB that the proxy may grow by, while the client reads nothing
+    within: 1                                        seconds from the last step to the end of what comes back
+    others: 2                                        seconds in which another client is served, behind the steps
     fails: text                                      the case is one of those that show that checks can fail
 
 The backend must see nothing but what is listed. Within values \r \n \t \v \f \0 \s (a blank) \\ \xHH mean a byte and
@@ -53,6 +57,7 @@ import re
 from dataclasses import dataclass, field
 
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|\{(.*?)\*([0-9]+)\}|(.))", re.DOTALL)
+REPLY_STEPS = ("pause", "end", "close", "reset", "tunnel", "flood", "freeze", "thaw")
 SIMPLE = {"r": "\r", "n": "\n", "t": "\t", "v": "\v", "f": "\f", "0": "\0", "s": " ", "\\": "\\"}
 
 
@@ -113,6 +118,8 @@ class Case:
     seen: list = field(default_factory=list)
     cut: list = field(default_factory=list)
     memory: int = None
+    others: float = None
+    within: float = None
     fails: str = None
 
 
@@ -161,6 +168,8 @@ def add_setting(case, name, value):
         case.source = value
     elif name == "memory":
         case.memory = int(value)
+    elif name in ("others", "within"):
+        setattr(case, name, float(value))
     elif name == "ends" and value in ("open", "closed", "any"):
         case.ends = value
     elif name in ("rule", "fails"):
@@ -178,12 +187,15 @@ def add_line(case, line):
     elif line.startswith("<+"):
         case.replies[-1].steps.append(("send", unescape(line[2:].removeprefix(" "))))
     elif re.match("<[a-z]", line):
-        case.replies[-1].steps.append((line[1:].partition(" ")[0], line.partition(" ")[2]))
+        verb, _, argument = line[1:].partition(" ")
+        if verb not in REPLY_STEPS:
+            raise BadCase(f"the step <{verb}")
+        case.replies[-1].steps.append((verb, argument))
     elif mark == "<":
         case.replies[-1].steps.append(("send", unescape(text) + b"\r\n"))
     elif line == "whole":
         case.bytewise = False
-    elif re.match("(pause|wait|end)( |$)", line):
+    elif re.match("(pause|wait|end|freeze|thaw)( |$)", line):
         case.steps.append((line.partition(" ")[0], line.partition(" ")[2]))
     else:
         name, colon, value = line.partition(":")

@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -78,7 +79,15 @@ class Proxy:
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmRSS:\s+([0-9]+)", status)[1]) // 1024
 
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self):
+        self.thaw()
         self._process.terminate()
         try:
             return self._process.wait(10)
@@ -191,7 +200,7 @@ def check_seen(case, backend):
 # --- cases ------------------------------------------------------------------------------------------------------------
 
 
-def play(case, client, bytewise):
+def play(case, client, proxy, bytewise):
     to_head = [answer.to_head for answer in case.answers]
     for verb, argument in case.steps:
         if verb == "send":
@@ -200,6 +209,10 @@ def play(case, client, bytewise):
             time.sleep(float(argument))
         elif verb == "wait":
             client.wait_for_answers(to_head, int(argument))
+        elif verb == "freeze":
+            proxy.freeze()
+        elif verb == "thaw":
+            proxy.thaw()
         else:
             client.end()
 
@@ -217,6 +230,31 @@ def check_client(case, client):
         check_closed(case, client, rest)
 
 
+def is_served(proxy, seconds):
+    """Whether a client of its own gets an answer in that time."""
+    other = Client(proxy.port, "127.0.0.1")
+    try:
+        other.listen()
+        other.send(f"GET {PROBE} HTTP/1.1\r\nHost: web.test\r\n\r\n".encode(), False)
+        got, _ = other.wait_for_answers([], 1, seconds)
+        return bool(got) and got[0].status == 200
+    finally:
+        other.close()
+
+
+def check_load(case, proxy, before):
+    """Behind the steps: what the proxy has kept, and whether it still has time for others."""
+    grown = proxy.megabytes() - before
+    try:
+        if case.memory is not None and grown > case.memory:
+            raise Failed(f"the proxy has grown by {grown} MB")
+        if case.others is not None and not is_served(proxy, case.others):
+            raise Failed(f"another client is not served within {case.others} s")
+    finally:
+        proxy.thaw()
+        is_served(proxy, 60)  # the next case begins when this one's load is gone
+
+
 def run_once(case, proxy, backend, bytewise):
     before = proxy.megabytes()
     backend.begin(case.replies)
@@ -224,16 +262,19 @@ def run_once(case, proxy, backend, bytewise):
     try:
         if case.memory is None:
             client.listen()
-        play(case, client, bytewise)
-        if case.memory is not None:
-            grown = proxy.megabytes() - before
-            client.listen()
-            if grown > case.memory:
-                raise Failed(f"the proxy has grown by {grown} MB")
+        play(case, client, proxy, bytewise)
+        if case.memory is not None or case.others is not None:
+            check_load(case, proxy, before)
+            if case.memory is not None:
+                client.listen()
+        begun = time.monotonic()
         check_client(case, client)
+        if case.within is not None and time.monotonic() - begun > case.within:
+            raise Failed(f"it took {time.monotonic() - begun:.1f} s")
     except Malformed as error:
         raise Failed(f"the client got {error}") from error
     finally:
+        proxy.thaw()
         client.close()
     check_seen(case, backend)
     if not proxy.alive():
@@ -300,6 +341,7 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-requests."))
     backend = Backend()
     proxy = Proxy(os.path.join(os.environ.get("BERTH_BIN", "build/release/bin"), "berth-proxy"), work, backend.port)
+    backend.proxy = proxy
     try:
         if not proxy.wait_until_up():
             print(f"FAIL the proxy did not start: {proxy.said()[-2000:]}")
