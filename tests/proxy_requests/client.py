@@ -6,7 +6,7 @@ import time
 
 from strict_http import parse_answer
 
-PATIENCE = 6.0  # seconds, for what has to come
+PATIENCE = 4.0  # seconds, for what has to come
 SHORT = 700  # bytes: of up to so many each is sent for itself, so that the proxy sees it alone
 
 

@@ -23,10 +23,11 @@ import time
 from backend import PROBE, Backend
 from case_files import BadCase, read_cases
 from client import Client
+from parser_check import what_is_taken
 from strict_http import Malformed
 
 HERE = pathlib.Path(__file__).resolve().parent
-GRACE = 0.03  # seconds, for what must not come
+GRACE = 0.02  # seconds, for what must not come
 
 
 class Failed(Exception):
@@ -311,6 +312,12 @@ def run_all(cases, proxy, backend):
     return failed
 
 
+def check_parser():
+    taken = what_is_taken()
+    print("ok   both ends read strictly" if not taken else f"FAIL both ends read strictly: they take {taken}")
+    return not taken
+
+
 def end_proxy(proxy):
     """Whether it was alive to the end, and has ended well."""
     alive, code, said = proxy.alive(), proxy.stop(), proxy.said()
@@ -346,13 +353,13 @@ def main():
         if not proxy.wait_until_up():
             print(f"FAIL the proxy did not start: {proxy.said()[-2000:]}")
             return 1
-        failed = run_all(cases, proxy, backend)
+        failed = run_all(cases, proxy, backend) + (not check_parser())
         failed += not end_proxy(proxy)
     finally:
         if proxy.alive():
             proxy.stop()
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(cases) + 1 - failed} passed, {failed} failed")
+    print(f"{len(cases) + 2 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
