@@ -52,7 +52,6 @@ What has to come of it:
 The backend must see nothing but what is listed. Within values \r \n \t \v \f \0 \s (a blank) \\ \xHH mean a byte and
 \{text*N} means N times the text.
 """
-import copy
 import re
 from dataclasses import dataclass, field
 
@@ -214,19 +213,21 @@ def make_cases(title, place, lines):
             add_line(case, line.replace("{}", value))
         if not case.rule or not case.ends or not case.steps:
             raise BadCase("it needs a rule, something to send, and ends")
-        yield merged(case)
+        case.steps = merged(case.steps)
+        for reply in case.replies:
+            reply.steps = merged(reply.steps)
+        yield case
 
 
-def merged(case):
-    """Sends in a row become one, so that only pauses divide them."""
-    steps = []
-    for step in case.steps:
-        if step[0] == "send" and steps and steps[-1][0] == "send":
-            steps[-1] = ("send", steps[-1][1] + step[1])
+def merged(steps):
+    """Sends in a row are one, so that only what stands between them divides them."""
+    result = []
+    for verb, argument in steps:
+        if verb == "send" and result and result[-1][0] == "send":
+            result[-1] = ("send", result[-1][1] + argument)
         else:
-            steps.append(copy.copy(step))
-    case.steps = steps
-    return case
+            result.append((verb, argument))
+    return result
 
 
 def read_cases(path):

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import queue
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from backend import PROBE, Backend
 from case_files import BadCase, read_cases
@@ -27,6 +29,7 @@ from parser_check import what_is_taken
 from strict_http import Malformed
 
 HERE = pathlib.Path(__file__).resolve().parent
+LANES = 4  # cases at a time, each with a proxy and a backend of its own, since they wait more than they work
 GRACE = 0.02  # seconds, for what must not come
 
 
@@ -303,27 +306,44 @@ def verdict(case, proxy, backend):
     return None
 
 
-def run_all(cases, proxy, backend):
+def report(good, title, why):
+    """One line for whoever reads it; 1 for a failure."""
+    print(f"ok   {title}" if good else f"FAIL {title}: {why}", flush=True)
+    return 0 if good else 1
+
+
+def run_all(cases, lanes):
+    free = queue.SimpleQueue()
+    for lane in lanes:
+        free.put(lane)
+
+    def run_in_a_lane(case):
+        lane = free.get()
+        try:
+            return verdict(case, *lane)
+        finally:
+            free.put(lane)
+
     failed = 0
-    for case in cases:
-        why = verdict(case, proxy, backend)
-        print(f"ok   {case.title}" if why is None else f"FAIL {case.title}: {why} [{case.rule}]", flush=True)
-        failed += why is not None
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        for case, why in zip(cases, threads.map(run_in_a_lane, cases)):
+            failed += report(why is None, case.title, f"{why} [{case.rule}]")
     return failed
 
 
 def check_parser():
     taken = what_is_taken()
-    print("ok   both ends read strictly" if not taken else f"FAIL both ends read strictly: they take {taken}")
-    return not taken
+    return report(not taken, "both ends read strictly", f"they take {taken}")
 
 
-def end_proxy(proxy):
-    """Whether it was alive to the end, and has ended well."""
-    alive, code, said = proxy.alive(), proxy.stop(), proxy.said()
-    good = alive and code == 0 and not re.search("Sanitizer|runtime error|terminate called|Assertion", said)
-    print("ok   the proxy ends as it should" if good else f"FAIL the proxy ended with {code}: {said[-2000:]}")
-    return good
+def check_end(proxies):
+    """They were alive to the end, and end well."""
+    faulty = []
+    for proxy in proxies:
+        alive, code, said = proxy.alive(), proxy.stop(), proxy.said()
+        if not alive or code != 0 or re.search("Sanitizer|runtime error|terminate called|Assertion", said):
+            faulty.append(f"exit {code}: {said[-2000:]}")
+    return report(not faulty, "the proxies end as they should", faulty)
 
 
 def choose_cases(files, only):
@@ -333,6 +353,32 @@ def choose_cases(files, only):
         if titles.count(title) > 1:
             raise BadCase(f"two cases are called {title!r}")
     return [case for case in cases if re.search(only, case.title)]
+
+
+def start_lane(directory):
+    program = os.path.join(os.environ.get("BERTH_BIN", "build/release/bin"), "berth-proxy")
+    directory.mkdir()
+    backend = Backend()
+    backend.proxy = Proxy(program, directory, backend.port)
+    return backend.proxy, backend
+
+
+def run_suite(cases):
+    """How many have failed, with the two checks that are no cases."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix="berth-requests."))
+    lanes = []
+    try:
+        for number in range(LANES):
+            lanes.append(start_lane(work / str(number)))
+        for proxy, _ in lanes:
+            if not proxy.wait_until_up():
+                return len(cases) + 1 + report(False, "the proxy starts", proxy.said()[-2000:])
+        return run_all(cases, lanes) + check_parser() + check_end([proxy for proxy, _ in lanes])
+    finally:
+        for proxy, _ in lanes:
+            if proxy.alive():
+                proxy.stop()
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def main():
@@ -345,20 +391,7 @@ def main():
     except BadCase as error:
         print(f"FAIL {error}")
         return 1
-    work = pathlib.Path(tempfile.mkdtemp(prefix="berth-requests."))
-    backend = Backend()
-    proxy = Proxy(os.path.join(os.environ.get("BERTH_BIN", "build/release/bin"), "berth-proxy"), work, backend.port)
-    backend.proxy = proxy
-    try:
-        if not proxy.wait_until_up():
-            print(f"FAIL the proxy did not start: {proxy.said()[-2000:]}")
-            return 1
-        failed = run_all(cases, proxy, backend) + (not check_parser())
-        failed += not end_proxy(proxy)
-    finally:
-        if proxy.alive():
-            proxy.stop()
-        shutil.rmtree(work, ignore_errors=True)
+    failed = run_suite(cases)
     print(f"{len(cases) + 2 - failed} passed, {failed} failed")
     return 1 if failed else 0
 
