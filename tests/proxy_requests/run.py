@@ -173,6 +173,8 @@ def settled(case, backend):
     """The requests of a case whose client has gone. Those that are not listed are given some time to come."""
     deadline = time.monotonic() + 2
     time.sleep(GRACE)
+    if case.cut and not backend.requests():
+        time.sleep(10 * GRACE)  # its beginning may be under way, and is not to be taken for the next case's
     while time.monotonic() < deadline:
         requests = backend.requests()
         if len([one for one in requests if one.message.complete]) >= len(case.seen):
