@@ -393,6 +393,7 @@ def main():
     except BadCase as error:
         print(f"FAIL {error}")
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     failed = run_suite(cases)
     print(f"{len(cases) + 2 - failed} passed, {failed} failed")
     return 1 if failed else 0
