@@ -98,7 +98,12 @@ void read_admin(ObjectReader& in, Settings& settings) {
   in.read("token", admin.token);
   if (port > 65'535 || (port == 0 && admin.unix_path.empty())) in.refuse("port", "between 1 and 65535");
   admin.port = static_cast<std::uint16_t>(port);
-  const bool loopback = admin.address == "::1" || admin.address.starts_with("127.");
+  in_addr four;
+  in6_addr six;
+  const bool is_four = inet_pton(AF_INET, admin.address.c_str(), &four) == 1;
+  if (!is_four && inet_pton(AF_INET6, admin.address.c_str(), &six) != 1)
+    in.refuse("bind", "a numeric address");
+  const bool loopback = is_four ? ntohl(four.s_addr) >> 24 == 127 : admin.address == "::1";
   if (!loopback && admin.token.empty() && admin.unix_path.empty())
     in.refuse("bind", "an address of this machine alone (127.0.0.1), or there must be a token");
   settings.admin = std::move(admin);

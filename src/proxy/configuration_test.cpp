@@ -73,6 +73,7 @@ TEST(Configuration, SaysWhichKeyOfWhichFileIsWrong) {
   EXPECT_THAT(with(R"("driver": "redis://a:x")"), HasSubstr("redis://host:port"));
   EXPECT_THAT(with(R"("admin": {})"), HasSubstr("admin.port"));
   EXPECT_THAT(with(R"("admin": {"bind": "0.0.0.0", "port": 1})"), HasSubstr("admin.bind"));
+  EXPECT_THAT(with(R"("admin": {"bind": "127.evil.test", "port": 1})"), HasSubstr("admin.bind"));
   EXPECT_THAT(with(R"("trustedProxies": ["10.0.0.0/33"])"), HasSubstr("trustedProxies"));
 }
 

@@ -209,9 +209,17 @@ void Proxy::reopen_logs() {
 Result<void> Proxy::hand_over_to(char* const* arguments) {
   if (admin_) admin_->stop();
   admin_.reset();
+  if (redis_) redis_->stop();
+  store_.reset();  // whoever has it open has it alone
   Result<void> handed = hand_over(arguments, sockets_, admin_socket_ ? admin_socket_.get() : -1);
-  if (!handed) TRY(start_admin());
+  if (!handed) TRY(take_up_changes());
   return handed;
+}
+
+Result<void> Proxy::take_up_changes() {
+  if (!settings_.store.empty()) store_ = TRY(RouteStore::open(settings_.store));
+  if (redis_) redis_->start();
+  return start_admin();
 }
 
 std::string Proxy::metrics() const {

@@ -48,6 +48,7 @@ class Proxy {
   Result<void> open_workers(std::vector<std::vector<ListeningSocket>> listening);
   Result<void> open_redis();
   Result<void> start_admin();
+  Result<void> take_up_changes();
   void run_chores(const std::stop_token& stop);
   std::string metrics() const;
 

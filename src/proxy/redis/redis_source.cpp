@@ -49,9 +49,13 @@ RedisSource::RedisSource(const Settings& settings, Endpoints& endpoints, const R
       frontends_(settings.redis->prefix + "frontend:"),
       bell_(std::move(bell)) {}
 
-RedisSource::~RedisSource() {
+RedisSource::~RedisSource() { stop(); }
+
+void RedisSource::stop() {
   thread_.request_stop();
   eventfd_write(bell_.get(), 1);
+  if (thread_.joinable()) thread_.join();
+  connected_.store(false);
 }
 
 void RedisSource::start() {

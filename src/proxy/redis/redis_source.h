@@ -34,6 +34,7 @@ class RedisSource final : public DeathListener, public RouteSource {
   ~RedisSource() override;
 
   void start();
+  void stop();  // follows nothing until the next start(); the routes stay
   void died(const RouteRef& route, std::size_t backend) override;
   std::uint64_t ask() override;
   bool has_done(std::uint64_t asked) const override { return done_.load() >= asked || !connected_.load(); }
