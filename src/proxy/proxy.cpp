@@ -43,6 +43,7 @@ Proxy::~Proxy() {
 Result<std::unique_ptr<Proxy>> Proxy::open(Settings settings, Inherited inherited) {
   std::unique_ptr<Proxy> proxy(new Proxy(std::move(settings)));
   proxy->pages_ = TRY(ErrorPages::load(proxy->settings_.static_directory));
+  if (!proxy->settings_.engine.empty()) TRY_AS("engine", http::Endpoint::parse(proxy->settings_.engine));
   TRY(proxy->open_tls());
   TRY(proxy->open_admin(inherited));
   std::vector<std::vector<ListeningSocket>> listening = TRY(open_listening(proxy->settings_, inherited));
