@@ -414,8 +414,8 @@ wrong_configurations() {
   wrong 'store' '.store = 5'
   wrong 'user' '.user = 5'
   wrong 'engine' '.engine = "ftp://x"'
-  wrong 'wrong.json' '[]'
-  wrong 'wrong.json' '"text"'
+  wrong 'must be a JSON object' '[]'
+  wrong 'must be a JSON object' '"text"'
   printf '{"http": {' >"$work/wrong.json"
   MOST_LINES=1 refused 1 'wrong\.json' berth-proxy -t -c "$work/wrong.json"
   : >"$work/wrong.json"

@@ -179,6 +179,7 @@ Result<Configuration> read_document(const json::value& document) {
 
 Result<Configuration> parse_configuration(std::string_view text, const std::string& name) {
   const json::value document = TRY(parse_json(text, name));
+  if (!document.is_object()) return fail(ErrorKind::invalid, "{} must be a JSON object", name);
   return TRY_AS(name, read_document(document));
 }
 
