@@ -34,8 +34,10 @@ class Proxy::Deaths final : public DeathListener {
 Proxy::Proxy(Settings settings)
     : settings_(std::move(settings)), book_(published_), deaths_(std::make_unique<Deaths>()) {}
 
+// Whoever talks to the workers ends before them.
 Proxy::~Proxy() {
   admin_.reset();
+  if (redis_) redis_->stop();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->stop();
   workers_.clear();
 }
