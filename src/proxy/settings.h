@@ -70,6 +70,11 @@ struct Settings {
   HeadLimits head;
   Timeouts timeouts;
   std::chrono::seconds dead_backend_ttl{30};
+  // For this long a backend is left out here: less than its death is told at Redis, where it is told anew
+  // before that ends, and so without a gap for as long as requests find it dead.
+  std::chrono::milliseconds dead_here() const noexcept {
+    return std::chrono::milliseconds(dead_backend_ttl.count() * 900);
+  }
   bool dead_backend_on_500 = false;
   unsigned retries = 3;
   unsigned most_connections = 10'000;  // of clients, each worker

@@ -219,7 +219,7 @@ void RedisSource::believe(std::string_view message) {
   const std::optional<Death> death = parse_death(message);
   const RouteRef route = death ? book_.get(Source::redis, death->host) : nullptr;
   if (!route || route->backends.size() < 2) return;
-  const std::int64_t until = clock_milliseconds() + settings_.dead_backend_ttl.count() * 1000;
+  const std::int64_t until = clock_milliseconds() + settings_.dead_here().count();
   for (const Backend& backend : route->backends)
     if (backend.url == death->url) backend.endpoint->dead_until.store(until, std::memory_order_relaxed);
 }

@@ -395,7 +395,7 @@ void Exchange::mark_dead() {
   if (stage_ == Stage::connecting) endpoint.try_next_address();
   core_.counters.backend_failures.add();
   if (route_->backends.size() < 2) return;
-  const std::int64_t until = core_.timers.now() + core_.settings.dead_backend_ttl.count() * 1000;
+  const std::int64_t until = core_.timers.now() + core_.settings.dead_here().count();
   const bool was_alive = endpoint.dead_until.exchange(until, std::memory_order_relaxed) <= core_.timers.now();
   if (was_alive) core_.deaths.died(route_, backend_);
 }
