@@ -328,6 +328,7 @@ P
 
 large_bodies() { traffic flat_memory "$(proxy_pid main)" "${MEGABYTES:-1024}"; }
 unread() { traffic stalled "$(proxy_pid main)"; }
+unread_answers() { traffic unread_answers "$(proxy_pid main)"; }
 slow_client() { eventually 45 test -s "$work/slow.results"; is "$1: ok" "$(grep "^$1:" "$work/slow.results")"; }
 
 certificate "$work/tls" default.test
@@ -363,6 +364,7 @@ proxy_case "a request that is lost on an idle connection" traffic lost_on_idle
 proxy_case "what comes behind an answer" traffic leftovers
 proxy_case "backends that are silent" traffic silent_backends 2
 ! runs "$(proxy_pid main)" || proxy_end main 9 # memory that has not been used yet
+proxy_case "answers that nobody reads" unread_answers
 proxy_case "large bodies" large_bodies
 proxy_case "who does not read is waited for" unread
 export MAIN=".https = {port: 8443, bind: \"127.0.0.1\", cert: \"$work/tls/cert.pem\", key: \"$work/tls/key.pem\", certDir: \"$work/certs\"}"

@@ -161,10 +161,10 @@ def flat_memory(pid, size):
     print(f"{peak} kB")
 
 
-def push_until_stuck(peer, most):
+def push_until_stuck(peer, most, block=b"x" * (1 << 16)):
     """How many bytes are taken when nobody reads at the other end."""
     peer.socket.settimeout(0.5)
-    block, count = b"x" * (1 << 16), 0
+    count = 0
     try:
         while count < most:
             count += peer.socket.send(block)
@@ -172,6 +172,24 @@ def push_until_stuck(peer, most):
         pass
     peer.socket.settimeout(PATIENCE)
     return count
+
+
+def unread_answers(pid):
+    """Whoever asks without an end and reads no answer is not asked for more, and others are served meanwhile."""
+    backend = Backend()
+    route("meanwhile.test", backend)
+    client = connect()
+    most = 200 << 20
+    sent = push_until_stuck(client, most, GET.format("__ping__").encode() * 1000)
+    assert sent < most, f"{sent} bytes of requests were taken, and nobody read the answers"
+    resident = memory_of(pid, "VmRSS")
+    assert resident < 40 << 10, f"{resident} kB in memory"
+    other = connect()
+    other.send(GET.format("meanwhile.test"))
+    server, _, _ = backend.request()
+    server.send(EMPTY)
+    assert other.status() == 200
+    client.close()
 
 
 def stalled(pid):

@@ -13,6 +13,7 @@ constexpr std::int64_t kLingerMilliseconds = 2'000;
 constexpr std::size_t kMostLingered = 256u << 10;
 constexpr std::int64_t kRateWindow = 10'000;  // milliseconds
 constexpr std::uint64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
+constexpr unsigned kMostSteps = 64;           // before others have their turn
 constexpr std::size_t kKeptHead = 4u << 10;
 
 }  // namespace
@@ -47,9 +48,10 @@ void ClientConnection::on_events(std::uint32_t events) {
 void ClientConnection::run() {
   if (running_ || phase_ == Phase::closed) return;
   running_ = true;
-  while (step()) {
-  }
+  unsigned steps = 0;
+  while (steps < kMostSteps && step()) ++steps;
   running_ = false;
+  if (steps == kMostSteps) exchange_.wait_for_turn();
   if (phase_ == Phase::closed) host_.client_closed(*this);
 }
 
@@ -59,7 +61,8 @@ bool ClientConnection::step() {
     case Phase::head:
       flush();
       if (write_failed()) return finish_closing(), false;
-      return read_head();
+      // Who asks and does not read the answers is not asked for more.
+      return has_room() && read_head();
     case Phase::exchange:
       if (write_failed() || (hung_up() && !has_queued() && exchange_.answer_begun())) exchange_.client_gone();
       if (exchange_.active()) exchange_.go_on();
@@ -155,7 +158,8 @@ void ClientConnection::refuse(const Refusal& refusal) {
 
 void ClientConnection::end_exchange() {
   flush();
-  if (head_text_.capacity() > kKeptHead) std::string().swap(head_text_);
+  head_text_.clear();
+  if (head_text_.capacity() > kKeptHead) head_text_.shrink_to_fit();
   // A request whose body was not read to its end takes the connection with it.
   if (!answer_ended_ || write_failed()) return finish_closing();
   if (keep_alive_ && body_.ended() && !core_.draining) {

@@ -75,10 +75,13 @@ bool Exchange::find_route() {
   return route;
 }
 
+void Exchange::wait_for_turn() {
+  if (!std::exchange(waits_for_turn_, true)) core_.for_next_round.push_back(this);
+}
+
 void Exchange::next_round() {
   waits_for_turn_ = false;
-  if (stage_ != Stage::relaying) return;
-  go_on();
+  if (active()) go_on();
   downstream_.wake();
 }
 
@@ -164,7 +167,11 @@ void Exchange::go_on_once() {
 
 void Exchange::relay_request() {
   waits_for_client_ = false;
-  while (!request_done_ && !upstream_->write_failed()) {
+  for (unsigned pieces = 0; !request_done_ && !upstream_->write_failed(); ++pieces) {
+    if (pieces == kMostAtOnce) {
+      wait_for_turn();
+      break;
+    }
     const Parsed<BodyReader::Piece> piece = downstream_.body();
     if (!piece) return refuse_body(piece.error());
     if (piece->ended) {
@@ -195,10 +202,7 @@ void Exchange::relay_answer() {
     if (!answer_begun_ ? !read_answer_head() : !relay_answer_body()) break;
     if (stage_ != Stage::relaying) break;
   }
-  if (pieces == kMostAtOnce && !waits_for_turn_) {
-    waits_for_turn_ = true;
-    core_.for_next_round.push_back(this);
-  }
+  if (pieces == kMostAtOnce) wait_for_turn();
   if (stage_ == Stage::relaying || stage_ == Stage::tunnel) downstream_.flush_answer();
   if (stage_ == Stage::tunnel) relay_tunnel();
 }
@@ -322,7 +326,8 @@ void Exchange::relay_tunnel() {
 
 Exchange::Poured Exchange::pour(Connection& from, Connection& to, std::uint64_t& count) {
   to.flush();
-  for (;;) {
+  for (unsigned pieces = 0;; ++pieces) {
+    if (pieces == kMostAtOnce) return wait_for_turn(), Poured::open;
     if (!from.input().empty()) {
       const std::size_t taken = to.write(from.input());
       count += taken;

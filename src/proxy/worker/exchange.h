@@ -33,9 +33,10 @@ class Exchange final : public UpstreamUser {
   // `head` and `client` stay as they are until the exchange is idle again.
   void start(const RequestHead& head, const Client& client);
   void go_on();
-  void look_again();   // something may have come from the source of routes, or will not any more
-  void next_round();   // others had their turn
-  void client_gone();  // nobody waits for the answer any more
+  void look_again();     // something may have come from the source of routes, or will not any more
+  void wait_for_turn();  // there is more to do, and others are to have their turn first
+  void next_round();     // they had it
+  void client_gone();    // nobody waits for the answer any more
 
   void on_upstream_event() override;
   void on_upstream_deadline() override;
@@ -66,7 +67,7 @@ class Exchange final : public UpstreamUser {
   void begin_answer();
   void relay_tunnel();
   enum class Poured : std::uint8_t { open, ended, broken };
-  static Poured pour(Connection& from, Connection& to, std::uint64_t& count);
+  Poured pour(Connection& from, Connection& to, std::uint64_t& count);
 
   // Ends.
   void answer_here(int status);

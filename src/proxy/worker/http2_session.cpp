@@ -94,7 +94,7 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value) {
     if (!cookies_.empty()) cookies_.append("; ");
     cookies_.append(value);
   } else if (!name.starts_with(':')) {
-    has_host_ = has_host_ || name == "host";
+    if (name == "host") host_ = value;
     has_length_ = has_length_ || name == "content-length";
     lines_.append(name).append(": ").append(value).append("\r\n");
   }
@@ -105,7 +105,9 @@ void Http2Stream::begin(bool body_follows) {
   begun_ = true;
   fields_ = 0;
   head_text_.append(method_).append(" ").append(path_).append(" HTTP/1.1\r\n");
-  if (!authority_.empty() && !has_host_) head_text_.append("Host: ").append(authority_).append("\r\n");
+  // Where the two say the same they are one; where not there are two Hosts, which the parser refuses.
+  if (!authority_.empty() && !equal_ignoring_case(host_, authority_))
+    head_text_.append("Host: ").append(authority_).append("\r\n");
   head_text_.append(lines_);
   if (!cookies_.empty()) head_text_.append("Cookie: ").append(cookies_).append("\r\n");
   if (body_follows && !has_length_) head_text_.append("Transfer-Encoding: chunked\r\n");

@@ -25,6 +25,7 @@ namespace {
 constexpr int kMostAccepted = 64;            // in a round, so that clients that are there are served as well
 constexpr std::int64_t kSweepEach = 10'000;  // milliseconds
 constexpr std::int64_t kLogEach = 100;
+constexpr std::int64_t kDeafFor = 200;
 constexpr int kIdlePatience = 1'000;
 
 std::uint64_t random_seed() {
@@ -193,6 +194,7 @@ void Worker::round() {
   take_commands();
   look_for_routes();
   give_turns();
+  listen_again();
   poller_.clear_buried();
   if (timers_.now() - logged_at_ >= kLogEach) {
     logged_at_ = timers_.now();
@@ -206,7 +208,8 @@ void Worker::round() {
 
 int Worker::patience() const {
   if (!core_.for_next_round.empty()) return 0;
-  return clients_.empty() && !log_.has_lines() ? kIdlePatience : static_cast<int>(Timers::kTick);
+  return clients_.empty() && !log_.has_lines() && deaf_until_ == 0 ? kIdlePatience
+                                                                   : static_cast<int>(Timers::kTick);
 }
 
 void Worker::take_commands() {
@@ -243,12 +246,28 @@ void Worker::give_turns() {
   }
 }
 
+// Whoever waits is told of again and again, and cannot be accepted: the worker would do nothing else.
+void Worker::stop_listening_for_a_moment() {
+  if (deaf_until_ != 0) return;
+  deaf_until_ = timers_.now() + kDeafFor;
+  log_warning("proxy", "there are no descriptors left: clients wait");
+  for (const std::unique_ptr<Listener>& listener : listeners_) poller_.forget(listener->descriptor());
+}
+
+void Worker::listen_again() {
+  if (deaf_until_ == 0 || timers_.now() < deaf_until_) return;
+  deaf_until_ = 0;
+  for (const std::unique_ptr<Listener>& listener : listeners_)
+    (void)poller_.watch(listener->descriptor(), *listener, EPOLLIN);
+}
+
 void Worker::accept_from(Listener& listener) {
   for (int count = 0; count < kMostAccepted; ++count) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     Fd socket(accept4(listener.descriptor(), reinterpret_cast<sockaddr*>(&peer), &size,
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket && (errno == EMFILE || errno == ENFILE)) stop_listening_for_a_moment();
     if (!socket) return;
     accepted(std::move(socket), peer, listener.listen());
   }

@@ -63,6 +63,8 @@ class Worker final : public ClientHost {
   void take_commands();
   void look_for_routes();
   void give_turns();
+  void stop_listening_for_a_moment();
+  void listen_again();
   void accept_from(Listener& listener);
   void accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen);
   void keep(std::unique_ptr<ClientSession> session);
@@ -83,6 +85,7 @@ class Worker final : public ClientHost {
   std::unique_ptr<Bell> bell_;
   std::unordered_map<ClientSession*, std::unique_ptr<ClientSession>> clients_;
   std::int64_t swept_at_ = 0, logged_at_ = 0;
+  std::int64_t deaf_until_ = 0;  // there were no descriptors left to accept with; 0: it listens
   bool stopped_ = false;
   std::atomic<unsigned> commands_{0};
   std::atomic<bool> ended_{false};
