@@ -311,6 +311,19 @@ bool has_body(int status, const RequestHead& request) noexcept {
 
 }  // namespace
 
+bool is_of_hop(const Field& field) noexcept {
+  switch (field.known) {
+    case KnownField::connection:
+    case KnownField::keep_alive:
+    case KnownField::proxy_connection:
+    case KnownField::transfer_encoding:
+    case KnownField::upgrade:
+      return true;
+    default:
+      return field.ends_here;
+  }
+}
+
 Parsed<std::size_t> HeadSearch::find(std::string_view bytes, const HeadLimits& limits) {
   while (searched_ < bytes.size()) {
     const auto* found =
@@ -390,13 +403,6 @@ std::string_view normal_host(std::string_view host, char* buffer, std::size_t si
   std::string_view name(buffer, host.size());
   if (name.size() > 1 && name.ends_with('.')) name.remove_suffix(1);  // the root's, which names all the same
   return name;
-}
-
-bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept {
-  if (left.size() != right.size()) return false;
-  for (std::size_t at = 0; at < left.size(); ++at)
-    if (lower(left[at]) != lower(right[at])) return false;
-  return true;
 }
 
 bool list_has(std::string_view list, std::string_view token) noexcept {

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "http/message.h"
+
 namespace berth::proxy {
 
 // Why a message is not taken: the status for the client, and the rule that it breaks, for logs and people.
@@ -78,6 +80,9 @@ struct Field {
 };
 using Fields = std::vector<Field>;
 
+// Of one connection, and not of the message (RFC 9110, section 7.6.1): never passed on.
+bool is_of_hop(const Field& field) noexcept;
+
 const Field* find_field(const Fields& fields, KnownField known) noexcept;  // the first, or null
 
 // Where a body ends (RFC 9112, section 6).
@@ -128,7 +133,7 @@ Parsed<void> parse_trailers(std::string_view bytes, const HeadLimits& limits, Fi
 // Without the port, in `buffer`, in lower case; empty when it does not fit there.
 std::string_view normal_host(std::string_view host, char* buffer, std::size_t size) noexcept;
 
-bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept;
+using http::equal_ignoring_case;
 // Whether `token` is an element of a comma-separated list, without regard to case.
 bool list_has(std::string_view list, std::string_view token) noexcept;
 

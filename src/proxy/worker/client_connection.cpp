@@ -3,8 +3,8 @@
 
 #include <sys/socket.h>
 
-#include "http/message.h"
 #include "proxy/worker/forwarded_head.h"
+#include "proxy/worker/own_answer.h"
 
 namespace berth::proxy {
 namespace {
@@ -19,19 +19,9 @@ constexpr std::size_t kKeptHead = 4u << 10;
 }  // namespace
 
 ClientConnection::ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address,
-                                   Client client)
-    : ClientSession(core.buffers, std::move(socket), std::move(tls)),
-      core_(core),
-      host_(host),
-      address_(std::move(address)),
-      client_(client),
-      exchange_(core, *this) {
-  client_.address = address_;
-  core_.counters.connections.add();
-  core_.counters.open_connections.add();
-}
-
-ClientConnection::~ClientConnection() { core_.counters.open_connections.subtract(); }
+                                   const Client& client)
+    : ClientSession(core, host, std::move(socket), std::move(tls), std::move(address), client),
+      exchange_(core, *this) {}
 
 void ClientConnection::start() {
   core_.timers.set(*this, core_.settings.timeouts.head.count());
@@ -127,21 +117,10 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
 void ClientConnection::refuse(const Refusal& refusal) {
   core_.counters.refused.add();
   keep_alive_ = false;
-  head_.is_head = false;
-  head_.minor_version = 1;
   body_.begin({});
-  const ErrorPages::Page page = core_.pages.page(refusal.status);
-  const std::string length = std::to_string(page.body.size());
-  const Fields fields{{.name = "Content-Type", .value = page.type},
-                      {.name = "Content-Length", .value = length}};
-  append_answer_head(queued(),
-                     {.status = refusal.status,
-                      .reason = http::reason_phrase(refusal.status),
-                      .fields = &fields,
-                      .framing = {},
-                      .extra_lines = {}},
-                     {.keep_alive = false});
-  if (!head_text_.starts_with("HEAD ")) queue(page.body);
+  const OwnAnswer answer(core_.pages, refusal.status, head_text_.starts_with("HEAD "));
+  append_answer_head(queued(), answer.head(), {.keep_alive = false});
+  queue(answer.body());
   core_.counters.answered(refusal.status, 0);
   core_.log.add({.client = address_,
                  .method = "-",
@@ -151,7 +130,7 @@ void ClientConnection::refuse(const Refusal& refusal) {
                  .host = "-",
                  .id = {},
                  .status = refusal.status,
-                 .bytes = page.body.size()});
+                 .bytes = answer.body().size()});
   answer_ended_ = true;
   end_exchange();
 }

@@ -12,8 +12,8 @@ namespace berth::proxy {
 
 class ClientConnection final : public ClientSession, public Downstream {
  public:
-  ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, Client client);
-  ~ClientConnection() override;
+  ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address,
+                   const Client& client);
 
   void start() override;
   void on_events(std::uint32_t events) override;
@@ -46,11 +46,6 @@ class ClientConnection final : public ClientSession, public Downstream {
   bool linger();
   void finish_closing();
   void watch_client();
-
-  Core& core_;
-  ClientHost& host_;
-  const std::string address_;
-  Client client_;
 
   Phase phase_ = Phase::head;
   bool running_ = false;

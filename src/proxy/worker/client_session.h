@@ -4,22 +4,39 @@
 #include <string>
 
 #include "proxy/worker/connection.h"
+#include "proxy/worker/core.h"
 #include "proxy/worker/downstream.h"
 
 namespace berth::proxy {
 
-class ClientSession : public Connection {
- public:
-  using Connection::Connection;
-  virtual void start() = 0;
-  virtual void drain() = 0;  // no request is to follow: ends at once when none is under way
-};
+class ClientSession;
 
 // Whoever keeps them.
 class ClientHost {
  public:
   virtual ~ClientHost() = default;
   virtual void client_closed(ClientSession& session) = 0;
+};
+
+class ClientSession : public Connection {
+ public:
+  ClientSession(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, const Client& client)
+      : Connection(core.buffers, std::move(socket), std::move(tls)),
+        core_(core),
+        host_(host),
+        address_(std::move(address)),
+        client_(client) {
+    client_.address = address_;
+  }
+  virtual void start() = 0;
+  virtual void drain() = 0;  // no request is to follow: ends at once when none is under way
+  const Client& client() const noexcept { return client_; }
+
+ protected:
+  Core& core_;
+  ClientHost& host_;
+  const std::string address_;
+  Client client_;  // its address is a view of address_
 };
 
 }  // namespace berth::proxy

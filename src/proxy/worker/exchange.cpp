@@ -3,9 +3,9 @@
 
 #include <time.h>
 
-#include "http/message.h"
 #include "proxy/worker/balance.h"
 #include "proxy/worker/forwarded_head.h"
+#include "proxy/worker/own_answer.h"
 #include "proxy/worker/websocket.h"
 
 namespace berth::proxy {
@@ -425,22 +425,11 @@ void Exchange::answer_here(int status) {
   if (status == 400 && !route_) core_.counters.no_route.add();
   let_go(false);
   new_attempt_ = false;
-  const bool good = status == 200;
-  const ErrorPages::Page page = good ? ErrorPages::Page{"text/plain", "ok"} : core_.pages.page(status);
-  const std::string length = std::to_string(page.body.size());
-  const Fields fields{{.name = "Content-Type", .value = page.type},
-                      {.name = "Content-Length", .value = length}};
+  const OwnAnswer answer(core_.pages, status, head_->is_head);
   status_ = status;
   answer_begun_ = true;
-  downstream_.begin_answer(
-      {.status = status,
-       .reason = http::reason_phrase(status),
-       .fields = &fields,
-       .framing = {head_->is_head || page.body.empty() ? Framing::Kind::none : Framing::Kind::length,
-                   page.body.size()},
-       .extra_lines = {},
-       .reads_no_more = true});
-  if (!head_->is_head) answer_bytes_ = downstream_.answer_body(page.body);
+  downstream_.begin_answer(answer.head());
+  answer_bytes_ = downstream_.answer_body(answer.body());
   downstream_.end_answer({});
   record();
   route_.reset();

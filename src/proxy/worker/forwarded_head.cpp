@@ -17,14 +17,9 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
 // What this proxy writes itself, or what ends at it.
 bool is_own_in_request(const Field& field) noexcept {
   switch (field.known) {
-    case KnownField::connection:
     case KnownField::forwarded:
-    case KnownField::keep_alive:
     case KnownField::proxy_authorization:
-    case KnownField::proxy_connection:
     case KnownField::te:
-    case KnownField::transfer_encoding:
-    case KnownField::upgrade:
     case KnownField::x_forwarded_for:
     case KnownField::x_forwarded_host:
     case KnownField::x_forwarded_port:
@@ -32,20 +27,7 @@ bool is_own_in_request(const Field& field) noexcept {
     case KnownField::x_real_ip:
       return true;
     default:
-      return field.ends_here;
-  }
-}
-
-bool is_own_in_answer(const Field& field) noexcept {
-  switch (field.known) {
-    case KnownField::connection:
-    case KnownField::keep_alive:
-    case KnownField::proxy_connection:
-    case KnownField::transfer_encoding:
-    case KnownField::upgrade:
-      return true;
-    default:
-      return field.ends_here;
+      return is_of_hop(field);
   }
 }
 
@@ -112,7 +94,7 @@ void append_answer_head(std::string& out, const AnswerHead& head, const AnswerFo
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} ", head.status);
   out.append(head.reason).append("\r\n");
   for (const Field& field : *head.fields)
-    if (!is_own_in_answer(field) && !(is_bodiless(head.status) && field.known == KnownField::content_length))
+    if (!is_of_hop(field) && !(is_bodiless(head.status) && field.known == KnownField::content_length))
       append_field(out, field.name, field.value);
   out.append(head.extra_lines);
   if (form.framing == Framing::Kind::chunked) out.append("Transfer-Encoding: chunked\r\n");

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "http/message.h"
 #include "proxy/http1/characters.h"
+#include "proxy/worker/own_answer.h"
 
 namespace berth::proxy {
 namespace {
@@ -19,19 +19,6 @@ std::string_view view(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
-bool is_of_http1(const Field& field) noexcept {
-  switch (field.known) {
-    case KnownField::connection:
-    case KnownField::keep_alive:
-    case KnownField::proxy_connection:
-    case KnownField::transfer_encoding:
-    case KnownField::upgrade:
-      return true;
-    default:
-      return field.ends_here;
-  }
-}
-
 // Names and values for nghttp2, which copies them when they are submitted.
 class FieldList {
  public:
@@ -41,7 +28,7 @@ class FieldList {
   }
   void add_all(const Fields& fields, bool without_length) {
     for (const Field& field : fields)
-      if (!is_of_http1(field) && !(without_length && field.known == KnownField::content_length))
+      if (!is_of_hop(field) && !(without_length && field.known == KnownField::content_length))
         add(field.name, field.value);
   }
   void add_lines(std::string_view lines) {
@@ -124,17 +111,9 @@ void Http2Stream::begin(bool body_follows) {
 
 void Http2Stream::refuse(int status) {
   core_.counters.refused.add();
-  const ErrorPages::Page page = core_.pages.page(status);
-  const std::string length = std::to_string(page.body.size());
-  const Fields fields{{.name = "Content-Type", .value = page.type},
-                      {.name = "Content-Length", .value = length}};
-  begin_answer(
-      {.status = status,
-       .reason = {},
-       .fields = &fields,
-       .framing = {page.body.empty() ? Framing::Kind::none : Framing::Kind::length, page.body.size()},
-       .extra_lines = {}});
-  answer_body(page.body);
+  const OwnAnswer answer(core_.pages, status, method_ == "HEAD");
+  begin_answer(answer.head());
+  answer_body(answer.body());
   end_answer({});
   core_.counters.answered(status, 0);
 }
@@ -233,22 +212,13 @@ void Http2Stream::wake() { session_.run(); }
 // ------------------------------------------------------------------------------------------
 
 Http2Session::Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address,
-                           Client client)
-    : ClientSession(core.buffers, std::move(socket), std::move(tls)),
-      core_(core),
-      host_(host),
-      address_(std::move(address)),
-      client_(client) {
-  client_.address = address_;
-  core_.counters.connections.add();
-  core_.counters.open_connections.add();
-}
+                           const Client& client)
+    : ClientSession(core, host, std::move(socket), std::move(tls), std::move(address), client) {}
 
 Http2Session::~Http2Session() {
   ended_ = running_ = true;
   for (auto& [id, one] : streams_) one->exchange().client_gone();
   streams_.clear();
-  core_.counters.open_connections.subtract();
 }
 
 const nghttp2_session_callbacks* Http2Session::callbacks() {

@@ -78,7 +78,7 @@ class Http2Stream final : public Downstream {
 
 class Http2Session final : public ClientSession {
  public:
-  Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, Client client);
+  Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, const Client& client);
   ~Http2Session() override;
 
   void start() override;
@@ -86,7 +86,6 @@ class Http2Session final : public ClientSession {
   void on_events(std::uint32_t events) override;
   void on_deadline() override;
 
-  const Client& client() const noexcept { return client_; }
   nghttp2_session* frames() const noexcept { return frames_.get(); }
   void step_later(Http2Stream& stream);
   void run();
@@ -112,10 +111,6 @@ class Http2Session final : public ClientSession {
   void bury_closed();
   void end();
 
-  Core& core_;
-  ClientHost& host_;
-  const std::string address_;
-  Client client_;
   std::unique_ptr<nghttp2_session, FreeFrames> frames_;
   std::unordered_map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::int32_t> to_step_, closed_streams_;

@@ -86,10 +86,8 @@ class Worker::Bell final : public EventTarget {
 class Worker::Handshake final : public ClientSession {
  public:
   Handshake(Worker& worker, Fd socket, Ssl tls, std::string address, const Client& client)
-      : ClientSession(worker.buffers_, std::move(socket), std::move(tls)),
-        worker_(worker),
-        address_(std::move(address)),
-        client_(client) {}
+      : ClientSession(worker.core_, worker, std::move(socket), std::move(tls), std::move(address), client),
+        worker_(worker) {}
 
   void start() override {
     worker_.timers_.set(*this, worker_.shared_.settings.timeouts.head.count());
@@ -108,7 +106,6 @@ class Worker::Handshake final : public ClientSession {
     return std::string_view(reinterpret_cast<const char*>(name), size) == protocol;
   }
   const std::string& address() const noexcept { return address_; }
-  const Client& client() const noexcept { return client_; }
 
  private:
   void go_on() {
@@ -125,8 +122,6 @@ class Worker::Handshake final : public ClientSession {
   }
 
   Worker& worker_;
-  const std::string address_;
-  const Client client_;
 };
 
 Worker::Worker(const WorkerShared& shared, Poller poller)
@@ -275,6 +270,7 @@ void Worker::accept_from(Listener& listener) {
 
 void Worker::accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen) {
   if (clients_.size() >= shared_.settings.most_connections) return;  // closed: there is no room to say why
+  counters_.connections.add();
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const std::array<std::uint8_t, 16> address = bytes_of(peer);
@@ -290,6 +286,7 @@ void Worker::accepted(Fd socket, const sockaddr_storage& peer, const Listen& lis
 
 void Worker::keep(std::unique_ptr<ClientSession> session) {
   ClientSession& kept = *session;
+  counters_.open_connections.add();
   clients_.emplace(&kept, std::move(session));
   kept.start();
 }
@@ -321,6 +318,7 @@ void Worker::handshake_done(Handshake& handshake) {
 void Worker::client_closed(ClientSession& session) {
   const auto found = clients_.find(&session);
   if (found == clients_.end()) return;
+  counters_.open_connections.subtract();
   poller_.bury(std::move(found->second));
   clients_.erase(found);
 }
