@@ -89,6 +89,9 @@ bool ClientConnection::read_head() {
     case Read::full:
       return refuse({431, "a longer head than is taken"}), true;
     case Read::end:
+      // It asks for nothing more; of what it asked for some may be on the way still.
+      if (has_queued()) return begin_lingering(kRateWindow), true;
+      [[fallthrough]];
     case Read::failed:
       finish_closing();
       return false;
@@ -146,10 +149,14 @@ void ClientConnection::end_exchange() {
     core_.timers.set(*this, core_.settings.timeouts.idle.count());
     return;
   }
+  begin_lingering(has_queued() ? kRateWindow : kLingerMilliseconds);
+}
+
+void ClientConnection::begin_lingering(std::int64_t milliseconds) {
   phase_ = Phase::lingering;
   lingered_ = 0;
   end_writing();
-  core_.timers.set(*this, kLingerMilliseconds);
+  core_.timers.set(*this, milliseconds);
 }
 
 // An answer that a reset overtakes is lost: what the client still sends is read, for a while.
@@ -183,7 +190,8 @@ void ClientConnection::finish_closing() {
 
 void ClientConnection::drain() {
   keep_alive_ = false;
-  if (!idle() || has_queued()) return;
+  if (!idle()) return;
+  if (has_queued()) return begin_lingering(kLingerMilliseconds);
   finish_closing();
   host_.client_closed(*this);
 }

@@ -43,6 +43,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   void begin_exchange(std::size_t head_length);
   void refuse(const Refusal& refusal);
   void end_exchange();
+  void begin_lingering(std::int64_t milliseconds);
   bool linger();
   void finish_closing();
   void watch_client();
