@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -221,26 +220,6 @@ Result<RedisSettings> parse_redis_url(std::string_view url) {
     redis.port = *number;
   }
   return redis;
-}
-
-Result<Network> parse_network(std::string_view text) {
-  const auto [address, bits] = split_once(text, '/');
-  const std::string plain(address);
-  Network network;
-  in_addr four;
-  const bool is_four = inet_pton(AF_INET, plain.c_str(), &four) == 1;
-  if (is_four) {
-    network.address[10] = network.address[11] = 0xff;
-    std::memcpy(network.address.data() + 12, &four, 4);
-  } else if (inet_pton(AF_INET6, plain.c_str(), network.address.data()) != 1) {
-    return fail(ErrorKind::invalid, "\"{}\" is no network: 10.0.0.0/8", text);
-  }
-  if (address.size() == text.size()) return network;
-  const auto number = parse_integer<unsigned>(bits);
-  if (!number || *number > (is_four ? 32u : 128u))
-    return fail(ErrorKind::invalid, "\"{}\" is no network: 10.0.0.0/8", text);
-  network.bits = *number + (is_four ? 96 : 0);
-  return network;
 }
 
 }  // namespace berth::proxy

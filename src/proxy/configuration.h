@@ -21,7 +21,5 @@ Result<Configuration> parse_configuration(std::string_view text, const std::stri
 
 // "redis://[:password@]host[:port][/database][#prefix]", "redis+unix:///path[#prefix]".
 Result<RedisSettings> parse_redis_url(std::string_view url);
-// "10.0.0.0/8", "::1".
-Result<Network> parse_network(std::string_view text);
 
 }  // namespace berth::proxy

@@ -7,17 +7,21 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "proxy/routes/paths.h"
+#include "proxy/routes/route_json.h"
 
 namespace berth::proxy {
 namespace {
 
-constexpr std::string_view kHost = "berth.route.host", kPort = "berth.route.port";
+constexpr std::string_view kHost = "berth.route.host", kPort = "berth.route.port", kPath = "berth.route.path",
+                           kTls = "berth.route.tls";
 constexpr std::size_t kLargestList = 64u << 20;
 constexpr std::size_t kLongestEvent = 1u << 20;
 constexpr std::chrono::milliseconds kPause{500};
 
 struct Container {
-  std::string id, hosts, port = "80", address, status;
+  std::string id, hosts, port = "80", path, address, status;
+  bool tls = false;  // it wants to be asked by HTTPS alone
 };
 
 bool is_ready(const Container& container) {
@@ -43,7 +47,33 @@ Result<Container> read_container(ObjectReader& in) {
   container.hosts = labels[std::string(kHost)];
   if (const auto found = labels.find(std::string(kPort)); found != labels.end())
     container.port = found->second;
+  container.path = labels[std::string(kPath)];
+  container.tls = labels[std::string(kTls)] == "true" || labels[std::string(kTls)] == "redirect";
   return container;
+}
+
+using RoutesByHost = std::map<std::string, json::object>;  // documents of routes (routes/policy_json.h)
+
+// What one container asks for is tried by itself: a label that is wrong is nobody else's trouble.
+Result<void> add_container(const Container& container, std::string_view name, RoutesByHost& routes) {
+  const std::string host = TRY(checked_host(name));
+  const std::string path =
+      container.path.empty() || container.path == "/" ? "" : TRY(checked_path(container.path));
+  const auto port = parse_integer<std::uint16_t>(container.port);
+  if (!port || *port == 0) return fail(ErrorKind::invalid, "{} is \"{}\", no port", kPort, container.port);
+  json::object* place = &routes[host];
+  if (!path.empty()) {
+    json::value& paths = (*place)["paths"];
+    if (!paths.is_object()) paths = json::object();
+    json::value& one = paths.get_object()[path];
+    if (!one.is_object()) one = json::object{{"redirect_https", false}};
+    place = &one.get_object();
+  }
+  json::value& backends = (*place)["backends"];
+  if (!backends.is_array()) backends = json::array();
+  backends.get_array().emplace_back(fmt::format("http://{}:{}", container.address, *port));
+  if (container.tls) (*place)["redirect_https"] = true;
+  return {};
 }
 
 }  // namespace
@@ -131,28 +161,23 @@ Result<void> EngineSource::read_containers(http::Client& client) {
   const json::value list = TRY(parse_json(text, "the list of containers"));
   const json::value wrapped = json::object{{"containers", list}};
   ObjectReader in(wrapped, "the engine's list");
-  std::map<std::string, std::shared_ptr<Route>> routes;
+  RoutesByHost routes;
   in.read_objects("containers", [&](ObjectReader& one) {
     const Result<Container> container = read_container(one);
     if (!container || !is_ready(*container) || leaving_.contains(container->id)) return;
-    const Result<Backend> backend =
-        endpoints_.backend(fmt::format("http://{}:{}", container->address, container->port));
-    for (const std::string_view name : split(container->hosts, ',')) {
-      const Result<std::string> host = checked_host(trim(name));
-      if (!backend || !host) {
-        log_warning("proxy", "the container {}: {}", container->id.substr(0, 12),
-                    backend ? host.error().message : backend.error().message);
-        continue;
-      }
-      std::shared_ptr<Route>& route = routes[*host];
-      if (!route) route = std::make_shared<Route>();
-      route->host = *host;
-      route->backends.push_back(*backend);
-    }
+    for (const std::string_view host : split(container->hosts, ','))
+      if (const Result<void> added = add_container(*container, trim(host), routes); !added)
+        log_warning("proxy", "the container {}: {}", container->id.substr(0, 12), added.error().message);
   });
   TRY(in.finish());
   std::vector<RouteRef> made;
-  for (auto& [host, route] : routes) made.push_back(std::move(route));
+  for (const auto& [host, document] : routes) {
+    Result<RouteRef> route = route_from_json(host, document, endpoints_);
+    if (route)
+      made.push_back(std::move(*route));
+    else
+      log_warning("proxy", "the containers of {}: {}", host, route.error().message);
+  }
   book_.replace(Source::engine, made);
   return {};
 }

@@ -25,18 +25,25 @@ void HealthChecks::start() {
 void HealthChecks::gather() {
   for (auto& [key, check] : checks_) check.wanted = false;
   for (const RouteBook::Found& found : book_.with_checks()) {
-    for (const Backend& backend : found.route->backends) {
-      Check& check = checks_[backend.endpoint->authority + " " + found.route->options.health->path];
-      check.endpoint = backend.endpoint;
-      check.what = found.route->options.health;
-      check.host = found.route->host.starts_with('*') ? backend.endpoint->authority : found.route->host;
-      check.wanted = true;
-    }
+    gather_of(*found.route);
+    if (!found.route->policy) continue;
+    for (const RouteRef& path : found.route->policy->paths) gather_of(*path);
   }
   std::erase_if(checks_, [](auto& one) {
     if (!one.second.wanted) one.second.endpoint->unhealthy.store(false);
     return !one.second.wanted;
   });
+}
+
+void HealthChecks::gather_of(const Route& route) {
+  if (!route.options.health) return;
+  for (const Backend& backend : route.backends) {
+    Check& check = checks_[backend.endpoint->authority + " " + route.options.health->path];
+    check.endpoint = backend.endpoint;
+    check.what = route.options.health;
+    check.host = route.host.starts_with('*') ? backend.endpoint->authority : route.host;
+    check.wanted = true;
+  }
 }
 
 void HealthChecks::run(const std::stop_token& stop) {

@@ -33,6 +33,7 @@ class HealthChecks {
   };
   void run(const std::stop_token& stop);
   void gather();
+  void gather_of(const Route& route);
   static void begin(Check& check);
   static void go_on(Check& check);
   static void end(Check& check, bool healthy);

@@ -32,12 +32,16 @@ class Proxy::Deaths final : public DeathListener {
 };
 
 Proxy::Proxy(Settings settings)
-    : settings_(std::move(settings)), book_(published_), deaths_(std::make_unique<Deaths>()) {}
+    : settings_(std::move(settings)),
+      book_(published_),
+      deaths_(std::make_unique<Deaths>()),
+      passwords_([this] { look_again(); }) {}
 
 // Whoever talks to the workers ends before them.
 Proxy::~Proxy() {
   admin_.reset();
   if (redis_) redis_->stop();
+  passwords_.stop();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->stop();
   workers_.clear();
 }
@@ -110,10 +114,7 @@ Result<void> Proxy::open_redis() {
                                book_.replace(Source::redis, routes);
                                if (store_) kept(store_->replace(Source::redis, routes));
                              },
-                         .answered =
-                             [this] {
-                               for (const std::unique_ptr<Worker>& worker : workers_) worker->look_again();
-                             }};
+                         .answered = [this] { look_again(); }};
   redis_ = TRY(RedisSource::create(settings_, endpoints_, book_, std::move(sink)));
   deaths_->tell(redis_.get());
   return {};
@@ -124,6 +125,7 @@ Result<void> Proxy::open_workers(std::vector<std::vector<ListeningSocket>> liste
                             .routes = published_,
                             .pages = pages_,
                             .deaths = *deaths_,
+                            .passwords = passwords_,
                             .source = redis_.get(),
                             .tls = tls_.get(),
                             .upstream_tls = upstream_tls_.get()};
@@ -178,6 +180,11 @@ Result<void> Proxy::start_admin() {
     TRY(admin_->start(std::move(listener)));
   }
   return {};
+}
+
+// Those whose requests wait for what somebody else had to find out.
+void Proxy::look_again() {
+  for (const std::unique_ptr<Worker>& worker : workers_) worker->look_again();
 }
 
 void Proxy::run_chores(const std::stop_token& stop) {

@@ -49,6 +49,7 @@ class Proxy {
   Result<void> open_redis();
   Result<void> start_admin();
   Result<void> take_up_changes();
+  void look_again();
   void run_chores(const std::stop_token& stop);
   std::string metrics() const;
 
@@ -63,6 +64,7 @@ class Proxy {
   SslContext upstream_tls_;
   std::vector<ListeningSocket> sockets_;  // copies, to be handed over
   Fd ready_, admin_socket_;
+  PasswordChecker passwords_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<RedisSource> redis_;
   std::unique_ptr<EngineSource> engine_;

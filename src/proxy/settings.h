@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a configuration file says (configuration.h), read and checked.
 #pragma once
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "proxy/http1/head.h"
+#include "proxy/network.h"
 
 namespace berth::proxy {
 
@@ -21,13 +21,6 @@ struct Listen {
 struct TlsFiles {
   std::string certificate, key;  // PEM
   std::string directory;         // of a directory a host name, each with cert.pem and key.pem; may be empty
-};
-
-// A network of peers whose forwarding fields are believed: "10.0.0.0/8", "::1".
-struct Network {
-  std::array<std::uint8_t, 16> address{};  // IPv4 as ::ffff:a.b.c.d
-  unsigned bits = 128;
-  bool contains(const std::array<std::uint8_t, 16>& other) const noexcept;
 };
 
 struct RedisSettings {
@@ -60,13 +53,13 @@ struct Settings {
   std::optional<TlsFiles> tls;
   std::optional<RedisSettings> redis;
   std::optional<AdminSettings> admin;
-  std::string store;             // a file; empty: routes of the admin API are not kept
-  std::string routes_file;       // static routes
-  std::string engine;            // unix:///run/berth/berth.sock
-  std::string access_log;        // empty: none
-  std::string static_directory;  // of error pages
-  std::string user, group;       // to become, behind the binding of ports
-  std::vector<Network> trusted_proxies;
+  std::string store;                     // a file; empty: routes of the admin API are not kept
+  std::string routes_file;               // static routes
+  std::string engine;                    // unix:///run/berth/berth.sock
+  std::string access_log;                // empty: none
+  std::string static_directory;          // of error pages
+  std::string user, group;               // to become, behind the binding of ports
+  std::vector<Network> trusted_proxies;  // whose forwarding fields are believed
   HeadLimits head;
   Timeouts timeouts;
   std::chrono::seconds dead_backend_ttl{30};

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "proxy/routes/policy.h"
 
 namespace berth::proxy {
 namespace {
@@ -114,13 +115,29 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   std::weak_ptr<Endpoint>& known = known_[key];
   if (std::shared_ptr<Endpoint> other = known.lock()) return other;
   known = endpoint;
-  if (known_.size() >= drop_at_) drop_unused();
+  if (known_.size() + states_.size() >= drop_at_) drop_unused();
   return endpoint;
 }
 
+std::shared_ptr<RouteState> Endpoints::state_of(const std::string& key,
+                                                const std::optional<RequestLimiter::Rate>& rate) {
+  const RequestLimiter::Rate wanted = rate.value_or(RequestLimiter::Rate{});
+  const std::string name =
+      fmt::format("{} {} {} {}", key, wanted.per_second, wanted.burst, wanted.each_client);
+  std::lock_guard lock(mutex_);
+  std::weak_ptr<RouteState>& known = states_[name];
+  if (std::shared_ptr<RouteState> state = known.lock()) return state;
+  auto state = std::make_shared<RouteState>();
+  if (rate) state->limiter = std::make_unique<RequestLimiter>(*rate);
+  known = state;
+  if (known_.size() + states_.size() >= drop_at_) drop_unused();
+  return state;
+}
+
 void Endpoints::drop_unused() {
+  std::erase_if(states_, [](const auto& one) { return one.second.expired(); });
   std::erase_if(known_, [](const auto& one) { return one.second.expired(); });
-  drop_at_ = std::max<std::size_t>(1024, known_.size() * 2);
+  drop_at_ = std::max<std::size_t>(1024, (known_.size() + states_.size()) * 2);
 }
 
 }  // namespace berth::proxy

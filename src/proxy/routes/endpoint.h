@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
+#include "proxy/routes/request_limiter.h"
 
 namespace berth::proxy {
 
@@ -52,11 +54,16 @@ struct Backend {
   std::uint32_t weight = 1;
 };
 
-// All endpoints that there are. Thread-safe.
+struct RouteState;
+
+// All endpoints that there are, and what routes count: both outlive a change of a route. Thread-safe.
 class Endpoints {
  public:
   // "http://host[:port][/prefix]", or https. A name is looked up now.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
+  // Of the route that `key` names: the one that there is, if it has the same rate.
+  std::shared_ptr<RouteState> state_of(const std::string& key,
+                                       const std::optional<RequestLimiter::Rate>& rate);
 
  private:
   Result<std::shared_ptr<Endpoint>> find_or_make(const std::string& host, std::uint16_t port, bool tls);
@@ -64,6 +71,7 @@ class Endpoints {
 
   std::mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<Endpoint>> known_;
+  std::unordered_map<std::string, std::weak_ptr<RouteState>> states_;
   std::size_t drop_at_ = 1024;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proxy/routes/endpoint.h"
+#include "proxy/routes/policy.h"
 
 namespace berth::proxy {
 
@@ -29,9 +30,11 @@ struct RouteOptions {
 
 struct Route {
   std::string host;  // lower case; "*.suffix" for all below it, "*" for all that have none
+  std::string path;  // of RoutePolicy::paths: "/api"; empty for the host's own
   std::string id;    // Hipache's: the name in the access log
   std::vector<Backend> backends;
   RouteOptions options;
+  std::shared_ptr<const RoutePolicy> policy;   // null: none
   mutable std::atomic<std::uint32_t> turn{0};  // of round robin
 };
 using RouteRef = std::shared_ptr<const Route>;

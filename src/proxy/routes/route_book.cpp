@@ -10,6 +10,16 @@ std::string_view name_of(Source source) noexcept {
   return kNames[static_cast<std::size_t>(source)];
 }
 
+namespace {
+
+bool has_check(const Route& route) {
+  return route.options.health ||
+         (route.policy &&
+          std::ranges::any_of(route.policy->paths, [](const RouteRef& one) { return has_check(*one); }));
+}
+
+}  // namespace
+
 void RouteBook::apply(Source source, const std::vector<RouteChange>& changes) {
   if (changes.empty()) return;
   std::lock_guard lock(mutex_);
@@ -46,7 +56,7 @@ void RouteBook::settle(RouteMap& merged, const std::string& host) {
   Found found;
   const bool holds = pick(host, found) != nullptr;
   merged = holds ? merged.with(found.route) : merged.without(host);
-  if (holds && found.route->options.health)
+  if (holds && has_check(*found.route))
     checked_.insert(host);
   else
     checked_.erase(host);

@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/routes/route_json.h"
 
+#include <span>
+
 #include "base/json.h"
+#include "proxy/routes/policy_json.h"
 
 namespace berth::proxy {
 namespace {
-
-constexpr std::uint32_t kMostWeight = 1000;
-constexpr std::size_t kMostBackends = 1000;
-
-Result<Backend> read_backend(const json::value& value, std::size_t index, Endpoints& endpoints) {
-  if (value.is_string()) return endpoints.backend(std::string_view(value.get_string()));
-  ObjectReader in(value, fmt::format("backends[{}]", index));
-  std::string url;
-  std::uint32_t weight = 1;
-  in.read("url", url);
-  in.read("weight", weight);
-  TRY(in.finish());
-  if (weight > kMostWeight)
-    return fail(ErrorKind::invalid, "backends[{}].weight is more than {}", index, kMostWeight);
-  return endpoints.backend(url, weight);
-}
 
 Result<Balancing> read_balancing(const std::string& name) {
   if (name.empty() || name == "random") return Balancing::random_of_two;
@@ -67,25 +54,45 @@ json::object backend_to_json(const Backend& backend) {
   return {{"url", backend.url}, {"weight", backend.weight}};
 }
 
+json::array describe_backends(std::span<const Backend> backends) {
+  json::array described;
+  for (const Backend& backend : backends) {
+    json::object one = backend_to_json(backend);
+    one["alive"] = backend.endpoint->alive(clock_milliseconds());
+    one["in_flight"] = backend.endpoint->in_flight.load();
+    one["requests"] = backend.endpoint->requests.load();
+    one["failures"] = backend.endpoint->failures.load();
+    described.push_back(std::move(one));
+  }
+  return described;
+}
+
 }  // namespace
 
-Result<RouteRef> route_from_json(std::string_view host, const json::value& document, Endpoints& endpoints) {
+Result<RouteRef> route_of_path_from_json(const std::string& host, const std::string& path,
+                                         const json::object& document, Endpoints& endpoints) {
   auto route = std::make_shared<Route>();
-  route->host = TRY(checked_host(host));
-  ObjectReader in(document, "the route");
+  route->host = host;
+  route->path = path;
+  const json::value whole(document);
+  ObjectReader in(whole, "the route");
   in.read("id", route->id);
   TRY(read_options(in, route->options));
   const json::value* backends = in.find("backends");
   TRY(in.finish());
-  if (!backends || !backends->is_array() || backends->get_array().empty())
-    return fail(ErrorKind::invalid, "the route of {} has no backends: a list of addresses is wanted",
-                route->host);
-  if (backends->get_array().size() > kMostBackends)
-    return fail(ErrorKind::invalid, "the route of {} has more than {} backends", route->host, kMostBackends);
-  std::size_t index = 0;
-  for (const json::value& one : backends->get_array())
-    route->backends.push_back(TRY(read_backend(one, index++, endpoints)));
+  if (backends) route->backends = TRY(read_backends(*backends, "backends", endpoints));
+  TRY(read_policy(document, *route, endpoints));
+  const bool answers = route->policy && (!route->policy->paths.empty() || route->policy->maintenance);
+  if (!backends && !answers)
+    return fail(ErrorKind::invalid, "the route of {}{} has no backends: a list of addresses is wanted", host,
+                path);
   return route;
+}
+
+Result<RouteRef> route_from_json(std::string_view host, const json::value& document, Endpoints& endpoints) {
+  const std::string name = TRY(checked_host(host));
+  if (!document.is_object()) return fail(ErrorKind::invalid, "the route of {} must be a JSON object", name);
+  return route_of_path_from_json(name, "", document.get_object(), endpoints);
 }
 
 Result<RouteRef> parse_route(std::string_view host, std::string_view text, Endpoints& endpoints) {
@@ -94,6 +101,10 @@ Result<RouteRef> parse_route(std::string_view host, std::string_view text, Endpo
 }
 
 json::object route_to_json(const Route& route) {
+  if (route.policy) {
+    if (Result<json::value> document = parse_json(route.policy->document, "the route"))
+      return std::move(document->get_object());
+  }
   json::array backends;
   for (const Backend& backend : route.backends) backends.push_back(backend_to_json(backend));
   json::object document{{"backends", std::move(backends)}};
@@ -110,20 +121,26 @@ json::object route_to_json(const Route& route) {
 
 std::string format_route(const Route& route) { return json::serialize(route_to_json(route)); }
 
+json::object describe_route(const Route& route) {
+  json::object document = without_secrets(route_to_json(route));
+  document["host"] = route.host;
+  if (!route.path.empty()) document["path"] = route.path;
+  const std::span<const Backend> all(route.backends);
+  const std::size_t ordinary = route.policy ? route.policy->first_canary.value_or(all.size()) : all.size();
+  document["backends"] = describe_backends(all.first(ordinary));
+  if (!route.policy) return document;
+  if (ordinary < all.size())
+    document["canary"].get_object()["backends"] = describe_backends(all.subspan(ordinary));
+  if (const RouteRef& mirror = route.policy->mirror)
+    document["mirror"].get_object()["backends"] = describe_backends(mirror->backends);
+  for (const RouteRef& one : route.policy->paths)
+    document["paths"].get_object()[one->path] = describe_route(*one);
+  return document;
+}
+
 json::object describe_route(const RouteBook::Found& found) {
-  json::object document = route_to_json(*found.route);
-  document["host"] = found.route->host;
+  json::object document = describe_route(*found.route);
   document["source"] = name_of(found.source);
-  json::array backends;
-  for (const Backend& backend : found.route->backends) {
-    json::object one = backend_to_json(backend);
-    one["alive"] = backend.endpoint->alive(clock_milliseconds());
-    one["in_flight"] = backend.endpoint->in_flight.load();
-    one["requests"] = backend.endpoint->requests.load();
-    one["failures"] = backend.endpoint->failures.load();
-    backends.push_back(std::move(one));
-  }
-  document["backends"] = std::move(backends);
   return document;
 }
 

@@ -180,7 +180,7 @@ TEST(RouteJson, SaysWhatIsWrong) {
   };
   EXPECT_THAT(said("{bad"), HasSubstr("not valid JSON"));
   EXPECT_THAT(said("{}"), HasSubstr("has no backends"));
-  EXPECT_THAT(said(R"({"backends":[]})"), HasSubstr("has no backends"));
+  EXPECT_THAT(said(R"({"backends":[]})"), HasSubstr("backends must be a list"));
   EXPECT_THAT(said(R"({"backends":["notaurl"]})"), HasSubstr("notaurl"));
   EXPECT_THAT(said(R"({"backends":[{"url":"http://127.0.0.1","weight":1001}]})"), HasSubstr("weight"));
   EXPECT_THAT(said(R"({"backends":["http://127.0.0.1"],"balance":"best"})"), HasSubstr("round-robin"));

@@ -22,14 +22,17 @@ std::uint64_t stable_hash(std::string_view first, std::string_view second = {}) 
 
 class Candidates {
  public:
-  Candidates(const Route& route, const Choosing& choosing, bool dead_too)
-      : route_(route), choosing_(choosing), dead_too_(dead_too) {
+  // `all`: the canaries and the others.
+  Candidates(const Route& route, const Choosing& choosing, bool dead_too, bool all)
+      : route_(route), choosing_(choosing), dead_too_(dead_too), all_(all) {
+    if (route.policy && route.policy->first_canary) first_canary_ = *route.policy->first_canary;
     for (std::size_t at = 0; at < route.backends.size(); ++at)
       if (has(at)) weight_ += route.backends[at].weight;
   }
 
   bool has(std::size_t at) const noexcept {
     if (at < 64 && (choosing_.tried >> at & 1)) return false;
+    if (!all_ && choosing_.canary != (at >= first_canary_)) return false;
     return route_.backends[at].weight > 0 &&
            (dead_too_ || route_.backends[at].endpoint->alive(choosing_.now));
   }
@@ -79,7 +82,8 @@ class Candidates {
 
   const Route& route_;
   const Choosing& choosing_;
-  const bool dead_too_;
+  const bool dead_too_, all_;
+  std::size_t first_canary_ = SIZE_MAX;
   std::uint32_t weight_ = 0;
 };
 
@@ -95,16 +99,24 @@ std::size_t choose(const Route& route, const Candidates& candidates, Random& ran
   return candidates.random_of_two(random);
 }
 
+std::optional<std::size_t> same_as_before(const Route& route, const Choosing& choosing, bool dead_too) {
+  const Candidates candidates(route, choosing, dead_too, true);
+  for (std::size_t at = 0; at < route.backends.size(); ++at)
+    if (candidates.has(at) && sticky_value(route.backends[at]) == choosing.sticky) return at;
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::size_t> choose_backend(const Route& route, const Choosing& choosing, Random& random) {
   for (const bool dead_too : {false, true}) {
-    const Candidates candidates(route, choosing, dead_too);
-    if (candidates.empty()) continue;
     if (route.options.sticky && !choosing.sticky.empty())
-      for (std::size_t at = 0; at < route.backends.size(); ++at)
-        if (candidates.has(at) && sticky_value(route.backends[at]) == choosing.sticky) return at;
-    return choose(route, candidates, random);
+      if (const auto same = same_as_before(route, choosing, dead_too)) return same;
+    for (const bool all : {false, true}) {
+      const Candidates candidates(route, choosing, dead_too, all);
+      if (!candidates.empty()) return choose(route, candidates, random);
+      if (!route.policy || !route.policy->first_canary) break;
+    }
   }
   return std::nullopt;
 }

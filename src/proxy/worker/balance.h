@@ -13,6 +13,7 @@ namespace berth::proxy {
 
 struct Choosing {
   std::int64_t now = 0;
+  bool canary = false;      // one of the new version, if the route has one
   std::uint64_t tried = 0;  // a bit for each backend, of the first 64, that this request failed at
   std::string_view sticky;  // the cookie's value
   std::string_view client;  // its address, for Balancing::hash

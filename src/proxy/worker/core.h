@@ -11,6 +11,7 @@
 #include "proxy/worker/buffers.h"
 #include "proxy/worker/counters.h"
 #include "proxy/worker/error_pages.h"
+#include "proxy/worker/passwords.h"
 #include "proxy/worker/poller.h"
 #include "proxy/worker/random.h"
 #include "proxy/worker/timers.h"
@@ -18,6 +19,7 @@
 namespace berth::proxy {
 
 class UpstreamPool;
+class Mirrors;
 
 // Told of what backends do, for other proxies to know. Called on a worker's thread; must not block.
 class DeathListener {
@@ -50,8 +52,11 @@ struct Core {
   Counters& counters;  // read by others
   DeathListener& deaths;
   RouteSource* source;  // may be null
+  PasswordChecker* passwords;
+  Mirrors* mirrors;
   Random random;
-  std::vector<Exchange*> without_route = {};   // that wait for the source
+  KnownPasswords known_passwords = {};
+  std::vector<Exchange*> without_route = {};   // that wait for somebody else
   std::vector<Exchange*> for_next_round = {};  // that have more to do
   bool draining = false;                       // no request is to follow one under way
 };

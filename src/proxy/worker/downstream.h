@@ -6,6 +6,7 @@
 
 #include "proxy/http1/body_reader.h"
 #include "proxy/http1/head.h"
+#include "proxy/network.h"
 
 namespace berth::proxy {
 
@@ -23,7 +24,8 @@ struct AnswerHead {
 // Who asks.
 struct Client {
   std::string_view address;  // "192.0.2.1"
-  std::uint16_t port = 0;    // of ours, that it came to
+  AddressBytes address_bytes{};
+  std::uint16_t port = 0;  // of ours, that it came to
   bool tls = false;
   bool trusted = false;  // its forwarding fields are believed
 };

@@ -3,8 +3,10 @@
 
 #include <time.h>
 
+#include "proxy/routes/paths.h"
 #include "proxy/worker/balance.h"
 #include "proxy/worker/forwarded_head.h"
+#include "proxy/worker/mirrored_request.h"
 #include "proxy/worker/own_answer.h"
 #include "proxy/worker/websocket.h"
 
@@ -43,24 +45,60 @@ std::string_view cookie_of(const RequestHead& head, std::string_view name) {
 Exchange::~Exchange() {
   leave_waiting();
   let_go(false);
+  if (counted_) counted_->in_flight.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Exchange::start(const RequestHead& head, const Client& client) {
+void Exchange::begin(const RequestHead& head, const Client& client) {
   head_ = &head;
   client_ = &client;
   began_ = microseconds();
   connected_at_ = backend_time_ = 0;
   tried_ = answer_bytes_ = request_bytes_ = 0;
   attempts_ = 0;
-  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = false;
+  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = canary_ = false;
+  user_.clear();
   status_ = 0;
   stage_ = Stage::connecting;
   failed_with_ = 502;
+}
+
+void Exchange::start(const RequestHead& head, const Client& client) {
+  begin(head, client);
   if (head.host == "__ping__") return answer_here(200);
   if (const Field* hops = find_field(head.fields, KnownField::max_forwards);
       hops && hops->value == "0" && head.counts_hops())
     return answer_here(head.method == "TRACE" ? 501 : 200);
-  if (find_route()) return attempt();
+  switch (find_route()) {
+    case Search::found:
+      return judge();
+    case Search::ambiguous:
+      return answer_here(400);
+    case Search::none:
+      return look_for_route();
+  }
+}
+
+void Exchange::start_copy(const RouteRef& route, const RequestHead& head, const Client& client,
+                          std::string_view user) {
+  begin(head, client);
+  is_copy_ = true;
+  route_ = route;
+  user_ = user;
+  attempt();
+}
+
+Exchange::Search Exchange::find_route() {
+  char buffer[256];
+  const RouteRef* route = core_.routes.table().find(normal_host(head_->host, buffer, sizeof buffer));
+  if (!route) return Search::none;
+  route = route_of_path(*route, head_->target);
+  if (!route) return Search::ambiguous;
+  route_ = *route;
+  return Search::found;
+}
+
+// One for it may be on its way here.
+void Exchange::look_for_route() {
   asked_ = core_.source ? core_.source->ask() : 0;
   if (asked_ == 0) return answer_here(400);
   stage_ = Stage::looking;
@@ -68,11 +106,61 @@ void Exchange::start(const RequestHead& head, const Client& client) {
   core_.without_route.push_back(this);
 }
 
-bool Exchange::find_route() {
-  char buffer[256];
-  const RouteRef* route = core_.routes.table().find(normal_host(head_->host, buffer, sizeof buffer));
-  if (route) route_ = *route;
-  return route;
+void Exchange::judge() {
+  if (!route_->policy) return attempt();
+  const Verdict verdict = admit(*route_, *head_, *client_, core_);
+  if (verdict.status != 0) return answer_here(verdict);
+  if (policy()->authentication) return check_password();
+  go_to_backend();
+}
+
+// Nobody learns by the time that an answer takes which users there are.
+void Exchange::check_password() {
+  const BasicAuthentication& authentication = *policy()->authentication;
+  const std::optional<Credentials> given = credentials_of(*head_);
+  if (!given) return answer_here(ask_for_password(authentication));
+  const auto user = authentication.users.find(given->user);
+  const bool known = user != authentication.users.end();
+  const std::string& hash = known ? user->second : authentication.users.begin()->second;
+  user_ = known ? given->user : "";
+  if (known && core_.known_passwords.has(hash, given->password)) return go_to_backend();
+  password_ =
+      core_.passwords->ask(hash, given->password, address_behind_proxies(*head_, *client_, core_.settings));
+  if (password_ == 0) return answer_here({.status = 503, .lines = "Retry-After: 1\r\n", .page = nullptr});
+  stage_ = Stage::looking;
+  core_.without_route.push_back(this);
+}
+
+void Exchange::password_checked(bool right) {
+  const BasicAuthentication& authentication = *policy()->authentication;
+  const auto user = authentication.users.find(user_);
+  if (!right || user == authentication.users.end()) return answer_here(ask_for_password(authentication));
+  if (const std::optional<Credentials> given = credentials_of(*head_))
+    core_.known_passwords.add(user->second, given->password);
+  go_to_backend();
+}
+
+void Exchange::go_to_backend() {
+  if (const std::uint32_t most = policy()->limits.concurrent; most > 0) {
+    if (policy()->state->in_flight.fetch_add(1, std::memory_order_relaxed) >= most) {
+      policy()->state->in_flight.fetch_sub(1, std::memory_order_relaxed);
+      return answer_here({.status = 503, .lines = "Retry-After: 1\r\n", .page = nullptr});
+    }
+    counted_ = policy()->state;
+  }
+  if (policy()->state) policy()->state->retries.request(policy()->retry_budget_percent);
+  if (route_->backends.empty()) return answer_here(404);
+  canary_ = core_.random.is_in_percent(policy()->canary_percent);
+  if (policy()->mirror && core_.random.is_in_percent(policy()->mirror_percent)) start_mirror();
+  attempt();
+}
+
+void Exchange::start_mirror() {
+  mirror_ = core_.mirrors->start(core_, policy()->mirror, *head_, *client_, user_);
+}
+
+void Exchange::feed_mirror(std::string_view data) {
+  if (MirroredRequest* mirror = core_.mirrors->find(mirror_)) mirror->add_body(data);
 }
 
 void Exchange::wait_for_turn() {
@@ -86,11 +174,20 @@ void Exchange::next_round() {
 }
 
 void Exchange::look_again() {
+  if (password_ != 0) {
+    const std::optional<bool> right = core_.passwords->take(password_);
+    if (!right) return;
+    password_ = 0;
+    leave_waiting();
+    password_checked(*right);
+    return downstream_.wake();
+  }
   const bool over = core_.source->has_done(asked_) || core_.timers.now() - looking_since_ > kLongestLook;
-  if (!find_route() && !over) return;
+  const Search search = find_route();
+  if (search == Search::none && !over) return;
   leave_waiting();
-  if (route_)
-    attempt();
+  if (search == Search::found)
+    judge();
   else
     answer_here(400);
   downstream_.wake();
@@ -99,13 +196,27 @@ void Exchange::look_again() {
 void Exchange::leave_waiting() {
   if (std::exchange(waits_for_turn_, false)) std::erase(core_.for_next_round, this);
   if (stage_ == Stage::looking) std::erase(core_.without_route, this);
+  if (password_ != 0) core_.passwords->forget(std::exchange(password_, 0));
   stage_ = Stage::connecting;
+}
+
+std::int64_t Exchange::connect_timeout() const noexcept {
+  return (policy() ? policy()->connect_timeout : std::nullopt)
+      .value_or(core_.settings.timeouts.connect)
+      .count();
+}
+
+std::int64_t Exchange::answer_timeout() const noexcept {
+  return (policy() ? policy()->answer_timeout : std::nullopt)
+      .value_or(core_.settings.timeouts.backend)
+      .count();
 }
 
 void Exchange::attempt() {
   for (;;) {
     const Choosing choosing{
         .now = core_.timers.now(),
+        .canary = canary_,
         .tried = tried_,
         .sticky = route_->options.sticky ? cookie_of(*head_, kStickyCookie) : std::string_view(),
         .client = client_->address};
@@ -128,7 +239,7 @@ void Exchange::attempt() {
   new_attempt_ = true;
   answer_search_.reset();
   stage_ = Stage::connecting;
-  core_.timers.set(*upstream_, core_.settings.timeouts.connect.count());
+  core_.timers.set(*upstream_, connect_timeout());
   if (upstream_->reused()) send_head();
 }
 
@@ -137,9 +248,9 @@ void Exchange::send_head() {
   sent_ = true;
   connected_at_ = microseconds();
   request_writer_.begin(head_->framing.kind);
-  append_request_head(upstream_->queued(), *head_, *client_, route_->backends[backend_],
-                      core_.settings.backend_keep_alive);
-  core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+  append_request_head(upstream_->queued(), *head_, *client_, *route_, route_->backends[backend_],
+                      {.keep_alive = core_.settings.backend_keep_alive, .user = user_});
+  core_.timers.set(*upstream_, answer_timeout());
 }
 
 void Exchange::go_on() {
@@ -177,6 +288,7 @@ void Exchange::relay_request() {
     if (piece->ended) {
       request_writer_.end(*upstream_, downstream_.body_trailers());
       request_done_ = true;
+      if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr) mirror->end_body();
     } else if (piece->data.empty()) {
       waits_for_client_ = true;
       break;
@@ -185,8 +297,11 @@ void Exchange::relay_request() {
       if (taken > 0) {
         body_touched_ = true;
         request_bytes_ += taken;
+        if (policy() && policy()->limits.body > 0 && request_bytes_ > policy()->limits.body)
+          return refuse_body({413, "a longer body than the route takes"});
+        if (mirror_) feed_mirror(piece->data.substr(0, taken));
         downstream_.body_took(taken);
-        core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+        core_.timers.set(*upstream_, answer_timeout());
       }
       if (taken < piece->data.size()) break;
     }
@@ -265,16 +380,20 @@ void Exchange::begin_answer() {
   status_ = answer_.status;
   backend_time_ = microseconds() - connected_at_;
   answer_reader_.begin(answer_.framing, answer_.fields);
-  std::string cookie;
+  std::string lines;
   const Backend& backend = route_->backends[backend_];
   if (route_->options.sticky && cookie_of(*head_, kStickyCookie) != sticky_value(backend))
-    cookie = fmt::format("Set-Cookie: {}={}; Path=/; HttpOnly; SameSite=Lax\r\n", kStickyCookie,
-                         sticky_value(backend));
+    lines = fmt::format("Set-Cookie: {}={}; Path=/; HttpOnly; SameSite=Lax\r\n", kStickyCookie,
+                        sticky_value(backend));
+  if (policy() && !policy()->answer_fields.empty()) {
+    std::erase_if(answer_.fields, [&](const Field& one) { return policy()->answer_fields.drops(one.name); });
+    lines += policy()->answer_fields.lines;
+  }
   downstream_.begin_answer({.status = answer_.status,
                             .reason = answer_.reason,
                             .fields = &answer_.fields,
                             .framing = answer_.framing,
-                            .extra_lines = cookie});
+                            .extra_lines = lines});
 }
 
 bool Exchange::relay_answer_body() {
@@ -288,7 +407,7 @@ bool Exchange::relay_answer_body() {
   answer_bytes_ += taken;
   answer_reader_.took(taken);
   upstream_->use(taken);
-  if (taken > 0) core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+  if (taken > 0) core_.timers.set(*upstream_, answer_timeout());
   return all;
 }
 
@@ -362,7 +481,7 @@ void Exchange::on_upstream_deadline() {
     cut();
   } else if (waits_for_client_ || downstream_.answer_is_stuck()) {
     // It is not the backend that is slow; how long a client may be is the downstream's business.
-    core_.timers.set(*upstream_, core_.settings.timeouts.backend.count());
+    core_.timers.set(*upstream_, answer_timeout());
   } else if (answer_begun_) {
     cut();
   } else {
@@ -372,8 +491,11 @@ void Exchange::on_upstream_deadline() {
 }
 
 bool Exchange::may_try_again(Failure failure) const {
-  if (body_touched_ || answer_begun_ || attempts_ > core_.settings.retries) return false;
-  return failure == Failure::unreachable || !sent_ || (head_->idempotent && failure != Failure::malformed);
+  const unsigned retries = (policy() ? policy()->retries : std::nullopt).value_or(core_.settings.retries);
+  if (body_touched_ || answer_begun_ || attempts_ > retries) return false;
+  const bool safe =
+      failure == Failure::unreachable || !sent_ || (head_->idempotent && failure != Failure::malformed);
+  return safe && (!policy() || policy()->retry_budget_percent == 0 || policy()->state->retries.retry());
 }
 
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
@@ -402,16 +524,14 @@ void Exchange::mark_dead() {
   if (route_->backends.size() < 2) return;
   const std::int64_t until = core_.timers.now() + core_.settings.dead_here().count();
   const bool was_alive = endpoint.dead_until.exchange(until, std::memory_order_relaxed) <= core_.timers.now();
-  if (was_alive) core_.deaths.died(route_, backend_);
+  if (was_alive && !is_copy_) core_.deaths.died(route_, backend_);
 }
 
 void Exchange::client_gone() {
   if (stage_ == Stage::idle) return;
   leave_waiting();
   let_go(false);
-  record();
-  route_.reset();
-  stage_ = Stage::idle;
+  end();
 }
 
 void Exchange::refuse_body(const Refusal& refusal) {
@@ -421,34 +541,39 @@ void Exchange::refuse_body(const Refusal& refusal) {
   answer_here(refusal.status);
 }
 
-void Exchange::answer_here(int status) {
-  if (status == 400 && !route_) core_.counters.no_route.add();
+void Exchange::answer_here(const Verdict& verdict) {
+  if (verdict.status == 400 && !route_) core_.counters.no_route.add();
   let_go(false);
   new_attempt_ = false;
-  const OwnAnswer answer(core_.pages, status, head_->is_head);
-  status_ = status;
+  const OwnAnswer answer(core_.pages, verdict.status, head_->is_head, verdict.lines, verdict.page);
+  status_ = verdict.status;
   answer_begun_ = true;
   downstream_.begin_answer(answer.head());
   answer_bytes_ = downstream_.answer_body(answer.body());
   downstream_.end_answer({});
-  record();
-  route_.reset();
-  stage_ = Stage::idle;
+  end();
 }
 
 void Exchange::finish() {
   downstream_.end_answer(answer_reader_.trailers());
   let_go(answer_.keep_alive && request_done_);
-  record();
-  route_.reset();
-  stage_ = Stage::idle;
+  end();
 }
 
 void Exchange::cut() {
   downstream_.cut_answer();
   let_go(false);
   if (stage_ != Stage::tunnel) status_ = 0;
-  record();
+  end();
+}
+
+void Exchange::end() {
+  if (!is_copy_) record();
+  if (counted_) counted_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  counted_.reset();
+  if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr; mirror && !request_done_)
+    mirror->abandon();
+  mirror_ = 0;
   route_.reset();
   stage_ = Stage::idle;
 }

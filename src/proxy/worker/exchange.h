@@ -13,6 +13,7 @@
 #include "proxy/http1/body_writer.h"
 #include "proxy/http1/head.h"
 #include "proxy/routes/route.h"
+#include "proxy/worker/admission.h"
 #include "proxy/worker/core.h"
 #include "proxy/worker/downstream.h"
 #include "proxy/worker/upstream.h"
@@ -32,6 +33,9 @@ class Exchange final : public UpstreamUser {
 
   // `head` and `client` stay as they are until the exchange is idle again.
   void start(const RequestHead& head, const Client& client);
+  // A copy of a request, on the route of its mirror: it was admitted already, and is not counted.
+  void start_copy(const RouteRef& route, const RequestHead& head, const Client& client,
+                  std::string_view user);
   void go_on();
   void look_again();     // something may have come from the source of routes, or will not any more
   void wait_for_turn();  // there is more to do, and others are to have their turn first
@@ -47,9 +51,18 @@ class Exchange final : public UpstreamUser {
 
   void go_on_once();
 
-  // Where to.
-  bool find_route();
+  // Whether, and where to.
+  void begin(const RequestHead& head, const Client& client);
+  enum class Search : std::uint8_t { found, none, ambiguous };
+  Search find_route();
+  void look_for_route();
   void leave_waiting();
+  void judge();
+  void check_password();
+  void password_checked(bool right);
+  void go_to_backend();
+  void start_mirror();
+  void feed_mirror(std::string_view data);
   void attempt();
   void send_head();
   void upstream_failed(Failure failure);
@@ -70,7 +83,9 @@ class Exchange final : public UpstreamUser {
   Poured pour(Connection& from, Connection& to, std::uint64_t& count);
 
   // Ends.
-  void answer_here(int status);
+  void answer_here(const Verdict& verdict);
+  void answer_here(int status) { answer_here(Verdict{.status = status, .lines = {}, .page = nullptr}); }
+  void end();
   void refuse_body(const Refusal& refusal);
   void finish();
   void cut();
@@ -87,6 +102,11 @@ class Exchange final : public UpstreamUser {
   std::size_t backend_ = 0;
   std::uint64_t tried_ = 0;
   unsigned attempts_ = 0;
+  std::string user_;                     // who has said the password
+  std::shared_ptr<RouteState> counted_;  // that this one is under way
+  std::uint64_t mirror_ = 0;             // of Mirrors; 0: none
+  std::uint64_t password_ = 0;           // what is asked of the PasswordChecker; 0: nothing
+  bool is_copy_ = false, canary_ = false;
   bool fresh_ = false;         // no idle connection: the last one was stale
   bool sent_ = false;          // something of the request, to this connection
   bool body_touched_ = false;  // some of the body is used up: there is no second try
@@ -97,6 +117,9 @@ class Exchange final : public UpstreamUser {
   bool heard_ = false;        // anything from this connection
   bool waits_for_turn_ = false;
   int status_ = 0, failed_with_ = 502;
+  const RoutePolicy* policy() const noexcept { return route_->policy.get(); }
+  std::int64_t connect_timeout() const noexcept;
+  std::int64_t answer_timeout() const noexcept;
 
   Upstream upstream_;
   BodyWriter request_writer_;

@@ -69,24 +69,51 @@ void append_forwarding(std::string& out, const RequestHead& head, const Client& 
   append_trusted(out, head, client, KnownField::forwarded);
 }
 
+// What the route's policy says instead. A client's own words about who it is go where the proxy has asked.
+bool is_dropped(const RoutePolicy& policy, const Field& field) {
+  if (policy.authentication &&
+      (field.known == KnownField::authorization || equal_ignoring_case(field.name, "X-Forwarded-User")))
+    return true;
+  if (policy.strips_path && equal_ignoring_case(field.name, "X-Forwarded-Prefix")) return true;
+  return policy.request_fields.drops(field.name);
+}
+
+void append_target(std::string& out, const RequestHead& head, const Route& route, const Backend& backend) {
+  std::string_view target = head.target;
+  if (target.starts_with('/')) out.append(backend.prefix);
+  if (route.policy && route.policy->strips_path && target.starts_with(route.path)) {
+    target.remove_prefix(route.path.size());
+    if (!target.starts_with('/')) out.append("/");
+  }
+  out.append(target);
+}
+
+void append_policy(std::string& out, const Route& route, const RequestForm& form) {
+  if (!form.user.empty()) append_field(out, "X-Forwarded-User", form.user);
+  if (route.policy->strips_path && !route.path.empty()) append_field(out, "X-Forwarded-Prefix", route.path);
+  out.append(route.policy->request_fields.lines);
+}
+
 }  // namespace
 
-void append_request_head(std::string& out, const RequestHead& head, const Client& client,
-                         const Backend& backend, bool keep_alive) {
+void append_request_head(std::string& out, const RequestHead& head, const Client& client, const Route& route,
+                         const Backend& backend, const RequestForm& form) {
+  const RoutePolicy* policy = route.policy.get();
   out.append(head.method).append(" ");
-  if (head.target.front() == '/') out.append(backend.prefix);
-  out.append(head.target).append(" HTTP/1.1\r\n");
+  append_target(out, head, route, backend);
+  out.append(" HTTP/1.1\r\n");
   for (const Field& field : head.fields)
     if (field.known == KnownField::max_forwards)
       append_max_forwards(out, head, field);
-    else if (!is_own_in_request(field))
+    else if (!is_own_in_request(field) && !(policy && is_dropped(*policy, field)))
       append_field(out, field.name, field.value);
   if (head.framing.kind == Framing::Kind::chunked) out.append("Transfer-Encoding: chunked\r\n");
   if (head.websocket)
     out.append("Connection: Upgrade\r\nUpgrade: websocket\r\n");
-  else if (!keep_alive)
+  else if (!form.keep_alive)
     out.append("Connection: close\r\n");
   append_forwarding(out, head, client);
+  if (policy) append_policy(out, route, form);
   out.append("\r\n");
 }
 

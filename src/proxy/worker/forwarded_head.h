@@ -10,10 +10,16 @@
 
 namespace berth::proxy {
 
+struct RequestForm {
+  bool keep_alive = true;
+  std::string_view user;  // who has said this proxy's password
+};
+
 // The Host is kept. Fields of this hop are left out. Who asked is said by X-Forwarded-For, -Proto, -Port and
-// X-Real-IP: those that came are replaced, unless they came from somebody trusted.
-void append_request_head(std::string& out, const RequestHead& head, const Client& client,
-                         const Backend& backend, bool keep_alive);
+// X-Real-IP: those that came are replaced, unless they came from somebody trusted. What the route's policy
+// changes is changed.
+void append_request_head(std::string& out, const RequestHead& head, const Client& client, const Route& route,
+                         const Backend& backend, const RequestForm& form);
 
 struct AnswerForm {
   Framing::Kind framing = Framing::Kind::none;  // how the body goes to the client

@@ -4,11 +4,22 @@
 #include "http/message.h"
 
 namespace berth::proxy {
+namespace {
 
-OwnAnswer::OwnAnswer(const ErrorPages& pages, int status, bool is_head)
+ErrorPages::Page page_of(const ErrorPages& pages, int status, const std::string* page) {
+  if (page) return {"text/html; charset=utf-8", *page};
+  if (status == 200) return {"text/plain", "ok"};
+  return pages.page(status);
+}
+
+}  // namespace
+
+OwnAnswer::OwnAnswer(const ErrorPages& pages, int status, bool is_head, std::string_view lines,
+                     const std::string* page)
     : status_(status),
       is_head_(is_head),
-      page_(status == 200 ? ErrorPages::Page{"text/plain", "ok"} : pages.page(status)),
+      lines_(lines),
+      page_(page_of(pages, status, page)),
       length_(std::to_string(page_.body.size())),
       fields_{{.name = "Content-Type", .value = page_.type}, {.name = "Content-Length", .value = length_}} {}
 
@@ -17,7 +28,7 @@ AnswerHead OwnAnswer::head() const noexcept {
           .reason = http::reason_phrase(status_),
           .fields = &fields_,
           .framing = {body().empty() ? Framing::Kind::none : Framing::Kind::length, body().size()},
-          .extra_lines = {},
+          .extra_lines = lines_,
           .reads_no_more = true};
 }
 

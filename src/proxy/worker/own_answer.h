@@ -11,7 +11,9 @@ namespace berth::proxy {
 
 class OwnAnswer {
  public:
-  OwnAnswer(const ErrorPages& pages, int status, bool is_head);
+  // `lines` and `page` stay there as long as this does; null: the status' own page.
+  OwnAnswer(const ErrorPages& pages, int status, bool is_head, std::string_view lines = {},
+            const std::string* page = nullptr);
   OwnAnswer(const OwnAnswer&) = delete;
   OwnAnswer& operator=(const OwnAnswer&) = delete;
 
@@ -22,6 +24,7 @@ class OwnAnswer {
  private:
   const int status_;
   const bool is_head_;
+  const std::string_view lines_;
   const ErrorPages::Page page_;
   const std::string length_;
   const Fields fields_;

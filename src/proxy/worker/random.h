@@ -18,6 +18,11 @@ class Random {
     return static_cast<std::uint32_t>((next() >> 32) * bound >> 32);
   }
 
+  // Whether one that falls anywhere in a hundred falls into the first so many of them.
+  bool is_in_percent(double percent) noexcept {
+    return percent > 0 && static_cast<double>(below(1'000'000)) < percent * 10'000;
+  }
+
  private:
   std::uint64_t state_;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/worker/worker.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -33,24 +32,6 @@ std::uint64_t random_seed() {
   if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
     seed = static_cast<std::uint64_t>(clock_milliseconds());
   return seed;
-}
-
-std::array<std::uint8_t, 16> bytes_of(const sockaddr_storage& peer) {
-  std::array<std::uint8_t, 16> bytes{};
-  if (peer.ss_family == AF_INET6) {
-    std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr, 16);
-  } else {
-    bytes[10] = bytes[11] = 0xff;
-    std::memcpy(bytes.data() + 12, &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, 4);
-  }
-  return bytes;
-}
-
-std::string text_of(const std::array<std::uint8_t, 16>& address) {
-  char text[INET6_ADDRSTRLEN];
-  const bool four = std::memcmp(address.data(), "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0;
-  inet_ntop(four ? AF_INET : AF_INET6, address.data() + (four ? 12 : 0), text, sizeof text);
-  return text;
 }
 
 }  // namespace
@@ -131,9 +112,20 @@ Worker::Worker(const WorkerShared& shared, Poller poller)
       routes_(shared.routes),
       log_(shared.settings.access_log),
       upstreams_(poller_, timers_, buffers_, counters_, shared.upstream_tls, {}),
-      core_{shared.settings, poller_,       timers_,       buffers_,
-            routes_,         upstreams_,    log_,          shared.pages,
-            counters_,       shared.deaths, shared.source, Random(random_seed())} {}
+      core_{.settings = shared.settings,
+            .poller = poller_,
+            .timers = timers_,
+            .buffers = buffers_,
+            .routes = routes_,
+            .upstreams = upstreams_,
+            .log = log_,
+            .pages = shared.pages,
+            .counters = counters_,
+            .deaths = shared.deaths,
+            .source = shared.source,
+            .passwords = &shared.passwords,
+            .mirrors = &mirrors_,
+            .random = Random(random_seed())} {}
 
 Worker::~Worker() {
   if (thread_.joinable()) {
@@ -141,6 +133,7 @@ Worker::~Worker() {
     join();
   }
   clients_.clear();
+  mirrors_.clear();
 }
 
 Result<std::unique_ptr<Worker>> Worker::create(const WorkerShared& shared,
@@ -191,6 +184,7 @@ void Worker::round() {
   give_turns();
   listen_again();
   poller_.clear_buried();
+  mirrors_.bury();
   if (timers_.now() - logged_at_ >= kLogEach) {
     logged_at_ = timers_.now();
     log_.write_out();
@@ -273,13 +267,15 @@ void Worker::accepted(Fd socket, const sockaddr_storage& peer, const Listen& lis
   counters_.connections.add();
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const std::array<std::uint8_t, 16> address = bytes_of(peer);
-  Client client{.address = {}, .port = listen.port, .tls = listen.tls};
-  for (const Network& network : shared_.settings.trusted_proxies)
-    client.trusted = client.trusted || network.contains(address);
-  if (listen.tls) return shake_hands(std::move(socket), text_of(address), client);
-  auto session =
-      std::make_unique<ClientConnection>(core_, *this, std::move(socket), nullptr, text_of(address), client);
+  const AddressBytes address = address_of(peer);
+  const Client client{.address = {},
+                      .address_bytes = address,
+                      .port = listen.port,
+                      .tls = listen.tls,
+                      .trusted = any_contains(shared_.settings.trusted_proxies, address)};
+  if (listen.tls) return shake_hands(std::move(socket), format_address(address), client);
+  auto session = std::make_unique<ClientConnection>(core_, *this, std::move(socket), nullptr,
+                                                    format_address(address), client);
   if (!poller_.watch(session->descriptor(), *session)) return;
   keep(std::move(session));
 }

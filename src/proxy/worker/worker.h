@@ -10,6 +10,7 @@
 
 #include "proxy/worker/client_session.h"
 #include "proxy/worker/core.h"
+#include "proxy/worker/mirrored_request.h"
 #include "proxy/worker/tls.h"
 #include "proxy/worker/upstream.h"
 
@@ -27,6 +28,7 @@ struct WorkerShared {
   PublishedRoutes& routes;
   const ErrorPages& pages;
   DeathListener& deaths;
+  PasswordChecker& passwords;
   RouteSource* source = nullptr;  // null: none whose changes are on their way
   ServerTls* tls = nullptr;       // null: no listener has it
   SSL_CTX* upstream_tls = nullptr;
@@ -80,6 +82,7 @@ class Worker final : public ClientHost {
   PublishedRoutes::Reader routes_;
   AccessLog log_;
   UpstreamPool upstreams_;
+  Mirrors mirrors_;
   Core core_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<Bell> bell_;

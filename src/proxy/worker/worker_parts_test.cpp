@@ -153,7 +153,7 @@ std::string forwarded(const std::string& bytes, bool trusted,
   EXPECT_TRUE(parse_request_head(bytes, {}, head));
   std::string out;
   append_request_head(out, head, {.address = "192.0.2.7", .port = 8080, .tls = false, .trusted = trusted},
-                      endpoints.backend(url).value(), true);
+                      Route(), endpoints.backend(url).value(), {.keep_alive = true, .user = {}});
   return out;
 }
 

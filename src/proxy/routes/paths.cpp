@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/routes/paths.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace berth::proxy {
+namespace {
+
+std::string_view path_of(std::string_view target) noexcept {
+  return target.substr(0, target.find_first_of("?#"));
+}
+
+// Whether there is one way alone to read it.
+bool is_plain(std::string_view path) noexcept {
+  if (path.find_first_of("%\\;") != std::string_view::npos) return false;
+  for (std::size_t slash = path.find('/'); slash != std::string_view::npos;) {
+    const std::size_t next = path.find('/', slash + 1);
+    const std::string_view part =
+        path.substr(slash + 1, next == std::string_view::npos ? next : next - slash - 1);
+    if (part == "." || part == ".." || (part.empty() && next != std::string_view::npos)) return false;
+    slash = next;
+  }
+  return true;
+}
+
+const RouteRef* longest(const RouteRef& route, std::string_view path) noexcept {
+  for (const RouteRef& one : route->policy->paths)
+    if (path.starts_with(one->path) && (path.size() == one->path.size() || path[one->path.size()] == '/'))
+      return &one;
+  return &route;
+}
+
+// What cannot be decoded stays as it is.
+std::string decoded(std::string_view path) {
+  std::string text;
+  while (!path.empty()) {
+    const std::size_t length = path.front() == '%' && path.size() > 2 ? 3 : 1;
+    const std::optional<std::string> one = percent_decode(path.substr(0, length), false);
+    text += one ? *one : std::string(path.substr(0, length));
+    path.remove_prefix(length);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string resolved_path(std::string_view target) {
+  std::string text = decoded(path_of(target));
+  std::ranges::replace(text, '\\', '/');
+  std::vector<std::string_view> parts;
+  for (std::string_view part : split(text, '/')) {
+    part = part.substr(0, part.find_first_of(";?#"));
+    if (part == ".." && !parts.empty()) parts.pop_back();
+    if (!part.empty() && part != "." && part != "..") parts.push_back(part);
+  }
+  std::string path;
+  for (const std::string_view part : parts) path.append("/").append(part);
+  return path.empty() ? "/" : path;
+}
+
+const RouteRef* route_of_path(const RouteRef& route, std::string_view target) {
+  if (!route->policy || route->policy->paths.empty()) return &route;
+  const std::string_view path = path_of(target);
+  const RouteRef* const found = longest(route, path);
+  if (is_plain(path)) return found;
+  const bool agreed = longest(route, decoded(path)) == found && longest(route, resolved_path(path)) == found;
+  return agreed ? found : nullptr;
+}
+
+Result<std::string> checked_path(std::string_view path) {
+  std::string plain(path);
+  while (plain.ends_with('/')) plain.pop_back();
+  const bool readable =
+      std::ranges::all_of(plain, [](char c) { return c > ' ' && c < 0x7f && c != '?' && c != '#'; });
+  if (!plain.starts_with('/') || !readable || !is_plain(plain))
+    return fail(ErrorKind::invalid, "\"{}\" is no path as it is wanted here: /one/two", path);
+  return plain;
+}
+
+}  // namespace berth::proxy

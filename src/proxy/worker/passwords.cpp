@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/worker/passwords.h"
+
+#include <crypt.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace berth::proxy {
+namespace {
+
+constexpr std::size_t kMostQuestions = 256, kMostOfOneClient = 8, kMostAnswers = 4096, kMostKnown = 4096;
+
+bool is_right(const std::string& hash, const std::string& password) {
+  const auto data = std::make_unique<crypt_data>();
+  const char* made = crypt_r(password.c_str(), hash.c_str(), data.get());
+  const std::string_view computed = made ? made : "";
+  return computed.size() == hash.size() && !hash.empty() &&
+         CRYPTO_memcmp(computed.data(), hash.data(), hash.size()) == 0;
+}
+
+}  // namespace
+
+PasswordChecker::PasswordChecker(std::function<void()> told)
+    : told_(std::move(told)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+std::uint64_t PasswordChecker::ask(std::string hash, std::string password, const AddressBytes& client) {
+  std::lock_guard lock(mutex_);
+  const auto of_client = std::ranges::count(questions_, client, &Question::client);
+  if (questions_.size() >= kMostQuestions || static_cast<std::size_t>(of_client) >= kMostOfOneClient)
+    return 0;
+  questions_.push_back({++last_ticket_, std::move(hash), std::move(password), client});
+  more_.notify_one();
+  return last_ticket_;
+}
+
+std::optional<bool> PasswordChecker::take(std::uint64_t ticket) {
+  std::lock_guard lock(mutex_);
+  const auto found = answers_.find(ticket);
+  if (found == answers_.end()) return std::nullopt;
+  const bool right = found->second;
+  answers_.erase(found);
+  return right;
+}
+
+void PasswordChecker::forget(std::uint64_t ticket) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(questions_, [&](const Question& one) { return one.ticket == ticket; });
+  answers_.erase(ticket);
+}
+
+void PasswordChecker::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void PasswordChecker::run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (more_.wait(lock, stop, [&] { return !questions_.empty(); })) {
+    const Question question = std::move(questions_.front());
+    questions_.pop_front();
+    lock.unlock();
+    const bool right = is_right(question.hash, question.password);
+    lock.lock();
+    answers_[question.ticket] = right;
+    // Of a client that went while it was asked for, nobody takes the answer.
+    if (answers_.size() > kMostAnswers) answers_.erase(answers_.begin());
+    lock.unlock();
+    told_();
+    lock.lock();
+  }
+}
+
+KnownPasswords::KnownPasswords() {
+  if (getrandom(key_.data(), key_.size(), 0) != static_cast<ssize_t>(key_.size())) key_.fill(0x5a);
+}
+
+KnownPasswords::Mark KnownPasswords::mark_of(std::string_view hash, std::string_view password) const {
+  std::string text(hash);
+  text.append(1, '\0').append(password);
+  Mark mark{};
+  unsigned size = mark.size();
+  HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), mark.data(), &size);
+  OPENSSL_cleanse(text.data(), text.size());
+  return mark;
+}
+
+bool KnownPasswords::has(std::string_view hash, std::string_view password) const {
+  return known_.contains(mark_of(hash, password));
+}
+
+void KnownPasswords::add(std::string_view hash, std::string_view password) {
+  if (known_.size() >= kMostKnown) known_.clear();
+  known_.insert(mark_of(hash, password));
+}
+
+}  // namespace berth::proxy

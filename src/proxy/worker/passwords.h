@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passwords against crypt(3)'s hashes, which take milliseconds each on purpose: on a thread of their own, so
+// that no other request waits for one. What was right once is remembered by each worker, as a keyed digest.
+#pragma once
+#include <array>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "proxy/network.h"
+
+namespace berth::proxy {
+
+// Thread-safe.
+class PasswordChecker {
+ public:
+  // `told` is called, on the checker's thread, when there is an answer.
+  explicit PasswordChecker(std::function<void()> told);
+
+  // What to take() by; 0: too many wait already, of this client or of all.
+  std::uint64_t ask(std::string hash, std::string password, const AddressBytes& client);
+  std::optional<bool> take(std::uint64_t ticket);  // nothing: not yet
+  void forget(std::uint64_t ticket);
+  void stop();  // nobody is told from here on
+
+ private:
+  struct Question {
+    std::uint64_t ticket;
+    std::string hash, password;
+    AddressBytes client;
+  };
+  void run(const std::stop_token& stop);
+
+  const std::function<void()> told_;
+  std::mutex mutex_;
+  std::condition_variable_any more_;
+  std::deque<Question> questions_;
+  std::uint64_t last_ticket_ = 0;
+  std::map<std::uint64_t, bool> answers_;
+  std::jthread thread_;
+};
+
+// Of one worker.
+class KnownPasswords {
+ public:
+  KnownPasswords();
+  bool has(std::string_view hash, std::string_view password) const;
+  void add(std::string_view hash, std::string_view password);
+
+ private:
+  using Mark = std::array<unsigned char, 32>;
+  Mark mark_of(std::string_view hash, std::string_view password) const;
+  Mark key_{};
+  std::set<Mark> known_;
+};
+
+}  // namespace berth::proxy
