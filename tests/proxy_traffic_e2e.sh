@@ -309,6 +309,17 @@ drained() {
   eventually 5 gone "$(proxy_pid main)"
   proxy_again main
 }
+drained_crowd() {
+  clients crowd_at_the_end "$(proxy_pid main)" SIGTERM
+  eventually 10 gone "$(proxy_pid main)"
+  proxy_again main
+}
+handed_over_crowd() {
+  local old
+  old=$(proxy_pid main)
+  clients crowd_at_the_end "$old" SIGUSR2
+  eventually 10 handed_over main "$old"
+}
 thousand_changes() {
   route churn.test 9001 9002
   wrk -t1 -c24 -d5s -H 'Host: churn.test' http://127.0.0.1:8000/ >"$work/wrk" 2>&1 &
@@ -377,5 +388,7 @@ proxy_case "USR2: one that is broken does not" loaded broken_successor
 proxy_case "USR2: the new configuration holds" changed_successor
 proxy_case "USR2 in a stream of changes" changes_over_hand_over
 proxy_case "TERM: what is under way ends" drained
+proxy_case "TERM: who has asked already is answered" drained_crowd
+proxy_case "USR2: who has asked already is answered" handed_over_crowd
 for name in slow_head no_head no_handshake slow_body patient unread; do proxy_case "slow clients: $name" slow_client $name; done
 proxy_finish

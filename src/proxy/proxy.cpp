@@ -199,6 +199,9 @@ void Proxy::run_chores(const std::stop_token& stop) {
 
 void Proxy::drain() {
   if (admin_) admin_->stop();
+  admin_.reset();
+  if (redis_) redis_->stop();
+  store_.reset();  // whoever comes next may open it while the last requests end
   sockets_.clear();
   admin_socket_.reset();
   for (const std::unique_ptr<Worker>& worker : workers_) worker->drain();

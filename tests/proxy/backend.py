@@ -6,6 +6,7 @@
 /headers    the request as it came, as JSON /status/<n>    an answer with that status
 /count/<k>  counts, and answers the port    /wait/<s>      answers after so many seconds
 /bytes/<n>  so many bytes                   POST /...      the length and the SHA-256 of the body
+/noted/<k>  what was answered to the last POST of /note/<k>, and its fields
 """
 import collections
 import hashlib
@@ -16,11 +17,13 @@ import threading
 import time
 
 counts = collections.Counter()
+notes = {}
 lock = threading.Lock()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -56,6 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(mine)
         elif name == "seen":
             self.answer(str(counts[rest[0]]).encode())
+        elif name == "noted":
+            self.answer(json.dumps(notes.get(rest[0])).encode())
         elif name == "status":
             self.answer(mine, int(rest[0]))
         elif name == "wait":
@@ -71,7 +76,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for piece in self.pieces():
             digest.update(piece)
             length += len(piece)
-        self.answer(f"{length} {digest.hexdigest()}".encode())
+        body = f"{length} {digest.hexdigest()}"
+        if self.path.startswith("/note/"):
+            notes[self.path.split("/")[2]] = {"body": body, "fields": self.headers.items()}
+        self.answer(body.encode())
 
     do_HEAD = do_GET
     do_PUT = do_DELETE = do_POST

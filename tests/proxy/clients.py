@@ -179,6 +179,44 @@ def drain(pid):
     upload.ended(2)
 
 
+def crowd_at_the_end(pid, name):
+    """TERM or USR2 come together with clients that have connected and asked already: all of them are answered."""
+    pid = int(pid)
+    backend = Backend()
+    route("crowd.test", backend)
+
+    def serve():
+        while True:
+            try:
+                server, _, _ = backend.request()
+                server.send(OK + "Connection: close\r\nContent-Length: 4\r\n\r\nhere")
+                server.close()
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    idle = connect()
+    idle.send(GET.format("crowd.test"))
+    assert idle.answer()[0] == 200
+    os.kill(pid, signal.SIGSTOP)
+    silent = connect()  # connects before, asks after
+    peers = [connect() for _ in range(50)] + [idle]
+    for peer in peers:
+        peer.send(GET.format("crowd.test"))
+    os.kill(pid, getattr(signal, name))
+    os.kill(pid, signal.SIGCONT)
+    answered = 0
+    for peer in peers:
+        try:
+            status, _, body = peer.answer()
+            answered += (status, body) == (200, b"here")
+        except (OSError, AssertionError, ValueError, IndexError) as error:
+            print("not answered:", repr(error))
+    silent.send(GET.format("crowd.test"))
+    assert silent.answer()[0] == 200
+    assert answered == len(peers), f"{answered} of {len(peers)} were answered"
+
+
 def load(host, stop_file, threads=8):
     """Requests until the file is there: each that fails is told. A connection that is closed between two requests is
     no failure, as clients ask again then; one that is refused is, and so is an answer that is cut."""

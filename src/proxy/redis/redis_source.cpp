@@ -113,7 +113,10 @@ Result<void> RedisSource::follow(const std::stop_token& stop) {
   log_info("proxy", "the routes of Redis are followed{}", tracked ? "" : " by looking each second");
   while (!stop.stop_requested()) {
     TRY(write_deaths(redis));
-    const bool came = wait(redis.descriptor(), tracked ? kPingEach : kPollEach);
+    // What the server told while it was answering something is here already: the socket says nothing of it.
+    TRY(redis.read_pushes());
+    const bool pending = !dirty_.empty() || all_dirty_;
+    const bool came = pending || wait(redis.descriptor(), tracked ? kPingEach : kPollEach);
     if (stop.stop_requested()) break;
     // The answer comes behind what the server had to tell when it was asked.
     const std::uint64_t asked = asked_.load();

@@ -10,6 +10,8 @@ namespace berth::proxy {
 namespace {
 
 constexpr std::int64_t kLingerMilliseconds = 2'000;
+constexpr std::int64_t kGraceToAsk = 2'000;  // while the proxy ends
+constexpr std::int64_t kGraceToGoOn = 250;
 constexpr std::size_t kMostLingered = 256u << 10;
 constexpr std::int64_t kRateWindow = 10'000;  // milliseconds
 constexpr std::uint64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
@@ -24,7 +26,7 @@ ClientConnection::ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl 
       exchange_(core, *this) {}
 
 void ClientConnection::start() {
-  core_.timers.set(*this, core_.settings.timeouts.head.count());
+  core_.timers.set(*this, core_.draining ? kGraceToAsk : core_.settings.timeouts.head.count());
   run();
 }
 
@@ -104,6 +106,7 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
   use(head_length);
   search_.reset();
   head_began_ = skipped_line_ = false;
+  asked_once_ = true;
   if (const Parsed<void> parsed = parse_request_head(head_text_, core_.settings.head, head_); !parsed)
     return refuse(parsed.error());
   phase_ = Phase::exchange;
@@ -188,12 +191,14 @@ void ClientConnection::finish_closing() {
   close();
 }
 
+// What a client asked before it could know is answered: who has just connected has a while to ask, and who
+// was idle a moment, for what is on its way already.
 void ClientConnection::drain() {
   keep_alive_ = false;
-  if (!idle()) return;
+  run();
+  if (phase_ == Phase::closed || !idle()) return;
   if (has_queued()) return begin_lingering(kLingerMilliseconds);
-  finish_closing();
-  host_.client_closed(*this);
+  core_.timers.set(*this, asked_once_ ? kGraceToGoOn : kGraceToAsk);
 }
 
 void ClientConnection::on_deadline() {

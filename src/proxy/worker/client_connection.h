@@ -51,6 +51,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   Phase phase_ = Phase::head;
   bool running_ = false;
   bool head_began_ = false, skipped_line_ = false, told_to_continue_ = false;
+  bool asked_once_ = false;
   bool keep_alive_ = true;
   bool answer_ended_ = false;
   bool ends_by_close_ = false;  // the answer's end is the connection's

@@ -10,6 +10,7 @@
 namespace berth::proxy {
 namespace {
 
+constexpr std::int64_t kGraceToAsk = 500;  // milliseconds, while the proxy ends
 constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
@@ -251,6 +252,7 @@ void Http2Session::start() {
   nghttp2_submit_settings(frames, NGHTTP2_FLAG_NONE, settings, std::size(settings));
   nghttp2_session_set_local_window_size(frames, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
   core_.timers.set(*this, core_.settings.timeouts.idle.count());
+  if (core_.draining) drain();
   run();
 }
 
@@ -263,6 +265,7 @@ void Http2Session::on_events(std::uint32_t events) {
 // Of a client that stands still while something waits for it, and of one that asks for nothing.
 void Http2Session::on_deadline() {
   if (ended_) return;
+  if (drain_ == Drain::told) return take_no_more();
   const bool moved = std::exchange(checked_bytes_, moved_bytes_) != moved_bytes_;
   const bool waited_for = std::ranges::any_of(streams_, [](auto& one) {
     return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
@@ -275,10 +278,20 @@ void Http2Session::on_deadline() {
   core_.timers.set(*this, core_.settings.timeouts.idle.count());
 }
 
+// In two steps (RFC 9113, section 6.8): streams that were begun before the client could know are served.
 void Http2Session::drain() {
-  if (ended_ || !frames_) return;
+  if (ended_ || !frames_ || drain_ != Drain::no) return;
+  drain_ = Drain::told;
+  nghttp2_submit_shutdown_notice(frames_.get());
+  core_.timers.set(*this, kGraceToAsk);
+  run();
+}
+
+void Http2Session::take_no_more() {
+  drain_ = Drain::over;
   nghttp2_submit_goaway(frames_.get(), NGHTTP2_FLAG_NONE,
                         nghttp2_session_get_last_proc_stream_id(frames_.get()), NGHTTP2_NO_ERROR, nullptr, 0);
+  core_.timers.set(*this, core_.settings.timeouts.idle.count());
   run();
 }
 

@@ -110,7 +110,9 @@ class Http2Session final : public ClientSession {
   void write_frames();
   void bury_closed();
   void end();
+  void take_no_more();
 
+  enum class Drain : std::uint8_t { no, told, over } drain_ = Drain::no;
   std::unique_ptr<nghttp2_session, FreeFrames> frames_;
   std::unordered_map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::int32_t> to_step_, closed_streams_;

@@ -22,6 +22,7 @@ namespace berth::proxy {
 namespace {
 
 constexpr int kMostAccepted = 64;            // in a round, so that clients that are there are served as well
+constexpr int kMostAcceptedAtLast = 64;      // times that, of those who connected before the listening ended
 constexpr std::int64_t kSweepEach = 10'000;  // milliseconds
 constexpr std::int64_t kLogEach = 100;
 constexpr std::int64_t kDeafFor = 200;
@@ -74,7 +75,7 @@ class Worker::Handshake final : public ClientSession {
     worker_.timers_.set(*this, worker_.shared_.settings.timeouts.head.count());
     go_on();
   }
-  void drain() override { give_up(); }
+  void drain() override {}  // who has begun to connect is served
   void on_events(std::uint32_t) override {
     if (!closed()) go_on();
   }
@@ -210,7 +211,10 @@ void Worker::take_commands() {
   }
   if (!(commands & kDrain) || core_.draining) return;
   core_.draining = true;
-  for (const std::unique_ptr<Listener>& listener : listeners_) poller_.forget(listener->descriptor());
+  for (const std::unique_ptr<Listener>& listener : listeners_) {
+    for (int count = 0; count < kMostAcceptedAtLast && accept_from(*listener); ++count) continue;
+    poller_.forget(listener->descriptor());
+  }
   listeners_.clear();
   upstreams_.close_idle();
   std::vector<ClientSession*> clients;
@@ -250,16 +254,18 @@ void Worker::listen_again() {
     (void)poller_.watch(listener->descriptor(), *listener, EPOLLIN);
 }
 
-void Worker::accept_from(Listener& listener) {
+// Whether there may be more.
+bool Worker::accept_from(Listener& listener) {
   for (int count = 0; count < kMostAccepted; ++count) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     Fd socket(accept4(listener.descriptor(), reinterpret_cast<sockaddr*>(&peer), &size,
                       SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket && (errno == EMFILE || errno == ENFILE)) stop_listening_for_a_moment();
-    if (!socket) return;
+    if (!socket) return false;
     accepted(std::move(socket), peer, listener.listen());
   }
+  return true;
 }
 
 void Worker::accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen) {
