@@ -362,6 +362,18 @@ engine_labels() { # containers by their labels, behind all others
   is 204 "$(admin DELETE /v1/routes/lab.test)"
   b stop -t 0 twin
   eventually 5 eval '[ "$(tally 6 lab.test)" = labelled:6 ]'
+  b run -d --name part --hostname part -l berth.route.host=lab.test -l berth.route.path=/part -l berth.route.port=82 \
+    box sh -c "mkdir -p /tmp/part && hostname >/tmp/part/index.html && exec httpd -f -p 82 -h /tmp"
+  eventually 5 serves lab.test part /part/
+  is labelled "$(get lab.test /)"
+  b run -d --name safe --hostname safe -l berth.route.host=safe.test -l berth.route.tls=true box sh -c "$web"
+  eventually 5 answers_with safe.test 308
+  is 200 "$(admin GET /v1/routes/lab.test)"
+  describes '.paths."/part".backends | length == 1'
+  b run -d --name wrong -l berth.route.host=wrong.test -l berth.route.port=http box sleep 100
+  eventually 5 eval 'grep "berth.route.port is \"http\"" "$work/main.log" >/dev/null'
+  is 200 "$(code lab.test)"
+  b rm -f part safe wrong
   b rm -f labelled twin
   eventually 5 answers_with lab.test 400
   is 200 "$(admin PUT /v1/engine -d '{"engine":""}')"
