@@ -15,6 +15,11 @@ constexpr std::int64_t kGatherEach = 200;  // milliseconds: how soon a route's n
 constexpr int kRound = 20;
 constexpr std::size_t kStatusLine = 12;  // "HTTP/1.1 200"
 
+// Whoever answers HTTP/1 at an address may not do so for HTTP/2.
+std::string key_of(const Endpoint& endpoint) {
+  return fmt::format("{}{} {}", endpoint.tls, endpoint.protocol == Protocol::http2, endpoint.authority);
+}
+
 }  // namespace
 
 void HealthChecks::start() {
@@ -38,7 +43,7 @@ void HealthChecks::gather() {
 void HealthChecks::gather_of(const Route& route) {
   if (!route.options.health) return;
   for (const Backend& backend : route.backends) {
-    Check& check = checks_[backend.endpoint->authority + " " + route.options.health->path];
+    Check& check = checks_[key_of(*backend.endpoint) + " " + route.options.health->path];
     check.endpoint = backend.endpoint;
     check.what = route.options.health;
     check.host = route.host.starts_with('*') ? backend.endpoint->authority : route.host;
@@ -85,7 +90,7 @@ void HealthChecks::begin(Check& check) {
 }
 
 void HealthChecks::go_on(Check& check) {
-  if (check.endpoint->tls) {
+  if (check.endpoint->tls || check.endpoint->protocol == Protocol::http2) {
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(check.socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks the backends of routes that have a check whether they are alive: alive is who answers a GET of its
-// path with 2xx or 3xx in time; of an https:// one, who can be connected to. One thread for all; none waits
+// path with 2xx or 3xx in time; with TLS or HTTP/2, who can be connected to. One thread for all; none waits
 // for another.
 #pragma once
 #include <map>

@@ -34,8 +34,20 @@ Result<std::vector<Endpoint::Address>> look_up(const std::string& host, std::uin
   return addresses;
 }
 
+struct Scheme {
+  std::string_view start;
+  bool tls;
+  Protocol protocol;
+};
+constexpr Scheme kSchemes[] = {
+    {"http://", false, Protocol::http1}, {"https://", true, Protocol::http1},
+    {"h2c://", false, Protocol::http2},  {"h2://", true, Protocol::http2},
+    {"grpc://", false, Protocol::http2}, {"grpcs://", true, Protocol::http2},
+};
+
 struct Parts {
   bool tls = false;
+  Protocol protocol = Protocol::http1;
   std::string host;
   std::uint16_t port = 0;
   std::string prefix;
@@ -47,11 +59,12 @@ Result<Parts> parse_url(std::string_view url) {
   };
   Parts parts;
   std::string_view rest = url;
-  if (rest.starts_with("https://"))
-    parts.tls = true;
-  else if (!rest.starts_with("http://"))
-    return wrong("is no http:// or https:// address");
-  rest.remove_prefix(rest.find("://") + 3);
+  const auto* scheme =
+      std::ranges::find_if(kSchemes, [&](const Scheme& one) { return rest.starts_with(one.start); });
+  if (scheme == std::end(kSchemes)) return wrong("is no address of http, https, h2c, h2, grpc or grpcs");
+  parts.tls = scheme->tls;
+  parts.protocol = scheme->protocol;
+  rest.remove_prefix(scheme->start.size());
   if (rest.find_first_of("?#@ \t\r\n") != std::string_view::npos)
     return wrong("has more than an address and a path");
   const std::size_t slash = std::min(rest.find('/'), rest.size());
@@ -89,18 +102,19 @@ std::int64_t clock_milliseconds() noexcept {
 
 Result<Backend> Endpoints::backend(std::string_view url, std::uint32_t weight) {
   Parts parts = TRY(parse_url(url));
-  return Backend{.endpoint = TRY(find_or_make(parts.host, parts.port, parts.tls)),
+  return Backend{.endpoint = TRY(find_or_make(parts.host, parts.port, parts.tls, parts.protocol)),
                  .url = std::string(url),
                  .prefix = std::move(parts.prefix),
                  .weight = weight};
 }
 
 Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& host, std::uint16_t port,
-                                                          bool tls) {
+                                                          bool tls, Protocol protocol) {
   const bool bracketed = host.find(':') != std::string::npos;
   const std::string authority =
       fmt::format("{}{}{}:{}", bracketed ? "[" : "", host, bracketed ? "]" : "", port);
-  const std::string key = (tls ? "s " : "p ") + authority;
+  const std::string key =
+      fmt::format("{}{} {}", tls ? 's' : 'p', protocol == Protocol::http2 ? '2' : '1', authority);
   {
     std::lock_guard lock(mutex_);
     if (auto found = known_.find(key); found != known_.end())
@@ -111,6 +125,7 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   endpoint->authority = authority;
   endpoint->addresses = std::move(addresses);
   endpoint->tls = tls;
+  endpoint->protocol = protocol;
   std::lock_guard lock(mutex_);
   std::weak_ptr<Endpoint>& known = known_[key];
   if (std::shared_ptr<Endpoint> other = known.lock()) return other;

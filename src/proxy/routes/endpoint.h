@@ -20,6 +20,9 @@
 
 namespace berth::proxy {
 
+// What is spoken there. HTTP/2 is known beforehand (RFC 9113, section 3.3), or with TLS agreed upon by ALPN.
+enum class Protocol : std::uint8_t { http1, http2 };
+
 struct Endpoint {
   std::string authority;  // "10.0.0.1:8080", "[::1]:80": what it is told apart by, and the name in logs
   struct Address {
@@ -28,6 +31,7 @@ struct Endpoint {
   };
   std::vector<Address> addresses;  // one or more, IPv4 first
   bool tls = false;
+  Protocol protocol = Protocol::http1;
 
   // The one that answered last. Where it does not any more, the next is to be tried.
   const Address& address() const noexcept {
@@ -59,14 +63,16 @@ struct RouteState;
 // All endpoints that there are, and what routes count: both outlive a change of a route. Thread-safe.
 class Endpoints {
  public:
-  // "http://host[:port][/prefix]", or https. A name is looked up now.
+  // "http://host[:port][/prefix]", or https; h2c and h2 for HTTP/2 without and with TLS, which may be written
+  // grpc and grpcs. A name is looked up now.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
   // Of the route that `key` names: the one that there is, if it has the same rate.
   std::shared_ptr<RouteState> state_of(const std::string& key,
                                        const std::optional<RequestLimiter::Rate>& rate);
 
  private:
-  Result<std::shared_ptr<Endpoint>> find_or_make(const std::string& host, std::uint16_t port, bool tls);
+  Result<std::shared_ptr<Endpoint>> find_or_make(const std::string& host, std::uint16_t port, bool tls,
+                                                 Protocol protocol);
   void drop_unused();
 
   std::mutex mutex_;

@@ -57,6 +57,7 @@ void Exchange::begin(const RequestHead& head, const Client& client) {
   attempts_ = 0;
   fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = canary_ = false;
   user_.clear();
+  returned_.clear();
   status_ = 0;
   stage_ = Stage::connecting;
   failed_with_ = 502;
@@ -224,6 +225,7 @@ void Exchange::attempt() {
     if (!chosen) return answer_here(failed_with_);
     backend_ = *chosen;
     const std::shared_ptr<Endpoint>& endpoint = route_->backends[backend_].endpoint;
+    if (head_->websocket && endpoint->protocol == Protocol::http2) return answer_here(501);
     ++attempts_;
     if (!fresh_) upstream_ = core_.upstreams.take_idle(*endpoint, *this, head_->idempotent);
     if (!upstream_) upstream_ = core_.upstreams.connect(endpoint, *this);
@@ -247,9 +249,9 @@ void Exchange::send_head() {
   stage_ = Stage::relaying;
   sent_ = true;
   connected_at_ = microseconds();
-  request_writer_.begin(head_->framing.kind);
-  append_request_head(upstream_->queued(), *head_, *client_, *route_, route_->backends[backend_],
+  append_request_head(upstream_->request_head(), *head_, *client_, *route_, route_->backends[backend_],
                       {.keep_alive = core_.settings.backend_keep_alive, .user = user_});
+  upstream_->begin_body(*head_);
   core_.timers.set(*upstream_, answer_timeout());
 }
 
@@ -263,11 +265,11 @@ void Exchange::go_on() {
 void Exchange::go_on_once() {
   if (stage_ == Stage::connecting) {
     switch (upstream_->connected()) {
-      case UpstreamConnection::Progress::waiting:
+      case UpstreamLink::Progress::waiting:
         return;
-      case UpstreamConnection::Progress::failed:
+      case UpstreamLink::Progress::failed:
         return upstream_failed(Failure::unreachable);
-      case UpstreamConnection::Progress::connected:
+      case UpstreamLink::Progress::connected:
         send_head();
     }
   }
@@ -278,6 +280,7 @@ void Exchange::go_on_once() {
 
 void Exchange::relay_request() {
   waits_for_client_ = false;
+  if (!returned_.empty() && !send_returned()) return upstream_->flush();
   for (unsigned pieces = 0; !request_done_ && !upstream_->write_failed(); ++pieces) {
     if (pieces == kMostAtOnce) {
       wait_for_turn();
@@ -286,14 +289,14 @@ void Exchange::relay_request() {
     const Parsed<BodyReader::Piece> piece = downstream_.body();
     if (!piece) return refuse_body(piece.error());
     if (piece->ended) {
-      request_writer_.end(*upstream_, downstream_.body_trailers());
+      upstream_->end_body(downstream_.body_trailers());
       request_done_ = true;
       if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr) mirror->end_body();
     } else if (piece->data.empty()) {
       waits_for_client_ = true;
       break;
     } else {
-      const std::size_t taken = request_writer_.write(*upstream_, piece->data);
+      const std::size_t taken = upstream_->write_body(piece->data);
       if (taken > 0) {
         body_touched_ = true;
         request_bytes_ += taken;
@@ -309,6 +312,12 @@ void Exchange::relay_request() {
   upstream_->flush();
   if (upstream_->write_failed())
     request_done_ = true;  // the answer may be there all the same: why it did not
+}
+
+bool Exchange::send_returned() {
+  body_touched_ = true;
+  returned_.erase(0, upstream_->write_body(returned_));
+  return returned_.empty();
 }
 
 void Exchange::relay_answer() {
@@ -351,7 +360,8 @@ bool Exchange::read_answer_head() {
 
 bool Exchange::take_answer_head() {
   if (answer_.status == 101) {
-    if (!is_agreed() || !downstream_.tunnel()) return upstream_failed(Failure::malformed), false;
+    if (!is_agreed() || !downstream_.tunnel() || !upstream_->tunnel())
+      return upstream_failed(Failure::malformed), false;
     begin_answer();
     stage_ = Stage::tunnel;
     return false;
@@ -433,13 +443,13 @@ bool Exchange::more_of_answer() {
 
 // A direction ends with its own FIN; the exchange ends when both have, or one is broken.
 void Exchange::relay_tunnel() {
-  Connection& client = *downstream_.tunnel();
+  Connection &client = *downstream_.tunnel(), &backend = *upstream_->tunnel();
   std::uint64_t up = 0, down = 0;
-  const Poured upwards = pour(client, *upstream_, up), downwards = pour(*upstream_, client, down);
+  const Poured upwards = pour(client, backend, up), downwards = pour(backend, client, down);
   request_bytes_ += up;
   answer_bytes_ += down;
   if (up + down > 0) core_.timers.set(*upstream_, kTunnelIdle);
-  const bool over = downwards == Poured::ended && (upwards == Poured::ended || upstream_->hung_up());
+  const bool over = downwards == Poured::ended && (upwards == Poured::ended || backend.hung_up());
   if (over || upwards == Poured::broken || downwards == Poured::broken || client.hung_up()) cut();
 }
 
@@ -498,12 +508,20 @@ bool Exchange::may_try_again(Failure failure) const {
   return safe && (!policy() || policy()->retry_budget_percent == 0 || policy()->state->retries.retry());
 }
 
+// Whether the backend says itself that it did not look at the request, and all of that is here still.
+bool Exchange::was_refused() {
+  if (!sent_ || !upstream_->refused() || attempts_ > core_.settings.retries) return false;
+  if (body_touched_ && !upstream_->give_back(returned_)) return false;
+  body_touched_ = false;
+  return true;
+}
+
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
 void Exchange::upstream_failed(Failure failure) {
   if (answer_begun_) return cut();
-  const bool stale =
-      upstream_->reused() && !heard_ && failure == Failure::closed && !body_touched_ && head_->idempotent;
-  if (!stale) mark_dead();
+  const bool stale = was_refused() || (upstream_->reused() && !heard_ && failure == Failure::closed &&
+                                       !body_touched_ && head_->idempotent);
+  if (!stale && !upstream_->still_serves()) mark_dead();
   let_go(false);
   if (stale) {
     fresh_ = true;
@@ -581,9 +599,7 @@ void Exchange::end() {
 void Exchange::let_go(bool reusable) {
   if (!upstream_) return;
   upstream_->endpoint().in_flight.fetch_sub(1, std::memory_order_relaxed);
-  // What lies behind an answer would be the next request's: such a connection is not used again.
-  if (reusable && core_.settings.backend_keep_alive && upstream_->input().empty() &&
-      !upstream_->end_is_there() && !upstream_->has_queued() && !upstream_->write_failed() && !core_.draining)
+  if (reusable && core_.settings.backend_keep_alive && upstream_->is_clean() && !core_.draining)
     core_.upstreams.keep(std::move(upstream_));
   else
     core_.upstreams.discard(std::move(upstream_));

@@ -10,7 +10,6 @@
 #include <string>
 
 #include "proxy/http1/body_reader.h"
-#include "proxy/http1/body_writer.h"
 #include "proxy/http1/head.h"
 #include "proxy/routes/route.h"
 #include "proxy/worker/admission.h"
@@ -67,10 +66,12 @@ class Exchange final : public UpstreamUser {
   void send_head();
   void upstream_failed(Failure failure);
   bool may_try_again(Failure failure) const;
+  bool was_refused();
   void mark_dead();
 
   // Both ways; each says whether there is more to be done now.
   void relay_request();
+  bool send_returned();
   void relay_answer();
   bool read_answer_head();
   bool take_answer_head();
@@ -122,7 +123,7 @@ class Exchange final : public UpstreamUser {
   std::int64_t answer_timeout() const noexcept;
 
   Upstream upstream_;
-  BodyWriter request_writer_;
+  std::string returned_;  // of the body, by a backend that did not look at it: goes before the rest
   HeadSearch answer_search_;
   ResponseHead answer_;
   BodyReader answer_reader_;

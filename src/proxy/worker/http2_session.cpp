@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "proxy/http1/characters.h"
+#include "proxy/worker/http2_fields.h"
 #include "proxy/worker/own_answer.h"
 
 namespace berth::proxy {
@@ -15,45 +16,6 @@ constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
 constexpr std::size_t kFreeResets = 100;        // that a client may make before they are held against it
-
-std::string_view view(const std::uint8_t* bytes, std::size_t size) {
-  return {reinterpret_cast<const char*>(bytes), size};
-}
-
-// Names and values for nghttp2, which copies them when they are submitted.
-class FieldList {
- public:
-  void add(std::string_view name, std::string_view value) {
-    texts_.emplace_back(name, value);
-    for (char& c : texts_.back().first) c = lower(c);
-  }
-  void add_all(const Fields& fields, bool without_length) {
-    for (const Field& field : fields)
-      if (!is_of_hop(field) && !(without_length && field.known == KnownField::content_length))
-        add(field.name, field.value);
-  }
-  void add_lines(std::string_view lines) {
-    while (!lines.empty()) {
-      const std::string_view line = lines.substr(0, lines.find("\r\n"));
-      const std::size_t colon = line.find(": ");
-      if (colon != std::string_view::npos) add(line.substr(0, colon), line.substr(colon + 2));
-      lines.remove_prefix(std::min(lines.size(), line.size() + 2));
-    }
-  }
-  const std::vector<nghttp2_nv>& finish() {
-    for (auto& [name, value] : texts_)
-      list_.push_back({.name = reinterpret_cast<std::uint8_t*>(name.data()),
-                       .value = reinterpret_cast<std::uint8_t*>(value.data()),
-                       .namelen = name.size(),
-                       .valuelen = value.size(),
-                       .flags = NGHTTP2_NV_FLAG_NONE});
-    return list_;
-  }
-
- private:
-  std::vector<std::pair<std::string, std::string>> texts_;
-  std::vector<nghttp2_nv> list_;
-};
 
 ssize_t read_answer(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
                     std::uint32_t* flags, nghttp2_data_source* source, void*) {
@@ -358,7 +320,7 @@ void Http2Session::write_frames() {
     const ssize_t count = nghttp2_session_mem_send(frames_.get(), &bytes);
     if (count < 0) return end();
     if (count == 0) break;
-    queue(view(bytes, static_cast<std::size_t>(count)));
+    queue(view_of(bytes, static_cast<std::size_t>(count)));
     moved_bytes_ += static_cast<std::size_t>(count);
     if (!has_room()) flush();
   }
@@ -399,7 +361,7 @@ int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const 
                             std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                             std::uint8_t, void* self) {
   Http2Stream* one = static_cast<Http2Session*>(self)->stream(frame->hd.stream_id);
-  if (!one || one->add_field(view(name, name_size), view(value, value_size))) return 0;
+  if (!one || one->add_field(view_of(name, name_size), view_of(value, value_size))) return 0;
   return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
 }
 
@@ -427,7 +389,7 @@ int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id
     nghttp2_session_consume(frames, id, size);  // nobody reads it: the others' window must not suffer
     return 0;
   }
-  one->add_body(view(data, size));
+  one->add_body(view_of(data, size));
   session.step_later(*one);
   return 0;
 }

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/worker/upstream.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "proxy/worker/upstream_socket.h"
+
 namespace berth::proxy {
 namespace {
-
-std::string host_of(const Endpoint& endpoint) {
-  std::string host = endpoint.authority.substr(0, endpoint.authority.rfind(':'));
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-  return host;
-}
 
 // Something that has come meanwhile is an end, or belongs to nothing: it would be read as the next answer.
 bool is_quiet(int socket) noexcept {
@@ -40,18 +33,26 @@ void UpstreamConnection::on_deadline() {
   pool_.drop_idle(*this);
 }
 
-UpstreamConnection::Progress UpstreamConnection::connected() noexcept {
+UpstreamLink::Progress UpstreamConnection::connected() noexcept {
   if (!connecting_) return Progress::connected;
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (getsockopt(descriptor(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)
-    return Progress::failed;
-  sockaddr_storage peer;
-  socklen_t peer_size = sizeof peer;
-  if (getpeername(descriptor(), reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
-    return Progress::waiting;
+  switch (progress_of(descriptor())) {
+    case SocketProgress::waiting:
+      return Progress::waiting;
+    case SocketProgress::failed:
+      return Progress::failed;
+    case SocketProgress::connected:
+      break;
+  }
   connecting_ = false;
   return Progress::connected;
+}
+
+void UpstreamConnection::leave(Upstream self, bool reusable) {
+  UpstreamPool::Connected connection(static_cast<UpstreamConnection*>(self.release()));
+  if (reusable)
+    pool_.keep_idle(std::move(connection));
+  else
+    pool_.bury(std::move(connection));
 }
 
 Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, bool may_be_lost) {
@@ -59,10 +60,10 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
   while (found != idle_.end() && !found->second.empty()) {
     if (!may_be_lost && timers_.now() - found->second.back()->idle_since_ > limits_.idle_for_once)
       return nullptr;
-    Upstream connection = std::move(found->second.back());
+    Connected connection = std::move(found->second.back());
     found->second.pop_back();
     if (!is_quiet(connection->descriptor())) {
-      discard(std::move(connection));
+      bury(std::move(connection));
       continue;
     }
     connection->user_ = &user;
@@ -73,16 +74,11 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
 }
 
 Upstream UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user) {
-  const Endpoint::Address& address = endpoint->address();
-  Fd socket(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (endpoint->protocol == Protocol::http2) return http2_.begin(endpoint, user);
+  Fd socket = open_upstream_socket(*endpoint);
   if (!socket) return nullptr;
-  const int on = 1;
-  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) != 0 &&
-      errno != EINPROGRESS)
-    return nullptr;
   Ssl tls;
-  if (endpoint->tls && !(tls = start_tls(socket.get(), *endpoint))) return nullptr;
+  if (endpoint->tls && !(tls = start_upstream_tls(tls_, socket.get(), *endpoint))) return nullptr;
   auto connection =
       std::make_unique<UpstreamConnection>(*this, buffers_, std::move(socket), std::move(tls), endpoint);
   connection->user_ = &user;
@@ -91,30 +87,16 @@ Upstream UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint, Upstre
   return connection;
 }
 
-Ssl UpstreamPool::start_tls(int socket, const Endpoint& endpoint) {
-  Ssl tls(tls_ ? SSL_new(tls_) : nullptr);
-  const std::string host = host_of(endpoint);
-  if (!tls || SSL_set_fd(tls.get(), socket) != 1) return nullptr;
-  const bool numeric =
-      host.find_first_not_of("0123456789.") == std::string::npos || host.find(':') != std::string::npos;
-  if (!numeric) SSL_set_tlsext_host_name(tls.get(), host.c_str());
-  const bool named = numeric ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls.get()), host.c_str()) == 1
-                             : SSL_set1_host(tls.get(), host.c_str()) == 1;
-  if (!named) return nullptr;
-  SSL_set_connect_state(tls.get());
-  return tls;
-}
-
-void UpstreamPool::keep(Upstream connection) {
-  std::vector<Upstream>& idle = idle_[&connection->endpoint()];
-  if (idle.size() >= limits_.kept) return discard(std::move(connection));
+void UpstreamPool::keep_idle(Connected connection) {
+  std::vector<Connected>& idle = idle_[&connection->endpoint()];
+  if (idle.size() >= limits_.kept) return bury(std::move(connection));
   connection->user_ = nullptr;
   connection->idle_since_ = timers_.now();
   timers_.set(*connection, limits_.idle);
   idle.push_back(std::move(connection));
 }
 
-void UpstreamPool::discard(Upstream connection) {
+void UpstreamPool::bury(Connected connection) {
   connection->user_ = nullptr;
   connection->close();
   timers_.clear(*connection);
@@ -124,11 +106,11 @@ void UpstreamPool::discard(Upstream connection) {
 void UpstreamPool::drop_idle(UpstreamConnection& connection) {
   const auto found = idle_.find(&connection.endpoint());
   if (found == idle_.end()) return;
-  const auto at = std::ranges::find(found->second, &connection, &Upstream::get);
+  const auto at = std::ranges::find(found->second, &connection, &Connected::get);
   if (at == found->second.end()) return;
-  Upstream dropped = std::move(*at);
+  Connected dropped = std::move(*at);
   found->second.erase(at);
-  discard(std::move(dropped));
+  bury(std::move(dropped));
   if (found->second.empty()) idle_.erase(found);
 }
 
@@ -139,8 +121,9 @@ void UpstreamPool::sweep() {
 
 void UpstreamPool::close_idle() {
   for (auto& [endpoint, connections] : idle_)
-    for (Upstream& connection : connections) discard(std::move(connection));
+    for (Connected& connection : connections) bury(std::move(connection));
   idle_.clear();
+  http2_.close_idle();
 }
 
 }  // namespace berth::proxy

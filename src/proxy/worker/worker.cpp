@@ -183,6 +183,7 @@ void Worker::round() {
   take_commands();
   look_for_routes();
   give_turns();
+  upstreams_.run_waiting();
   listen_again();
   poller_.clear_buried();
   mirrors_.bury();
@@ -197,7 +198,7 @@ void Worker::round() {
 }
 
 int Worker::patience() const {
-  if (!core_.for_next_round.empty()) return 0;
+  if (!core_.for_next_round.empty() || upstreams_.has_waiting()) return 0;
   return clients_.empty() && !log_.has_lines() && deaf_until_ == 0 ? kIdlePatience
                                                                    : static_cast<int>(Timers::kTick);
 }
