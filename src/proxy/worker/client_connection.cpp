@@ -17,6 +17,7 @@ constexpr std::int64_t kRateWindow = 10'000;  // milliseconds
 constexpr std::uint64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
 constexpr unsigned kMostSteps = 64;           // before others have their turn
 constexpr std::size_t kKeptHead = 4u << 10;
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113, section 3.4
 
 }  // namespace
 
@@ -26,6 +27,7 @@ ClientConnection::ClientConnection(Core& core, ClientHost& host, Fd socket, Ssl 
       exchange_(core, *this) {}
 
 void ClientConnection::start() {
+  may_be_http2_ = !is_tls();  // with TLS it would have said so there
   core_.timers.set(*this, core_.draining ? kGraceToAsk : core_.settings.timeouts.head.count());
   run();
 }
@@ -45,6 +47,11 @@ void ClientConnection::run() {
   running_ = false;
   if (steps == kMostSteps) exchange_.wait_for_turn();
   if (phase_ == Phase::closed) host_.client_closed(*this);
+  if (phase_ == Phase::handed_over) {
+    core_.timers.clear(*this);
+    host_.client_speaks_http2(*this);
+    phase_ = Phase::closed;
+  }
 }
 
 // Whether there may be more to do.
@@ -64,9 +71,17 @@ bool ClientConnection::step() {
     case Phase::lingering:
       return linger();
     case Phase::closed:
+    case Phase::handed_over:
       break;
   }
   return false;
+}
+
+// As far as it has come. No request of HTTP/1 begins like this.
+bool ClientConnection::begins_as_http2() {
+  may_be_http2_ = kHttp2Preface.starts_with(input().substr(0, kHttp2Preface.size()));
+  if (may_be_http2_ && input().size() >= kHttp2Preface.size()) phase_ = Phase::handed_over;
+  return may_be_http2_;
 }
 
 bool ClientConnection::read_head() {
@@ -76,7 +91,10 @@ bool ClientConnection::read_head() {
     search_.reset();
     skipped_line_ = true;
   }
-  const Parsed<std::size_t> length = search_.find(input(), core_.settings.head);
+  const bool unclear = may_be_http2_ && !input().empty() && begins_as_http2();
+  if (phase_ == Phase::handed_over) return false;
+  const Parsed<std::size_t> length =
+      unclear ? Parsed<std::size_t>(0) : search_.find(input(), core_.settings.head);
   if (!length) return refuse(length.error()), true;
   if (*length > 0) return begin_exchange(*length), true;
   if (!input().empty() && !head_began_) {

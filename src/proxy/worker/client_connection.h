@@ -36,9 +36,10 @@ class ClientConnection final : public ClientSession, public Downstream {
   void wake() override { run(); }
 
  private:
-  enum class Phase : std::uint8_t { head, exchange, lingering, closed };
+  enum class Phase : std::uint8_t { head, exchange, lingering, closed, handed_over };
   void run();
   bool step();
+  bool begins_as_http2();
   bool read_head();
   void begin_exchange(std::size_t head_length);
   void refuse(const Refusal& refusal);
@@ -52,6 +53,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   bool running_ = false;
   bool head_began_ = false, skipped_line_ = false, told_to_continue_ = false;
   bool asked_once_ = false;
+  bool may_be_http2_ = false;  // nothing was asked yet
   bool keep_alive_ = true;
   bool answer_ended_ = false;
   bool ends_by_close_ = false;  // the answer's end is the connection's

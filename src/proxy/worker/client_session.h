@@ -16,6 +16,8 @@ class ClientHost {
  public:
   virtual ~ClientHost() = default;
   virtual void client_closed(ClientSession& session) = 0;
+  // What has been read of it begins as HTTP/2 does: another session is to take its socket and its input.
+  virtual void client_speaks_http2(ClientSession& session) = 0;
 };
 
 class ClientSession : public Connection {
@@ -31,6 +33,7 @@ class ClientSession : public Connection {
   virtual void start() = 0;
   virtual void drain() = 0;  // no request is to follow: ends at once when none is under way
   const Client& client() const noexcept { return client_; }
+  const std::string& address() const noexcept { return address_; }
 
  protected:
   Core& core_;

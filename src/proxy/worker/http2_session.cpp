@@ -233,9 +233,22 @@ void Http2Session::on_deadline() {
     return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
            !one.second->exchange().active();
   });
-  if (!moved && (streams_.empty() || waited_for)) {
+  // Streams whose answers have begun may be quiet both ways, as those of gRPC are: it is enough that the
+  // client is there.
+  const bool quiet = !streams_.empty() && std::ranges::all_of(streams_, [](auto& one) {
+    return one.second->exchange().active() && one.second->exchange().answer_begun() &&
+           !one.second->answer_is_stuck();
+  });
+  if (!moved && (streams_.empty() || waited_for) && (!quiet || asked_)) {
     end();
     return host_.client_closed(*this);
+  }
+  asked_ = !moved && quiet && waited_for;
+  if (asked_) {
+    nghttp2_submit_ping(frames_.get(), NGHTTP2_FLAG_NONE, nullptr);
+    run();
+    if (ended_) return;
+    checked_bytes_ = moved_bytes_;
   }
   core_.timers.set(*this, core_.settings.timeouts.idle.count());
 }
@@ -273,21 +286,25 @@ void Http2Session::run() {
   if (ended_) host_.client_closed(*this);
 }
 
+bool Http2Session::take_bytes(std::string_view bytes) {
+  const ssize_t used = nghttp2_session_mem_recv(
+      frames_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  moved_bytes_ += bytes.size();
+  if (used < 0) return end(), false;
+  if (reset_ > kFreeResets && reset_ > begun_ / 2)
+    nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  again_ = true;
+  return true;
+}
+
 void Http2Session::read_frames() {
+  if (!first_bytes_.empty() && !take_bytes(std::exchange(first_bytes_, {}))) return;
   for (;;) {
     switch (read_more()) {
-      case Read::data: {
-        const std::string_view bytes = input();
-        const ssize_t used = nghttp2_session_mem_recv(
-            frames_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-        moved_bytes_ += bytes.size();
-        if (used < 0) return end();
-        use(bytes.size());
-        if (reset_ > kFreeResets && reset_ > begun_ / 2)
-          nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
-        again_ = true;
+      case Read::data:
+        if (!take_bytes(input())) return;
+        use(input().size());
         break;
-      }
       case Read::blocked:
       case Read::full:
         return;

@@ -81,6 +81,8 @@ class Http2Session final : public ClientSession {
   Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, const Client& client);
   ~Http2Session() override;
 
+  // What was read already, in front of start().
+  void was_read(std::string_view bytes) { first_bytes_ = bytes; }
   void start() override;
   void drain() override;
   void on_events(std::uint32_t events) override;
@@ -105,6 +107,7 @@ class Http2Session final : public ClientSession {
   static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* self);
 
   Http2Stream* stream(std::int32_t id);
+  bool take_bytes(std::string_view bytes);
   void read_frames();
   void step_streams();
   void write_frames();
@@ -116,9 +119,10 @@ class Http2Session final : public ClientSession {
   std::unique_ptr<nghttp2_session, FreeFrames> frames_;
   std::unordered_map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::int32_t> to_step_, closed_streams_;
+  std::string first_bytes_;
   std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
   std::size_t begun_ = 0, reset_ = 0;
-  bool running_ = false, again_ = false, ended_ = false;
+  bool running_ = false, again_ = false, ended_ = false, asked_ = false;
 };
 
 }  // namespace berth::proxy

@@ -87,7 +87,6 @@ class Worker::Handshake final : public ClientSession {
     SSL_get0_alpn_selected(tls(), &name, &size);
     return std::string_view(reinterpret_cast<const char*>(name), size) == protocol;
   }
-  const std::string& address() const noexcept { return address_; }
 
  private:
   void go_on() {
@@ -316,6 +315,17 @@ void Worker::handshake_done(Handshake& handshake) {
   timers_.clear(handshake);
   client_closed(handshake);
   if (poller_.hand_to(session->descriptor(), *session)) keep(std::move(session));
+}
+
+void Worker::client_speaks_http2(ClientSession& session) {
+  const std::string bytes(session.input());
+  session.use(bytes.size());
+  auto [socket, tls] = session.release();
+  auto http2 = std::make_unique<Http2Session>(core_, *this, std::move(socket), std::move(tls),
+                                              session.address(), session.client());
+  http2->was_read(bytes);
+  client_closed(session);
+  if (poller_.hand_to(http2->descriptor(), *http2)) keep(std::move(http2));
 }
 
 void Worker::client_closed(ClientSession& session) {

@@ -51,6 +51,7 @@ class Worker final : public ClientHost {
   const Counters& counters() const noexcept { return counters_; }
 
   void client_closed(ClientSession& session) override;
+  void client_speaks_http2(ClientSession& session) override;
 
  private:
   class Listener;
