@@ -379,6 +379,36 @@ engine_labels() { # containers by their labels, behind all others
   is 200 "$(admin PUT /v1/engine -d '{"engine":""}')"
 }
 
+named_backends() { # names are looked up again; one that is not known yet loses no route
+  printf '127.0.0.1 localhost\n127.0.0.1 moves.test\n' >"$work/hosts"
+  configuration named '.http.port = 8060 | .admin.port = 8061 | del(.driver)' >/dev/null
+  # shellcheck disable=SC2016 # for the inner shell
+  local start='mount --make-rprivate / && mount --bind "$0/hosts" /etc/hosts && exec berth-proxy -c "$0/named.json"'
+  named() { curl -s --max-time 5 -H 'Host: named.test' "$@" http://127.0.0.1:8060/; }
+  setsid unshare -m sh -c "$start" "$work" >>"$work/named.log" 2>&1 &
+  eventually 5 answers 8060
+  put_named() { curl -s -o "$work/answer" -w '%{http_code}' -X PUT -d "$1" http://127.0.0.1:8061/v1/routes/named.test; }
+  is 400 "$(put_named '{"backends":["http://nobody.test:9001"]}')"
+  describes '.message | test("nobody.test")'
+  is 200 "$(put_named '{"backends":["http://moves.test:9001"]}')"
+  is 9001 "$(named)"
+  printf '127.0.0.1 localhost\n10.99.0.2 moves.test\n' >"$work/hosts"
+  eventually 15 eval '[ "$(named -o /dev/null -w "%{http_code}" --max-time 1 || true)" != 200 ]'
+  printf '127.0.0.1 localhost\n127.0.0.1 moves.test\n' >"$work/hosts"
+  eventually 20 eval '[ "$(named)" = 9001 ]'
+  # It starts while the name is not known, and the stored route is there when it comes to be.
+  printf '127.0.0.1 localhost\n' >"$work/hosts"
+  local pid
+  pid=$(successor_of named)
+  kill -9 "$pid"
+  eventually 5 gone "$pid"
+  setsid unshare -m sh -c "$start" "$work" >>"$work/named.log" 2>&1 &
+  eventually 5 answers 8060
+  is 502 "$(named -o /dev/null -w '%{http_code}')"
+  printf '127.0.0.1 localhost\n127.0.0.1 moves.test\n' >"$work/hosts"
+  eventually 5 eval '[ "$(named)" = 9001 ]'
+}
+
 # --- configurations ---
 
 wrong() { # regex 'jq patch': refused with the file and what is wrong, by -t and by a start
@@ -495,6 +525,7 @@ proxy_case "admin: whose routes go first, and whose are whose" others_routes
 proxy_case "admin: a unix socket, a token" admin_doors
 for round in 1 2 3; do proxy_case "admin: kill -9 in a stream of changes, round $round" admin_durable "$round"; done
 proxy_case "routes of containers" engine_labels
+proxy_case "backends by name" named_backends
 proxy_case "configurations that are wrong" wrong_configurations
 proxy_case "configurations that name what is not there" unusable_configurations
 proxy_case "ports that are taken" taken_ports

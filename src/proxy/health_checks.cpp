@@ -81,11 +81,12 @@ void HealthChecks::begin(Check& check) {
   check.due = check.began + check.what->interval.count();
   check.sent = false;
   check.answer.clear();
-  check.socket = Fd(
-      ::socket(check.endpoint->address().address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const Endpoint::Address address = check.endpoint->address();
+  if (address.length == 0) return end(check, false);
+  check.socket = Fd(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!check.socket) return;
-  const auto* address = reinterpret_cast<const sockaddr*>(&check.endpoint->address().address);
-  if (connect(check.socket.get(), address, check.endpoint->address().length) != 0 && errno != EINPROGRESS)
+  if (connect(check.socket.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) != 0 &&
+      errno != EINPROGRESS)
     end(check, false);
 }
 

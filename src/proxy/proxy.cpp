@@ -15,6 +15,16 @@ namespace {
 
 constexpr std::chrono::seconds kChoresEach{1};
 constexpr std::chrono::milliseconds kLookEach{20};
+constexpr int kNamesEach = 10;  // chores; those without an address are looked up at each
+
+// False: it was told to stop.
+bool sleep(const std::stop_token& stop, std::chrono::seconds time) {
+  std::mutex mutex;
+  std::condition_variable_any asleep;
+  std::unique_lock lock(mutex);
+  asleep.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
 
 }  // namespace
 
@@ -162,6 +172,7 @@ Result<void> Proxy::start() {
   TRY(engine_->follow(settings_.engine));
   TRY(start_admin());
   chores_ = std::jthread([this](const std::stop_token& stop) { run_chores(stop); });
+  names_ = std::jthread([this](const std::stop_token& stop) { look_up_names(stop); });
   if (ready_) TRY(write_all(ready_.get(), "r"));
   ready_.reset();
   return {};
@@ -188,13 +199,12 @@ void Proxy::look_again() {
 }
 
 void Proxy::run_chores(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any asleep;
-  std::unique_lock lock(mutex);
-  while (!stop.stop_requested()) {
-    asleep.wait_for(lock, stop, kChoresEach, [] { return false; });
+  while (sleep(stop, kChoresEach))
     if (tls_) tls_->reload();
-  }
+}
+
+void Proxy::look_up_names(const std::stop_token& stop) {
+  for (int round = 1; sleep(stop, kChoresEach); ++round) endpoints_.look_up_again(round % kNamesEach == 0);
 }
 
 void Proxy::drain() {

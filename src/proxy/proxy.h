@@ -51,6 +51,7 @@ class Proxy {
   Result<void> take_up_changes();
   void look_again();
   void run_chores(const std::stop_token& stop);
+  void look_up_names(const std::stop_token& stop);
   std::string metrics() const;
 
   const Settings settings_;
@@ -71,6 +72,7 @@ class Proxy {
   std::unique_ptr<HealthChecks> health_;
   std::unique_ptr<AdminApi> admin_;
   std::jthread chores_;  // what is looked at now and then
+  std::jthread names_;   // of backends, whose resolver may take its time
 };
 
 }  // namespace berth::proxy

@@ -38,6 +38,17 @@ std::unexpected<Error> no_route(std::string_view host) {
   return fail(ErrorKind::not_found, "there is no route for {}", host);
 }
 
+// Who says a name here is there to be told that it is none. Elsewhere it may come to be one later.
+Result<void> check_names(const Route& route) {
+  for (const Backend& backend : route.backends)
+    if (!backend.endpoint->has_address())
+      return fail(ErrorKind::invalid, "the backend {} has no address: its name is not known", backend.url);
+  if (!route.policy) return {};
+  if (route.policy->mirror) TRY(check_names(*route.policy->mirror));
+  for (const RouteRef& path : route.policy->paths) TRY(check_names(*path));
+  return {};
+}
+
 }  // namespace
 
 Result<void> AdminApi::start(http::Listener listener) {
@@ -101,6 +112,7 @@ Result<void> AdminApi::route(http::Exchange& exchange, std::string_view path) {
 Result<void> AdminApi::put_route(http::Exchange& exchange, const std::string& host) {
   const std::string text = TRY(exchange.read_body_whole(kLargestRoute));
   RouteRef route = TRY(parse_route(host, text, parts_.endpoints));
+  TRY(check_names(*route));
   TRY(change({.host = host, .route = route}));
   return answer(exchange, 200, describe_route({route, Source::admin}));
 }

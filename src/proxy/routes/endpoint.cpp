@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "proxy/routes/policy.h"
 
@@ -21,7 +22,7 @@ Result<std::vector<Endpoint::Address>> look_up(const std::string& host, std::uin
   addrinfo* found = nullptr;
   const std::string service = std::to_string(port);
   if (const int code = getaddrinfo(host.c_str(), service.c_str(), &hints, &found); code != 0)
-    return fail(ErrorKind::invalid, "look up the backend {}: {}", host, gai_strerror(code));
+    return fail(ErrorKind::not_found, "look up the backend {}: {}", host, gai_strerror(code));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> held(found, freeaddrinfo);
   std::vector<Endpoint::Address> addresses;
   for (const addrinfo* one = found; one; one = one->ai_next) {
@@ -100,6 +101,25 @@ std::int64_t clock_milliseconds() noexcept {
   return time.tv_sec * 1000 + time.tv_nsec / 1'000'000;
 }
 
+Endpoint::Address Endpoint::address() const {
+  const std::shared_ptr<const Addresses> all = addresses_.load();
+  return all && !all->empty() ? (*all)[chosen.load(std::memory_order_relaxed) % all->size()] : Address();
+}
+
+void Endpoint::set_addresses(Addresses found) {
+  const std::shared_ptr<const Addresses> had = addresses_.load();
+  const auto same = [](const Address& left, const Address& right) {
+    return left.length == right.length && std::memcmp(&left.address, &right.address, left.length) == 0;
+  };
+  // The resolver gives them in another order each time.
+  const auto is_among = [&](const Address& one) {
+    return std::ranges::any_of(*had, [&](const Address& other) { return same(one, other); });
+  };
+  if (had && had->size() == found.size() && std::ranges::all_of(found, is_among)) return;
+  addresses_.store(std::make_shared<const Addresses>(std::move(found)));
+  moves.fetch_add(1);
+}
+
 Result<Backend> Endpoints::backend(std::string_view url, std::uint32_t weight) {
   Parts parts = TRY(parse_url(url));
   return Backend{.endpoint = TRY(find_or_make(parts.host, parts.port, parts.tls, parts.protocol)),
@@ -120,18 +140,39 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
     if (auto found = known_.find(key); found != known_.end())
       if (std::shared_ptr<Endpoint> endpoint = found->second.lock()) return endpoint;
   }
-  std::vector<Endpoint::Address> addresses = TRY(look_up(host, port));
   auto endpoint = std::make_shared<Endpoint>();
   endpoint->authority = authority;
-  endpoint->addresses = std::move(addresses);
+  Result<Endpoint::Addresses> addresses = look_up(host, port);
+  if (addresses)
+    endpoint->set_addresses(std::move(*addresses));
+  else if (addresses.error().kind == ErrorKind::not_found)
+    log_warning("proxy", "{}; it is tried again", addresses.error().message);
+  else
+    return std::unexpected(addresses.error());
   endpoint->tls = tls;
   endpoint->protocol = protocol;
   std::lock_guard lock(mutex_);
   std::weak_ptr<Endpoint>& known = known_[key];
   if (std::shared_ptr<Endpoint> other = known.lock()) return other;
   known = endpoint;
+  if (!parse_address(host)) named_.push_back({endpoint, host, port});
   if (known_.size() + states_.size() >= drop_at_) drop_unused();
   return endpoint;
+}
+
+void Endpoints::look_up_again(bool all) {
+  std::vector<Named> named;
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(named_, [](const Named& one) { return one.endpoint.expired(); });
+    named = named_;
+  }
+  for (const Named& one : named) {
+    const std::shared_ptr<Endpoint> endpoint = one.endpoint.lock();
+    if (!endpoint || (!all && endpoint->has_address())) continue;
+    if (Result<Endpoint::Addresses> found = look_up(one.host, one.port))
+      endpoint->set_addresses(std::move(*found));
+  }
 }
 
 std::shared_ptr<RouteState> Endpoints::state_of(const std::string& key,

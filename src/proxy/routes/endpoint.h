@@ -29,18 +29,20 @@ struct Endpoint {
     sockaddr_storage address{};
     socklen_t length = 0;
   };
-  std::vector<Address> addresses;  // one or more, IPv4 first
+  using Addresses = std::vector<Address>;  // IPv4 first
   bool tls = false;
   Protocol protocol = Protocol::http1;
 
-  // The one that answered last. Where it does not any more, the next is to be tried.
-  const Address& address() const noexcept {
-    return addresses[chosen.load(std::memory_order_relaxed) % addresses.size()];
-  }
+  // The one that answered last; where it does not any more, the next is to be tried. Without a length when
+  // the name has none, or was never found. Names are looked up again (Endpoints::look_up_again).
+  Address address() const;
+  void set_addresses(Addresses found);  // does nothing when they are those that there are
+  bool has_address() const { return address().length > 0; }
   void try_next_address() noexcept { chosen.fetch_add(1, std::memory_order_relaxed); }
 
   // Written by workers, each for itself; no order among them is needed.
   std::atomic<std::uint32_t> in_flight{0}, chosen{0};
+  std::atomic<std::uint32_t> moves{0};  // times that its name got other addresses: older connections lead elsewhere
   std::atomic<std::uint64_t> requests{0}, failures{0};
   std::atomic<std::int64_t> dead_until{0};  // milliseconds of clock_milliseconds(); passive ejection
   std::atomic<bool> unhealthy{false};       // what active checks say
@@ -48,6 +50,9 @@ struct Endpoint {
   bool alive(std::int64_t now) const noexcept {
     return dead_until.load(std::memory_order_relaxed) <= now && !unhealthy.load(std::memory_order_relaxed);
   }
+
+ private:
+  std::atomic<std::shared_ptr<const Addresses>> addresses_;
 };
 
 // One of a route's.
@@ -63,9 +68,12 @@ struct RouteState;
 // All endpoints that there are, and what routes count: both outlive a change of a route. Thread-safe.
 class Endpoints {
  public:
+  // A name that cannot be looked up now may be later: requests find no backend there until then.
   // "http://host[:port][/prefix]", or https; h2c and h2 for HTTP/2 without and with TLS, which may be written
   // grpc and grpcs. A name is looked up now.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
+  // All names, or those that have no address yet. Takes as long as the resolver does.
+  void look_up_again(bool all);
   // Of the route that `key` names: the one that there is, if it has the same rate.
   std::shared_ptr<RouteState> state_of(const std::string& key,
                                        const std::optional<RequestLimiter::Rate>& rate);
@@ -77,6 +85,12 @@ class Endpoints {
 
   std::mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<Endpoint>> known_;
+  struct Named {
+    std::weak_ptr<Endpoint> endpoint;
+    std::string host;
+    std::uint16_t port;
+  };
+  std::vector<Named> named_;
   std::unordered_map<std::string, std::weak_ptr<RouteState>> states_;
   std::size_t drop_at_ = 1024;
 };

@@ -38,7 +38,7 @@ void Http2Upstream::start() { all_.parts_.timers.set(*this, kOpening); }
 
 // Until the settings come it is as if it had room for all.
 bool Http2Upstream::has_room() const noexcept {
-  if (ended_ || retired_) return false;
+  if (ended_ || retired_ || moves_ != endpoint_->moves.load()) return false;
   const std::size_t permitted =
       open_ ? nghttp2_session_get_remote_settings(frames_.get(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
             : kMostStreams;

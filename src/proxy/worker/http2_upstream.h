@@ -124,6 +124,7 @@ class Http2Upstream final : public Connection {
 
   Http2Upstreams& all_;
   const std::shared_ptr<Endpoint> endpoint_;
+  const std::uint32_t moves_ = endpoint_->moves.load();
   std::unique_ptr<nghttp2_session, FreeFrames> frames_;
   std::unordered_set<Http2UpstreamStream*> streams_;
   std::vector<Http2UpstreamStream*> to_tell_;

@@ -62,7 +62,7 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
       return nullptr;
     Connected connection = std::move(found->second.back());
     found->second.pop_back();
-    if (!is_quiet(connection->descriptor())) {
+    if (connection->moves_ != endpoint.moves.load() || !is_quiet(connection->descriptor())) {
       bury(std::move(connection));
       continue;
     }

@@ -52,6 +52,7 @@ class UpstreamConnection final : public Connection, public UpstreamLink {
   friend class UpstreamPool;
   UpstreamPool& pool_;
   const std::shared_ptr<Endpoint> endpoint_;
+  const std::uint32_t moves_ = endpoint_->moves.load();
   UpstreamUser* user_ = nullptr;  // null: idle
   BodyWriter writer_;
   bool connecting_ = true, reused_ = false;

@@ -22,7 +22,8 @@ std::string host_of(const Endpoint& endpoint) {
 }  // namespace
 
 Fd open_upstream_socket(const Endpoint& endpoint) {
-  const Endpoint::Address& address = endpoint.address();
+  const Endpoint::Address address = endpoint.address();
+  if (address.length == 0) return {};
   Fd socket(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return socket;
   const int on = 1;
