@@ -15,6 +15,7 @@ constexpr std::int64_t kGraceToAsk = 500;  // milliseconds, while the proxy ends
 constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
+constexpr unsigned kMostInformational = 16;     // of an answer
 constexpr std::size_t kFreeResets = 100;        // that a client may make before they are held against it
 
 ssize_t read_answer(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
@@ -103,6 +104,7 @@ void Http2Stream::body_took(std::size_t count) {
 }
 
 void Http2Stream::informational(int status, std::string_view, const Fields& fields) {
+  if (++informational_ > kMostInformational) return;  // a client that does not read has no use for more
   FieldList list;
   list.add(":status", std::to_string(status));
   list.add_all(fields, true);

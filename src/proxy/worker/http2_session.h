@@ -60,6 +60,7 @@ class Http2Stream final : public Downstream {
   // Of the request: pseudo fields, the others as lines, then the head that they make.
   std::string method_, path_, authority_, cookies_, lines_, head_text_;
   std::size_t fields_ = 0;
+  unsigned informational_ = 0;
   std::string host_;  // of the field, where there is one beside :authority
   bool has_length_ = false, begun_ = false;
   RequestHead head_;

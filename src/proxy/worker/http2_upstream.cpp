@@ -19,7 +19,8 @@ constexpr std::int64_t kOpening = 10'000;            // milliseconds, for the se
 constexpr std::int64_t kQuiet = 20'000;              // of a backend, until it is asked whether it is there
 constexpr std::int64_t kAnswerToPing = 10'000;
 constexpr std::int64_t kFarewell = 2'000;
-constexpr unsigned kMostReads = 16;  // in a round, of 64 KiB at most
+constexpr unsigned kMostForNothing = 10'000;  // frames in a row that bring nothing, and answer nothing
+constexpr unsigned kMostReads = 16;           // in a round, of 64 KiB at most
 
 const HeadLimits kLimits;
 
@@ -329,16 +330,27 @@ Http2UpstreamStream* Http2Upstream::stream(std::int32_t id) const {
 int Http2Upstream::on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
                              std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                              std::uint8_t, void* self) {
-  Http2UpstreamStream* one = static_cast<Http2Upstream*>(self)->stream(frame->hd.stream_id);
+  auto& connection = *static_cast<Http2Upstream*>(self);
+  Http2UpstreamStream* one = connection.stream(frame->hd.stream_id);
   if (!one || one->malformed_ ||
       one->text_.add_field(view_of(name, name_size), view_of(value, value_size), kLimits))
     return 0;
-  one->malformed_ = true;
+  one->malformed_ = connection.retired_ = true;
   return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
+}
+
+// Whoever sends without end what says nothing wants this proxy to be busy. Windows do open many times in a
+// row while a body goes there.
+void Http2Upstream::count(const nghttp2_frame& frame) {
+  const bool brings = !streams_.empty() && (frame.hd.type == NGHTTP2_HEADERS ||
+                                            (frame.hd.type == NGHTTP2_DATA && frame.hd.length > 0));
+  for_nothing_ = brings ? 0 : for_nothing_ + 1;
+  if (for_nothing_ > kMostForNothing) useless_ = true;
 }
 
 int Http2Upstream::on_frame(nghttp2_session* frames, const nghttp2_frame* frame, void* self) {
   auto& connection = *static_cast<Http2Upstream*>(self);
+  connection.count(*frame);
   switch (frame->hd.type) {
     case NGHTTP2_SETTINGS:
       if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) connection.settings_came();
@@ -359,7 +371,7 @@ int Http2Upstream::on_frame(nghttp2_session* frames, const nghttp2_frame* frame,
   if (frame->hd.type == NGHTTP2_DATA) {
     if (ended) one->text_.end_body();
   } else if (!one->text_.end_fields(ended)) {
-    one->malformed_ = true;
+    one->malformed_ = connection.retired_ = true;
     nghttp2_submit_rst_stream(frames, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
   }
   connection.tell(*one);
@@ -367,6 +379,7 @@ int Http2Upstream::on_frame(nghttp2_session* frames, const nghttp2_frame* frame,
 }
 
 int Http2Upstream::on_sent(nghttp2_session*, const nghttp2_frame* frame, void* self) {
+  if (frame->hd.type == NGHTTP2_DATA) static_cast<Http2Upstream*>(self)->for_nothing_ = 0;
   if (frame->hd.type != NGHTTP2_HEADERS) return 0;
   Http2UpstreamStream* one = static_cast<Http2Upstream*>(self)->stream(frame->hd.stream_id);
   if (!one) return 0;

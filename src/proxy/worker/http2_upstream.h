@@ -108,6 +108,7 @@ class Http2Upstream final : public Connection {
                            std::uint32_t* flags, nghttp2_data_source*, void* self);
 
   Http2UpstreamStream* stream(std::int32_t id) const;
+  void count(const nghttp2_frame& frame);
   bool make_ready();
   bool shake_hands();
   void start_frames();
@@ -130,6 +131,7 @@ class Http2Upstream final : public Connection {
   std::vector<Http2UpstreamStream*> to_tell_;
   std::size_t places_ = 0;  // that are taken: by streams_, and by those that have left and are not closed
   std::int64_t idle_since_ = 0;
+  unsigned for_nothing_ = 0;  // frames since one that brought something
   bool connected_ = false, open_ = false, retired_ = false, useless_ = false, ended_ = false;
   bool heard_ = false, asked_ = false;  // since the last deadline
   bool running_ = false, again_ = false;
