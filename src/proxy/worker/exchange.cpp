@@ -519,8 +519,9 @@ bool Exchange::was_refused() {
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
 void Exchange::upstream_failed(Failure failure) {
   if (answer_begun_) return cut();
-  const bool stale = was_refused() || (upstream_->reused() && !heard_ && failure == Failure::closed &&
-                                       !body_touched_ && head_->idempotent);
+  const bool lost_idle = upstream_->reused() && !upstream_->still_serves() && !heard_;
+  const bool stale =
+      was_refused() || (lost_idle && failure == Failure::closed && !body_touched_ && head_->idempotent);
   if (!stale && !upstream_->still_serves()) mark_dead();
   let_go(false);
   if (stale) {
