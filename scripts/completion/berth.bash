@@ -18,6 +18,7 @@ _berth_names() {
     stopped) command berth ps -a --filter status=exited --filter status=created --format '{{.Names}}' 2>/dev/null ;;
     all) command berth ps -a --format '{{.Names}}' 2>/dev/null ;;
     volumes) command berth volume ls -q 2>/dev/null ;;
+    routes) command berth route ls -q 2>/dev/null ;;
   esac
 }
 
@@ -29,7 +30,7 @@ _berth() {
   done
   local command=${words[0]:-} verb=${words[0]:-} path=()
   case "$command" in
-    container | image | network | system | volume)
+    container | image | network | route | system | volume)
       path=("$command")
       [[ -n ${words[1]:-} ]] && path+=("${words[1]}") && verb=${words[1]}
       if [[ ${#words[@]} -le 1 && $current != -* ]]; then
@@ -55,6 +56,8 @@ _berth() {
   case "$command $verb" in
     image\ * | *\ run | *\ create | *\ rmi | *\ tag | *\ history | *\ save) kind=images ;;
     volume\ *) kind=volumes ;;
+    route\ ls | route\ list) return ;;
+    route\ *) kind=routes ;;
     *\ start) kind=stopped ;;
     *\ stop | *\ kill | *\ exec | *\ attach | *\ pause | *\ top | *\ stats | *\ port) kind=running ;;
     *) kind=all ;;

@@ -55,6 +55,7 @@ std::span<const Command> network_commands();
 std::span<const Command> port_commands();
 std::span<const Command> registry_commands();
 std::span<const Command> build_commands();
+std::span<const Command> route_commands();
 
 const Command* find_command(std::string_view path);
 std::vector<const Command*> all_commands();

@@ -36,6 +36,7 @@ constexpr Group kGroups[] = {{"builder", "Manage builds"},
                              {"image", "Manage images"},
                              {"manifest", "Look at manifests in registries"},
                              {"network", "Manage networks"},
+                             {"route", "Manage routes of the load balancer"},
                              {"system", "Manage Berth"},
                              {"volume", "Manage volumes"}};
 

@@ -9,7 +9,7 @@ template <class Visit>
 void each_command(Visit visit) {
   for (auto family : {run_commands, list_commands, container_commands, stream_commands, status_commands,
                       image_commands, archive_commands, inspect_commands, system_commands, resource_commands,
-                      network_commands, port_commands, registry_commands, build_commands})
+                      network_commands, port_commands, registry_commands, build_commands, route_commands})
     for (const Command& command : family())
       if (visit(command)) return;
 }
