@@ -5,12 +5,15 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "proxy/admin/asked_from.h"
+#include "proxy/admin/dashboard.h"
 #include "proxy/routes/route_json.h"
 
 namespace berth::proxy {
 namespace {
 
 constexpr std::size_t kLargestRoute = 1u << 20;
+constexpr std::size_t kLargestPage = 1000;
 constexpr std::string_view kRoutes = "/v1/routes";
 
 int status_of(ErrorKind kind) {
@@ -19,6 +22,8 @@ int status_of(ErrorKind kind) {
       return 400;
     case ErrorKind::unauthenticated:
       return 401;
+    case ErrorKind::denied:
+      return 403;
     case ErrorKind::not_found:
       return 404;
     case ErrorKind::unsupported:
@@ -31,7 +36,34 @@ int status_of(ErrorKind kind) {
 }
 
 Result<void> answer(http::Exchange& exchange, int status, const json::value& document) {
-  return exchange.respond(status, {{"Content-Type", "application/json"}}, json::serialize(document) + "\n");
+  return exchange.respond(status,
+                          {{"Content-Type", "application/json"}, {"X-Content-Type-Options", "nosniff"}},
+                          json::serialize(document) + "\n");
+}
+
+Result<RouteBook::Wanted> read_wanted(const http::Query& query) {
+  RouteBook::Wanted wanted;
+  for (const auto& [name, value] : query) {
+    if (name == "prefix") {
+      wanted.prefix = to_lower(value);
+    } else if (name == "contains") {
+      wanted.contains = to_lower(value);
+    } else if (name == "after") {
+      wanted.after = to_lower(value);
+    } else if (name == "dead" && (value == "true" || value == "false")) {
+      wanted.with_dead = value == "true";
+    } else if (name == "limit") {
+      const auto limit = parse_integer<std::size_t>(value);
+      if (!limit || *limit < 1 || *limit > kLargestPage)
+        return fail(ErrorKind::invalid, "limit is \"{}\"; it is between 1 and {}", value, kLargestPage);
+      wanted.limit = *limit;
+    } else {
+      return fail(ErrorKind::invalid,
+                  "\"{}={}\" says nothing about routes: limit, after, prefix, contains, dead=true", name,
+                  value);
+    }
+  }
+  return wanted;
 }
 
 std::unexpected<Error> no_route(std::string_view host) {
@@ -63,6 +95,12 @@ void AdminApi::handle(http::Exchange& exchange) {
   (void)answer(exchange, status_of(done.error().kind), json::object{{"message", done.error().message}});
 }
 
+// A token is more than a page that some browser shows can know, and a unix socket more than it can reach.
+Result<void> AdminApi::check_allowed(const http::Request& request) const {
+  if (!settings_.token.empty() || !settings_.unix_path.empty()) return {};
+  return check_asked_from(request, settings_.address);
+}
+
 Result<void> AdminApi::check_token(const http::Request& request) const {
   if (settings_.token.empty()) return {};
   const std::string wanted = "Bearer " + settings_.token;
@@ -75,6 +113,8 @@ Result<void> AdminApi::check_token(const http::Request& request) const {
 Result<void> AdminApi::dispatch(http::Exchange& exchange) {
   const http::Request& request = exchange.request();
   const bool get = request.method == "GET";
+  TRY(check_allowed(request));
+  if (get && request.path == "/") return answer_dashboard(exchange);
   if (get && request.path == "/healthz")
     return exchange.respond(200, {{"Content-Type", "text/plain"}}, "ok\n");
   TRY(check_token(request));
@@ -91,9 +131,20 @@ Result<void> AdminApi::dispatch(http::Exchange& exchange) {
 Result<void> AdminApi::routes(http::Exchange& exchange) {
   if (exchange.request().method != "GET")
     return fail(ErrorKind::unsupported, "{} is for one route: {}/<host>", exchange.request().method, kRoutes);
+  if (exchange.request().query.size() > 0) return page_of_routes(exchange);
   json::array all;
   for (const RouteBook::Found& found : parts_.book.all()) all.push_back(describe_route(found));
   return answer(exchange, 200, all);
+}
+
+Result<void> AdminApi::page_of_routes(http::Exchange& exchange) {
+  const RouteBook::Wanted wanted = TRY(read_wanted(exchange.request().query));
+  const RouteBook::Page page = parts_.book.page(wanted);
+  json::array routes;
+  for (const RouteBook::Found& found : page.routes) routes.push_back(describe_route(found));
+  json::object document{{"routes", std::move(routes)}, {"matching", page.matching}, {"all", page.all}};
+  if (page.more) document["next"] = page.routes.back().route->host;
+  return answer(exchange, 200, document);
 }
 
 Result<void> AdminApi::route(http::Exchange& exchange, std::string_view path) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API that routes are changed and looked at by, on an address of this machine or a unix socket:
 //
+//   GET    /                     a page for people (dashboard.h), which asks for the rest
 //   GET    /v1/routes            all that hold, by host
+//   GET    /v1/routes?limit=&after=&prefix=&contains=&dead=   a part of them (docs/proxy.md)
 //   GET    /v1/routes/<host>     one
 //   PUT    /v1/routes/<host>     a document (routes/route_json.h); live on every worker, and durable where
 //                                there is a store, when it is answered
@@ -11,7 +13,7 @@
 //   PUT    /v1/engine
 //   GET    /metrics, /healthz
 //
-// Errors are {"message": "..."}.
+// Errors are {"message": "..."}. Without a token, a TCP socket answers this machine alone (asked_from.h).
 #pragma once
 #include <functional>
 #include <memory>
@@ -44,8 +46,10 @@ class AdminApi {
  private:
   void handle(http::Exchange& exchange);
   Result<void> dispatch(http::Exchange& exchange);
+  Result<void> check_allowed(const http::Request& request) const;
   Result<void> check_token(const http::Request& request) const;
   Result<void> routes(http::Exchange& exchange);
+  Result<void> page_of_routes(http::Exchange& exchange);
   Result<void> route(http::Exchange& exchange, std::string_view host);
   Result<void> put_route(http::Exchange& exchange, const std::string& host);
   Result<void> delete_route(http::Exchange& exchange, const std::string& host);

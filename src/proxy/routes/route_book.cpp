@@ -96,6 +96,37 @@ std::vector<RouteBook::Found> RouteBook::all() const {
   return routes;
 }
 
+RouteBook::Page RouteBook::page(const Wanted& wanted) const {
+  const std::int64_t now = clock_milliseconds();
+  const auto dead = [&](const Backend& backend) { return !backend.endpoint->alive(now); };
+  const auto matches = [&](const Route& route) {
+    return route.host.starts_with(wanted.prefix) && route.host.find(wanted.contains) != std::string::npos &&
+           (!wanted.with_dead || std::ranges::any_of(route.backends, dead));
+  };
+  const auto by_host = [](const RouteRef& one, const RouteRef& other) { return one->host < other->host; };
+  std::vector<RouteRef> first;  // a heap: the last of the page is in front
+  Page page;
+  std::lock_guard lock(mutex_);
+  merged_.for_each([&](const RouteRef& route) {
+    if (!matches(*route)) return;
+    ++page.matching;
+    if (route->host <= wanted.after) return;
+    if (first.size() > wanted.limit && !by_host(route, first.front())) return;
+    first.push_back(route);
+    std::ranges::push_heap(first, by_host);
+    if (first.size() <= wanted.limit + 1) return;
+    std::ranges::pop_heap(first, by_host);
+    first.pop_back();
+  });
+  page.all = merged_.size();
+  std::ranges::sort_heap(first, by_host);
+  page.more = first.size() > wanted.limit;
+  if (page.more) first.pop_back();
+  for (const RouteRef& route : first)
+    if (Found found; pick(route->host, found)) page.routes.push_back(found);
+  return page;
+}
+
 std::vector<RouteBook::Found> RouteBook::with_checks() const {
   std::lock_guard lock(mutex_);
   std::vector<Found> routes;

@@ -38,7 +38,19 @@ class RouteBook {
   std::optional<Found> exact(std::string_view host) const;  // that holds
   std::optional<Found> find(std::string_view host) const;   // wildcards too, as a request is routed
   std::vector<Found> all() const;                           // that hold, by host
-  std::vector<Found> with_checks() const;                   // that hold, and have a health check
+  // A part of them, by host: what is behind `after`, as much as the limit says. Nothing else is sorted.
+  struct Wanted {
+    std::string prefix, contains, after;  // of the host; in lower case
+    bool with_dead = false;               // alone those that have a dead backend
+    std::size_t limit = 100;
+  };
+  struct Page {
+    std::vector<Found> routes;
+    std::size_t matching = 0, all = 0;  // on all pages; whether or not they match
+    bool more = false;
+  };
+  Page page(const Wanted& wanted) const;
+  std::vector<Found> with_checks() const;  // that hold, and have a health check
   std::vector<RouteRef> all_of(Source source) const;
   std::size_t size() const;
 
