@@ -71,10 +71,75 @@ missing() {
   keyed_context <<<$'FROM box\nRUN --mount=type=ssh test -z "$SSH_AUTH_SOCK"'
   build
   refused 1 'SSH_AUTH_SOCK is not set' b build --ssh default .
-  refused 1 'ssh-add' b build --ssh "default=$work/key" .
-  refused 1 'not a socket' b build --ssh "default=$work" .
+  refused 1 'neither an agent.s socket nor' b build --ssh "default=$work" .
   refused 1 'no such file' b build --ssh "default=$work/nowhere" .
   refused 1 'twice' b build --ssh "default=$agent" --ssh "default=$agent" .
+}
+
+# Keys in files: an agent of the command's own, below $TMPDIR.
+own_agents() { { grep -lzs "^$TMPDIR/berth-ssh" /proc/[0-9]*/cmdline || true; } | wc -l; }
+no_own_agents() { is 0 "$(own_agents)" && is "" "$(find "$TMPDIR" -mindepth 1)"; }
+key_files() {
+  mkdir -p "$work/temporary" && export TMPDIR=$work/temporary
+  keyed_context <<'D'
+FROM tools
+COPY key.pub /k.pub
+RUN --mount=type=ssh ssh-add -l >/keys && ssh-add -T /k.pub
+RUN --mount=type=ssh,id=two ssh-add -l >/two
+RUN --mount=type=ssh chmod 600 /other; ssh-add -D; ssh-add -x </dev/null; ssh-add -l >/after
+D
+  chmod 644 "$work/key" # who may read it is the user's business
+  build --ssh "default=$work/key" --ssh "two=$work/key,$work/other"
+  is "$(keys)" "$(out cat /keys)"
+  is "$(keys)" "$(out cat /after)"
+  is 2 "$(out cat /two | wc -l)"
+  no_own_agents
+  # Nor is what is secret of them anywhere.
+  local secret
+  secret=$(sed -n 3p "$work/key")
+  [ ${#secret} -gt 40 ] || return 1
+  b save -o "$work/saved.tar" out
+  fails grep -aF "$secret" "$work/saved.tar"
+  fails grep -raF "$secret" "$work/main" --include=engine.log --include='meta.db*'
+  rm "$work/saved.tar"
+  (unset TMPDIR && build --no-cache --ssh default=<(cat "$work/key") --ssh "two=$work/key")
+  local long
+  long=$work/temporary/$(printf 'x%.0s' {1..100})
+  mkdir "$long" && TMPDIR=$long build --no-cache --ssh "default=$work/key" --ssh two="$work/key" && rmdir "$long"
+}
+key_files_refused() {
+  mkdir -p "$work/temporary" "$work/empty" && export TMPDIR=$work/temporary
+  keyed_context <<<$'FROM tools\nRUN --mount=type=ssh ssh-add -l >/keys'
+  local kind
+  for kind in RFC4716 PEM PKCS8; do
+    rm -f "$work/closed" && ssh-keygen -q -t rsa -b 2048 -m "$kind" -N secret-word -f "$work/closed"
+    MOST_LINES=1 refused 1 'closed has a passphrase.*ssh-add' b build --ssh "default=$work/closed" .
+  done
+  MOST_LINES=1 refused 1 'key.pub is neither' b build --ssh "default=$work/key.pub" .
+  MOST_LINES=1 refused 1 'nowhere.*no such file' b build --ssh "default=$work/key,$work/nowhere" .
+  MOST_LINES=1 refused 1 'only one' b build --ssh "default=$work/key,$agent" .
+  MOST_LINES=1 refused 1 'needs? the program ssh-agent' env PATH="$work/empty" "$BERTH_BIN/berth" build --ssh "default=$work/key" .
+  head -c 100000 /dev/zero >"$work/large"
+  MOST_LINES=1 refused 1 'large.*32768 bytes' b build --ssh "default=$work/large" .
+  BERTH_HOST=tcp://127.0.0.1:9 refused 1 'own socket|connect' b build --ssh "default=$work/key" .
+  no_own_agents
+}
+key_files_go_with_the_client() { # whatever ends it
+  mkdir -p "$work/temporary" && export TMPDIR=$work/temporary
+  keyed_context <<<$'FROM box\nRUN --mount=type=ssh sleep 4713'
+  local signal client
+  for signal in INT TERM HUP KILL; do
+    # The signal is ignored by what a script starts in the background.
+    env --default-signal=INT "$BERTH_BIN/berth" build --no-cache --ssh "default=$work/key" . >/dev/null 2>&1 &
+    client=$!
+    eventually 10 pgrep -f 'sleep 4713' >/dev/null
+    is 1 "$(own_agents)"
+    is "" "$(find "$TMPDIR" -mindepth 1)"
+    kill -"$signal" "$client"
+    wait "$client" || true
+    eventually 5 no_own_agents
+    eventually 5 nothing_of_builds
+  done
 }
 
 changes_nothing() {
@@ -148,6 +213,9 @@ tools_image
 case_of "steps have things signed by the client's agent" signs
 case_of "several agents, each in its place" several_agents
 case_of "an agent that was not given, and what is none" missing
+case_of "keys in files have an agent for the time of the build" key_files
+case_of "files that are no keys, or that cannot be used" key_files_refused
+case_of "the agent of key files ends with the client, by any signal" key_files_go_with_the_client
 case_of "steps change nothing of the agent" changes_nothing
 case_of "an agent that is not the client's" somebody_elses_agent
 case_of "a client that goes leaves no socket" left_behind

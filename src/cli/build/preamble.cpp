@@ -118,14 +118,14 @@ Result<std::vector<std::string>> allowed(const Flags& flags) {
 
 Result<json::object> agents(const Flags& flags, bool passing, Preamble& preamble) {
   json::object all;
-  std::map<std::string, Fd> opened = TRY(open_ssh_agents(flags));
-  for (auto& [id, socket] : opened) {
-    if (!passing)
-      return fail(ErrorKind::unsupported,
-                  "--ssh {}: an agent can only be passed to the engine of this machine over its own socket",
-                  id);
-    all[id] = pass(std::move(socket), preamble);
-  }
+  const std::vector<std::string>& wanted = flags.list("ssh");
+  if (!wanted.empty() && !passing)
+    return fail(ErrorKind::unsupported,
+                "--ssh {}: an agent can only be passed to the engine of this machine over its own socket",
+                split_once(wanted.front(), '=').first);
+  SshAgents opened = TRY(open_ssh_agents(flags));
+  for (auto& [id, socket] : opened.sockets) all[id] = pass(std::move(socket), preamble);
+  preamble.agents = std::move(opened.own);
   return all;
 }
 
@@ -156,7 +156,7 @@ Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamb
 
 Result<Preamble> build_preamble(const Flags& flags, json::object document, std::vector<Fd> descriptors,
                                 LocalContext* passed, bool passing) {
-  Preamble preamble{.text = {}, .descriptors = std::move(descriptors)};
+  Preamble preamble{.text = {}, .descriptors = std::move(descriptors), .agents = {}};
   if (passed) {
     json::object local = describe(*passed, preamble);
     local["name"] = passed->dockerfile_name;

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "cli/build/context.h"
+#include "cli/build/key_agent.h"
 #include "cli/flags/flags.h"
 
 namespace boost::json {
@@ -30,8 +31,9 @@ namespace berth::cli {
 inline constexpr std::string_view kBuildType = "application/vnd.berth.build";
 
 struct Preamble {
-  std::string text;             // "" when there is nothing to say
-  std::vector<Fd> descriptors;  // to be passed
+  std::string text;              // "" when there is nothing to say
+  std::vector<Fd> descriptors;   // to be passed
+  std::vector<KeyAgent> agents;  // whose sockets are among them: to be kept as long as the build goes on
 };
 
 // From --secret, --no-cache-filter, --build-context, --allow and --ssh, and the context if it is to be passed
