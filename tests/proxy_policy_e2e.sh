@@ -130,7 +130,7 @@ passwords() {
 
 slow_passwords() { # whoever guesses makes nobody else wait
   local hash pids=() number
-  hash=$(python3 -W ignore -c 'import crypt; print(crypt.crypt("right", "$6$rounds=1500000$abcdefgh"))')
+  hash=$(python3 -W ignore -c 'import crypt; print(crypt.crypt("right", "$6$rounds=500000$abcdefgh"))')
   makes slow.test "{\"backends\":[$B1],\"basic_auth\":{\"users\":{\"a\":\"$hash\"}}}"
   makes quick.test "{\"backends\":[$B1]}"
   for number in $(seq 24); do
@@ -272,6 +272,17 @@ wrong_documents() {
   is 404 "$(admin GET /v1/routes/x.test)"
 }
 
+why() {
+  makes why.test "{\"backends\":[$B1],\"redirect_https\":true,\"paths\":{\"/a\":{\"backends\":[$B2],\"strip_path\":true}}}"
+  is 200 "$(admin GET '/v1/why?url=http://why.test/a/b')"
+  describes '.route.path == "/a" and (.route.backends | length == 1) and (.because | test("/a"))'
+  describes '.conditions | any(test("https")) and any(test("cut"))'
+  is 200 "$(admin GET '/v1/why?url=https://why.test:8443')"
+  describes '.route.path == null and .conditions == null'
+  is 200 "$(admin GET '/v1/why?url=http://why.test/x/..%252fa')"
+  describes '.route == null and (.because | test("two ways"))'
+}
+
 kept() { # over a restart, and the file of static routes takes the same
   makes kept.test "{\"backends\":[$B1],\"paths\":{\"/a\":{\"deny\":[\"127.0.0.0/8\"]}}}"
   proxy_end main 9
@@ -303,5 +314,6 @@ proxy_case "mirrors get no credentials" mirrored_credentials
 proxy_case "timeouts of a route" timeouts
 proxy_case "retries of a route" retries
 proxy_case "documents that are wrong" wrong_documents
+proxy_case "why says what stands before the backends" why
 proxy_case "policies are kept" kept
 proxy_finish

@@ -96,6 +96,9 @@ std::string describe_why(std::string_view url, const json::value& answer) {
                   clean_line(text_of(route, "host")), origin(text_of(route, "source")), because);
   if (const std::string options = options_of_route(route); !options.empty())
     text += "It has " + options + ".\n";
+  if (const json::array* conditions = member_of(answer, "conditions").if_array())
+    for (const json::value& one : *conditions)
+      if (one.is_string()) text += fmt::format("  {}\n", clean_line(std::string_view(one.get_string())));
   text += sum.all == 1 ? fmt::format("It has one backend, which is {}:\n", sum.alive ? "alive" : "dead")
                        : fmt::format("Of its {} backends {} {} alive:\n", sum.all, sum.alive,
                                      sum.alive == 1 ? "is" : "are");

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "proxy/admin/asked_from.h"
 #include "proxy/admin/dashboard.h"
+#include "proxy/admin/why.h"
 #include "proxy/routes/route_json.h"
 
 namespace berth::proxy {
@@ -205,25 +206,7 @@ Result<void> AdminApi::engine(http::Exchange& exchange) {
 }
 
 Result<void> AdminApi::why(http::Exchange& exchange) {
-  std::string_view host = exchange.request().query.get_or("url", "");
-  if (const std::size_t scheme = host.find("://"); scheme != std::string_view::npos)
-    host.remove_prefix(scheme + 3);
-  host = host.substr(0, host.find_first_of("/?"));
-  if (host.empty()) return fail(ErrorKind::invalid, "url is missing: /v1/why?url=http://host/path");
-  if (!host.starts_with('[')) host = host.substr(0, host.find(':'));
-  const std::string name = to_lower(host);
-  json::object document{{"host", name}};
-  if (const auto found = parts_.book.find(name)) {
-    document["route"] = describe_route(*found);
-    document["because"] = found->route->host == name  ? "the route is the host's own"
-                          : found->route->host == "*" ? "no route is more exact than the one for every host"
-                                                      : "no route is more exact than the wildcard";
-  } else {
-    document["route"] = nullptr;
-    document["because"] =
-        "there is no route for the host, none for a wildcard above it, and none for every host";
-  }
-  return answer(exchange, 200, document);
+  return answer(exchange, 200, TRY(explain(parts_.book, exchange.request().query.get_or("url", ""))));
 }
 
 }  // namespace berth::proxy

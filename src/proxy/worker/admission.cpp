@@ -2,18 +2,12 @@
 #include "proxy/worker/admission.h"
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include "base/text.h"
+#include "proxy/worker/clock.h"
 
 namespace berth::proxy {
 namespace {
-
-std::int64_t microseconds() noexcept {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1'000'000 + time.tv_nsec / 1000;
-}
 
 bool came_by_https(const RequestHead& head, const Client& client) {
   if (client.tls || !client.trusted) return client.tls;
