@@ -256,7 +256,7 @@ named_contexts() {
   context <<<'FROM base'
   exits 1 b build -q --build-context base=. .
   contains "$said" 'FROM takes an image'
-  refused 1 'docker-image://' b build --build-context base=oci-layout://x .
+  refused 1 'docker-image://' b build --build-context base=target:x .
   refused 1 'name=docker-image' b build --build-context base .
 }
 

@@ -324,6 +324,27 @@ not_in_argv() {
   eventually 5 nothing_of_builds
 }
 
+named_context() {
+  context <<<$'FROM box AS one\nCOPY --from=source /f /f\nFROM one\nRUN --mount=type=bind,from=source,target=/s cat /s/f >/g && ls -A /s >/all'
+  local before address
+  for address in "$web/open/app.git#main:sub" "$wire/app.git?subdir=sub"; do
+    build --no-cache --build-context source="$address" .
+    is "sub sub" "$(out cat /f /g | xargs)"
+    is "Dockerfile f other" "$(out cat /all | sort | xargs)"
+  done
+  # It is fetched once, however many take from it.
+  local asked=()
+  for address in "$PWD" -; do
+    before=$(wc -l <"$work/servers/log")
+    b build -q --no-cache --build-context source="$web/open/app.git#v1:sub" "$address" <<<$'FROM box\nCOPY --from=source /f /f' >/dev/null
+    asked+=($(($(wc -l <"$work/servers/log") - before)))
+  done
+  is "${asked[1]}" "${asked[0]}" "requests for two uses"
+  refused 1 'the build context source' b build --build-context source="$web/open/nothere.git" .
+  refused 1 'FROM takes an image' b build --build-context box="$web/open/app.git" .
+  eventually 3 nothing_of_builds
+}
+
 # --- what ends in the middle ---
 
 cancelled() {
@@ -378,6 +399,7 @@ echo $! >"$work/silence.pid"
 
 case_of "a context from a repository: branches, tags, commits, subdirectories" contexts
 case_of "ADD of a repository" added
+case_of "a repository for --build-context" named_context
 case_of "a branch that has moved is fetched anew, another is not" moved_branch
 case_of "submodules come with it" submodules
 case_of "private repositories, by a secret" private_repositories

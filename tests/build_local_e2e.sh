@@ -144,7 +144,7 @@ named_directories() {
   is "f g" "$(out cat /f /g | xargs)"
   lacks "$(out cat /listed)" h
   refused 1 "nowhere" b build -q --build-context other="$work/nowhere" .
-  refused 1 "other" b build -q --build-context other=oci-layout://x .
+  refused 1 "other.*not found" b build -q --build-context other=oci-layout://x .
 }
 named_directory_stands_for_an_image() {
   context <<<$'FROM box\nCOPY --from=docker.io/library/whatever:1 f /f'

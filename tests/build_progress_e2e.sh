@@ -44,6 +44,22 @@ check_knows_the_base() { # its variables; and of what is not here it does not sp
   context <<<$'FROM nowhere.invalid/x\nLABEL a=$whatever'
   exits 0 b build --check .
 }
+check_of_the_bases_platform() {
+  tar -C "$work/image" -c . | b import --platform linux/arm64 - foreign >/dev/null
+  context <<<$'FROM foreign'
+  exits 1 b build --check .
+  contains "$said" InvalidBaseImagePlatform
+  contains "$said" "'foreign' is for linux/arm64"
+  contains "$(b build . 2>&1)" InvalidBaseImagePlatform
+  exits 0 b build --check --platform linux/arm64 .
+  exits 1 b build --check --platform linux/s390x .
+  exits 0 b build --check --build-context foreign=docker-image://box .
+  context <<<$'FROM box'
+  exits 0 b build --check .
+  exits 1 b build --check --build-context box=docker-image://foreign .
+  context <<<$'# check=error=true\nFROM foreign\nRUN true'
+  refused 1 InvalidBaseImagePlatform b build .
+}
 check_of_ignored_files() {
   context <<<$'# check=experimental=CopyIgnoredFile\nFROM box\nCOPY f /f'
   echo f >.dockerignore
@@ -508,6 +524,7 @@ case_of "--check says what it finds, and where" check_finds
 case_of "--check as JSON" check_as_json
 case_of "a Dockerfile says what is not checked" check_is_told_what_to_skip
 case_of "--check knows base images that are here" check_knows_the_base
+case_of "--check compares the platform of the base" check_of_the_bases_platform
 case_of "--check knows .dockerignore" check_of_ignored_files
 case_of "warnings that are errors fail builds" errors_fail_builds
 case_of "a build says its warnings at its end" builds_warn

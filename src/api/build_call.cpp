@@ -5,21 +5,37 @@
 #include <set>
 
 #include "base/text.h"
+#include "build/plan.h"
 
 namespace berth::api {
 namespace {
 
+enum class Purpose { tell, build };
+
+// As it is here. A build asks a registry for another one where it does not fit (stage.cpp), so that nothing
+// is known of what it takes then.
+std::optional<dockerfile::BaseImage> known_image(const build::BuildRequest& request,
+                                                 const image::ImageStore& images, std::string_view name,
+                                                 const std::optional<oci::Platform>& platform,
+                                                 Purpose purpose) {
+  const auto named = request.named_contexts.find(build::context_name(name));
+  const Result<image::Image> known =
+      images.resolve(named == request.named_contexts.end() ? std::string(name) : named->second.image);
+  if (!known) return std::nullopt;
+  const std::optional<oci::Platform>& wanted = platform ? platform : request.platform;
+  const bool taken = !wanted || oci::runs_on(known->config.platform, *wanted);
+  if (purpose == Purpose::build && !taken) return std::nullopt;
+  return dockerfile::BaseImage{known->config.config.env, known->config.platform};
+}
+
 Result<dockerfile::CheckReport> check(const dockerfile::Dockerfile& file, const build::BuildRequest& request,
-                                      const image::ImageStore& images) {
+                                      const image::ImageStore& images, Purpose purpose) {
   dockerfile::CheckOptions options;
   options.arguments = request.arguments;
+  options.platform = request.platform.value_or(oci::host_platform());
   if (request.context) options.ignore = &request.context->ignore;
-  options.environment_of = [&](std::string_view name) -> std::optional<std::vector<std::string>> {
-    const auto named = request.named_contexts.find(std::string(name));
-    const std::string image = named == request.named_contexts.end() ? std::string(name) : named->second.image;
-    const Result<image::Image> known = images.resolve(image);
-    if (!known) return std::nullopt;
-    return known->config.config.env;
+  options.image_of = [&](std::string_view name, const std::optional<oci::Platform>& platform) {
+    return known_image(request, images, name, platform, purpose);
   };
   return dockerfile::check(file, options);
 }
@@ -104,14 +120,14 @@ Result<json::object> answer_build_call(std::string_view call, const build::Build
     const dockerfile::Outline outline = TRY(dockerfile::outline(file, request.target, request.arguments));
     return outline_document(outline);
   }
-  const dockerfile::CheckReport report = TRY(check(file, request, images));
+  const dockerfile::CheckReport report = TRY(check(file, request, images, Purpose::tell));
   return check_document(report, request);
 }
 
 Result<json::object> check_before_build(const build::BuildRequest& request, const image::ImageStore& images) {
   const dockerfile::Dockerfile file =
       TRY(dockerfile::parse_dockerfile(request.dockerfile, request.dockerfile_name));
-  const dockerfile::CheckReport report = TRY(check(file, request, images));
+  const dockerfile::CheckReport report = TRY(check(file, request, images, Purpose::build));
   if (!report.are_errors || report.warnings.empty()) return check_document(report, request);
   std::set<std::string> rules;
   for (const dockerfile::Warning& warning : report.warnings) rules.insert(warning.rule);

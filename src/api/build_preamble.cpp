@@ -9,6 +9,7 @@
 #include "api/build_agents.h"
 #include "api/build_caches.h"
 #include "api/build_call.h"
+#include "api/build_contexts.h"
 #include "api/build_results.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -173,23 +174,19 @@ Result<BuildPreamble> read_build_preamble(Call& call, build::BuildRequest& reque
     object.read("dockerfile", local->dockerfile);
     read_passed(object, local->directory);
   });
-  std::map<std::string, PassedDirectory> directories;
-  in.read_object("contexts", [&](ObjectReader& contexts) {
-    contexts.each_object([&](std::string_view name, ObjectReader& context) {
-      std::string& image = request.named_contexts[std::string(name)].image;
-      context.read("image", image);
-      if (!image.empty()) return;
-      if (!read_passed(context, directories[std::string(name)])) context.refuse("image", "an image's name");
-    });
-  });
+  std::vector<PassedContext> contexts;
+  TRY(read_build_contexts(in, request, contexts));
   BuildAnswer answer;
   TRY(read_answer(in, answer));
   TRY(read_build_outputs(call, in, request));
   const std::vector<PassedCache> caches = TRY(read_build_caches(in, request));
   TRY(in.finish());
   PassedDirectories passed(call);
-  for (const auto& [name, directory] : directories)
-    request.named_contexts[name].tree = TRY(passed.take(directory));
+  for (const PassedContext& context : contexts) {
+    build::NamedContext& named = request.named_contexts[context.name];
+    auto& tree = named.layout ? named.layout->directory : named.tree;
+    tree = TRY(passed.take({.descriptor = context.descriptor, .ignore = context.ignore}));
+  }
   for (const PassedCache& cache : caches)
     request.cache_from[cache.source].directory =
         TRY(passed.take({.descriptor = cache.descriptor, .ignore = {}}, "cache"));

@@ -244,6 +244,7 @@ Result<BuildOutcome> Builder::build(const BuildRequest& request, Progress& progr
               .stop = stop.get_token(),
               .adding = adding,
               .imported = imported,
+              .remotes = RemoteContexts(services_->options.directory + "/contexts"),
               .board = StageBoard(file.stages.size(), plan),
               .mutex = {},
               .used_arguments = plan.used_arguments,

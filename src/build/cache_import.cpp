@@ -1,41 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "build/cache_import.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <system_error>
 #include <thread>
 
-#include "image/platform_choice.h"
+#include "build/layout_directory.h"
 #include "oci/manifest.h"
 #include "registry/endpoints.h"
 #include "registry/session.h"
-#include "sys/rooted_path.h"
 
 namespace berth::build {
 namespace {
 
 // A registry is asked for documents alone, and the build waits for it.
 constexpr std::chrono::seconds kPatience(10);
-
-// How the documents of a cache are got, wherever it is: by their digests, verified.
-using ReadDocument = std::function<Result<std::string>(const oci::Descriptor&)>;
-
-// An index is of an image for several platforms, whose inline caches are not the same.
-Result<oci::Manifest> read_manifest(std::string bytes, const ReadDocument& read, const oci::Platform& wanted,
-                                    const std::string& name) {
-  for (int depth = 0; depth <= image::kIndexDepth; ++depth) {
-    std::variant<oci::Manifest, oci::Index> parsed = TRY(oci::parse_manifest_or_index(bytes));
-    if (auto* manifest = std::get_if<oci::Manifest>(&parsed)) return std::move(*manifest);
-    const oci::Descriptor chosen = TRY(image::choose_manifest(std::get<oci::Index>(parsed), wanted, name));
-    bytes = TRY(read(chosen));
-    TRY(image::check_chosen(chosen, bytes.size(), name));
-  }
-  return fail(ErrorKind::invalid, "its indexes are nested too deeply");
-}
 
 // The document is the manifest's config, or inside of an image's.
 Result<RemoteCache> read_cache(const oci::Manifest& manifest, const ReadDocument& read) {
@@ -114,27 +95,6 @@ Result<RemoteCache> open_image_cache(const std::string& name, const BuildRequest
   return cache;
 }
 
-std::string blob_path(const Digest& digest) { return "blobs/sha256/" + digest.hex(); }
-
-Result<std::string> read_document(int directory, const oci::Descriptor& descriptor) {
-  std::string bytes =
-      TRY(sys::read_file_in_root(directory, blob_path(descriptor.digest), oci::kDocumentLimit));
-  if (sha256_of(bytes) != descriptor.digest)
-    return fail(ErrorKind::corrupt, "{} has other bytes than its name says", blob_path(descriptor.digest));
-  return bytes;
-}
-
-Result<Fd> open_blob(const Tree& directory, const oci::Descriptor& blob) {
-  const ReadingTree reading(directory);
-  Fd file = TRY(sys::open_regular_in_root(directory.root.get(), blob_path(blob.digest)));
-  struct stat status {};
-  if (fstat(file.get(), &status) != 0) return fail_errno(errno, "look at {}", blob_path(blob.digest));
-  if (status.st_size != blob.size)
-    return fail(ErrorKind::corrupt, "{} has {} bytes, not {}", blob_path(blob.digest), status.st_size,
-                blob.size);
-  return file;
-}
-
 Result<RemoteCache> open_source(const CacheSource& source, const BuildRequest& request,
                                 const image::ImageStore& images, const std::stop_token& stop) {
   switch (source.kind) {
@@ -191,23 +151,15 @@ registry::Credentials credentials_for(const BuildRequest& request, const oci::Re
   return {};
 }
 
-// With the permissions of the client who has passed it, here and when its blobs are read.
 Result<RemoteCache> open_cache_directory(std::shared_ptr<const Tree> directory) {
-  const ReadingTree reading(*directory);
-  const int root = directory->root.get();
-  const std::string text = TRY(sys::read_file_in_root(root, "index.json", oci::kDocumentLimit));
-  const oci::Index index = TRY(oci::parse_index(text));
+  const oci::Index index = TRY(read_layout_index(*directory));
   if (index.manifests.empty()) return fail(ErrorKind::not_found, "its index.json lists nothing");
-  auto read = [&](const oci::Descriptor& descriptor) { return read_document(root, descriptor); };
+  auto read = [&](const oci::Descriptor& descriptor) { return read_layout_document(*directory, descriptor); };
   const std::string manifest_bytes = TRY(read(index.manifests.front()));
   const oci::Manifest manifest = TRY(oci::parse_manifest(manifest_bytes));
   RemoteCache cache = TRY(read_cache(manifest, read));
-  cache.read = [directory](const oci::Descriptor& blob, archive::Sink& sink,
-                           const std::stop_token&) -> Result<void> {
-    const Fd file = TRY(open_blob(*directory, blob));
-    archive::FdSource bytes(file.get());
-    TRY(archive::copy_stream(bytes, sink, static_cast<std::uint64_t>(blob.size)));
-    return {};
+  cache.read = [directory](const oci::Descriptor& blob, archive::Sink& sink, const std::stop_token&) {
+    return read_layout_blob(*directory, blob, sink);
   };
   return cache;
 }

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "dockerfile/expand.h"
 #include "dockerfile/mount.h"
+#include "oci/reference.h"
 
 namespace berth::build {
 namespace {
@@ -155,10 +156,23 @@ bool makes_files(const Instruction& instruction) noexcept {
          std::holds_alternative<dockerfile::WorkdirInstruction>(instruction.content);
 }
 
+std::string context_name(std::string_view written) {
+  constexpr std::string_view latest = ":latest";
+  const Result<oci::Reference> reference = oci::Reference::parse(written);
+  std::string name = reference ? reference->familiar() : std::string(written);
+  if (name.ends_with(latest)) name.resize(name.size() - latest.size());
+  return name;
+}
+
 Origin origin_of(const Dockerfile& file, const std::set<std::string>& contexts, std::string_view name,
                  std::size_t before) {
-  if (auto stage = dockerfile::find_stage(file, name, before)) return FromStage{*stage};
-  if (contexts.contains(std::string(name))) return FromContext{std::string(name)};
+  std::string context = context_name(name);
+  const bool replaced = name != "scratch" && contexts.contains(context);
+  if (auto stage = dockerfile::find_stage(file, name, before)) {
+    const bool by_name = !file.stages[*stage].name.empty() && to_lower(name) == file.stages[*stage].name;
+    if (!replaced || !by_name) return FromStage{*stage};
+  }
+  if (replaced) return FromContext{std::move(context)};
   if (name == "scratch") return FromScratch{};
   return FromImage{std::string(name)};
 }

@@ -40,7 +40,7 @@ struct PlannedStage {
 
 struct PlanInput {
   std::map<std::string, std::string> arguments;
-  std::set<std::string> contexts;  // names of --build-context
+  std::set<std::string> contexts;  // of --build-context, by context_name()
   std::string target;
   oci::Platform platform;
 };
@@ -59,7 +59,12 @@ Result<Plan> make_plan(const dockerfile::Dockerfile& file, const PlanInput& inpu
 // RUN, COPY, ADD and WORKDIR; others change the configuration alone.
 bool makes_files(const dockerfile::Instruction& instruction) noexcept;
 
-// The name in the instruction of stage `before`.
+// One form for all ways to write a context's name, which may be an image's: "alpine" for "alpine:latest" and
+// "docker.io/library/alpine".
+std::string context_name(std::string_view written);
+
+// The name in the instruction of stage `before`. A context replaces a stage of its name (but not one that is
+// asked for by its number), and an image.
 Origin origin_of(const dockerfile::Dockerfile& file, const std::set<std::string>& contexts,
                  std::string_view name, std::size_t before);
 

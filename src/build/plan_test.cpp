@@ -73,14 +73,27 @@ TEST(Plan, RefusesABaseNameWithoutAValue) {
   EXPECT_THAT(plan.error().message, HasSubstr("empty"));
 }
 
-TEST(Plan, AStageIsMeantBeforeAContextAndAContextBeforeAnImage) {
-  const auto file = parse("FROM a AS one\nFROM one\nFROM two\nFROM scratch\n");
+TEST(Plan, AContextReplacesAStageOfItsNameAndAnImage) {
+  const auto file = parse("FROM a AS One\nFROM one\nFROM two\nFROM scratch\n");
   PlanInput with = input("3");
-  with.contexts = {"one", "two"};
-  EXPECT_TRUE(std::holds_alternative<FromStage>(origin_of(file, with.contexts, "one", 1)));
+  with.contexts = {"one", "two", "scratch"};
+  EXPECT_TRUE(std::holds_alternative<FromContext>(origin_of(file, with.contexts, "one", 1)));
+  EXPECT_TRUE(std::holds_alternative<FromStage>(origin_of(file, with.contexts, "0", 1)));
+  EXPECT_TRUE(std::holds_alternative<FromStage>(origin_of(file, {"two"}, "one", 1)));
   EXPECT_TRUE(std::holds_alternative<FromContext>(origin_of(file, with.contexts, "two", 2)));
   EXPECT_TRUE(std::holds_alternative<FromImage>(origin_of(file, with.contexts, "three", 2)));
   EXPECT_TRUE(std::holds_alternative<FromScratch>(origin_of(file, with.contexts, "scratch", 3)));
+}
+
+TEST(Plan, AContextIsKnownByAnyFormOfAnImagesName) {
+  for (const char* written : {"alpine", "alpine:latest", "docker.io/library/alpine", "library/alpine:latest"})
+    EXPECT_EQ(context_name(written), "alpine") << written;
+  EXPECT_EQ(context_name("alpine:3"), "alpine:3");
+  EXPECT_EQ(context_name("registry.example/a"), "registry.example/a");
+  EXPECT_EQ(context_name("No Image"), "No Image");
+  const auto file = parse("FROM docker.io/library/alpine:latest\n");
+  EXPECT_EQ(std::get<FromContext>(origin_of(file, {"alpine"}, "docker.io/library/alpine:latest", 0)).name,
+            "alpine");
 }
 
 TEST(Plan, NumbersTheStepsOfWhatIsBuilt) {

@@ -25,10 +25,17 @@ namespace berth::build {
 
 class HeldPlace;
 
-// --build-context: instead of a stage or an image of that name.
+// --build-context: instead of a stage or an image of that name. One of these:
 struct NamedContext {
+  struct Layout {
+    std::shared_ptr<const Tree> directory;
+    std::string tag;               // "" for "latest", or the only one that there is
+    std::optional<Digest> digest;  // of a manifest or an index; goes before the tag
+  };
   std::shared_ptr<const Tree> tree;  // a directory
-  std::string image;                 // or the image of this name
+  std::string image;                 // the image of this name
+  std::optional<Layout> layout;      // an image in an OCI layout
+  std::string address;               // what a Git or an HTTP server has (remote_contexts.h)
 };
 
 // --cache-from: results of other builds, of other engines too (cache_import.h).
@@ -54,11 +61,11 @@ struct CacheTarget {
 struct BuildRequest {
   std::string dockerfile;  // its text
   std::string dockerfile_name = "Dockerfile";
-  std::shared_ptr<const Tree> context;  // missing: there is none, and COPY finds nothing
-  std::map<std::string, NamedContext> named_contexts;
-  std::map<std::string, std::string> arguments;  // --build-arg
-  std::string target;                            // a stage's name or number; "" is the last
-  std::optional<oci::Platform> platform;         // missing: the host's
+  std::shared_ptr<const Tree> context;                 // missing: there is none, and COPY finds nothing
+  std::map<std::string, NamedContext> named_contexts;  // by context_name() (plan.h)
+  std::map<std::string, std::string> arguments;        // --build-arg
+  std::string target;                                  // a stage's name or number; "" is the last
+  std::optional<oci::Platform> platform;               // missing: the host's
   std::map<std::string, std::string> labels;
   std::vector<oci::Reference> names;
   bool record = true;                  // the result becomes an image of the store; false: it has to be held

@@ -17,6 +17,7 @@
 #include "build/memory_room.h"
 #include "build/plan.h"
 #include "build/progress.h"
+#include "build/remote_contexts.h"
 #include "build/request.h"
 #include "build/result_cache.h"
 #include "dockerfile/dockerfile.h"
@@ -65,6 +66,7 @@ struct Solve {
   std::stop_token stop;               // of the request, or because a stage has failed
   image::ImageStore::Adding& adding;  // with the mutex held
   const ImportedCaches& imported;
+  RemoteContexts remotes;
   StageBoard board;
   std::mutex mutex;
   std::set<std::string> used_arguments;

@@ -89,26 +89,26 @@ Result<std::vector<std::string>> StageBuilder::take_base(const Step& step) {
     config_ = std::move(base.config);
     return std::exchange(config_.config.on_build, {});
   }
-  if (std::holds_alternative<FromScratch>(planned_.base)) {
-    config_.platform = planned_.platform.value_or(solve_.request.platform.value_or(oci::host_platform()));
-    // What BuildKit's images from scratch say: what is built on them may look at $PATH.
-    config_.config.env = {std::string("PATH=") + kDefaultPath};
-    config_.config.working_dir = "/";
-    return std::vector<std::string>();
-  }
-  const std::string name = TRY(name_of_base());
-  image::Image image = TRY(base_image(solve_, name, planned_.platform, step));
-  config_ = std::move(image.config);
+  config_ = TRY(config_of_base(step));
   return std::exchange(config_.config.on_build, {});
 }
 
-Result<std::string> StageBuilder::name_of_base() const {
-  if (const auto* image = std::get_if<FromImage>(&planned_.base)) return image->name;
-  const std::string& context = std::get<FromContext>(planned_.base).name;
-  const std::string& name = solve_.request.named_contexts.at(context).image;
-  if (name.empty())
-    return fail(ErrorKind::unsupported, "the build context {} is a directory: FROM takes an image", context);
-  return name;
+Result<oci::ImageConfig> StageBuilder::config_of_base(const Step& step) {
+  if (std::holds_alternative<FromScratch>(planned_.base)) return empty_image(planned_.platform);
+  if (const auto* context = std::get_if<FromContext>(&planned_.base))
+    return image_of_context(context->name, planned_.platform, step);
+  const std::string& name = std::get<FromImage>(planned_.base).name;
+  image::Image image = TRY(base_image(solve_, name, planned_.platform, step));
+  return std::move(image.config);
+}
+
+// What BuildKit's images from scratch say: what is built on them may look at $PATH.
+oci::ImageConfig StageBuilder::empty_image(const std::optional<oci::Platform>& platform) const {
+  oci::ImageConfig config;
+  config.platform = platform.value_or(solve_.request.platform.value_or(oci::host_platform()));
+  config.config.env = {std::string("PATH=") + kDefaultPath};
+  config.config.working_dir = "/";
+  return config;
 }
 
 Result<void> StageBuilder::perform(const dockerfile::Instruction& instruction, const Step& step) {

@@ -43,7 +43,7 @@ class StageBuilder {
   Result<void> begin();
   Result<void> fire(const std::string& trigger);
   Result<std::vector<std::string>> take_base(const Step& step);
-  Result<std::string> name_of_base() const;
+  Result<oci::ImageConfig> config_of_base(const Step& step);
   Result<void> perform(const dockerfile::Instruction& instruction, const Step& step);
   Result<void> carry_out(const dockerfile::Instruction& instruction, const Step& step);
   void await_sources(const dockerfile::Instruction& instruction);
@@ -103,6 +103,14 @@ class StageBuilder {
   Result<void> write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction, int root);
   // "" is the build context.
   Result<SourceTree> source_tree(const std::string& from, const Step& step);
+
+  // stage_context.cpp: --build-context
+  Result<oci::ImageConfig> image_of_context(const std::string& name,
+                                            const std::optional<oci::Platform>& platform, const Step& step);
+  Result<oci::ImageConfig> image_of_layout(const NamedContext::Layout& layout,
+                                           const std::optional<oci::Platform>& platform);
+  Result<SourceTree> tree_of_context(const std::string& name, const Step& step);
+  oci::ImageConfig empty_image(const std::optional<oci::Platform>& platform) const;
   Result<std::optional<archive::Owner>> owner_of(const std::optional<dockerfile::Word>& chown);
 
   // stage_run.cpp

@@ -129,15 +129,11 @@ Result<SourceTree> StageBuilder::source_tree(const std::string& from, const Step
   if (const auto* stage = std::get_if<FromStage>(&origin)) {
     StageResult result = TRY(solve_.board.wait(stage->index, solve_.stop));
     layers = std::move(result.config.diff_ids);
-  } else if (!std::holds_alternative<FromScratch>(origin)) {
-    std::string name = from;
-    if (std::holds_alternative<FromContext>(origin)) {
-      const NamedContext& named = solve_.request.named_contexts.at(from);
-      if (named.tree) return SourceTree{named.tree, std::nullopt};
-      name = named.image;
-    }
-    image::Image image = TRY(base_image(solve_, name, std::nullopt, step));
-    layers = std::move(image.diff_ids);
+  } else if (const auto* context = std::get_if<FromContext>(&origin)) {
+    return tree_of_context(context->name, step);
+  } else if (const auto* image = std::get_if<FromImage>(&origin)) {
+    image::Image found = TRY(base_image(solve_, image->name, std::nullopt, step));
+    layers = std::move(found.diff_ids);
   }
   std::shared_ptr<const Tree> tree = TRY(mount_tree(solve_, layers));
   return SourceTree{std::move(tree), std::move(layers)};

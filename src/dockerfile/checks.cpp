@@ -239,20 +239,40 @@ class Checker {
             .has_workdir = base.has_workdir};
   }
 
-  StageState on_image(const Stage& stage) const {
+  StageState on_image(const Stage& stage) {
     StageState state;
     state.variables.set("PATH", "/bin");  // every build has one
-    const std::string image =
+    const std::string name =
         expand_word(stage.base.text, globals_.expansion(file_.directives.escape)).value_or("");
-    state.environment_known = image == "scratch";
-    if (state.environment_known || !options_.environment_of) return state;
-    const std::optional<std::vector<std::string>> environment = options_.environment_of(image);
-    state.environment_known = environment.has_value();
-    for (const std::string& variable : environment.value_or(std::vector<std::string>())) {
-      auto [name, value] = split_once(variable, '=');
-      state.variables.set(name, std::string(value));
+    state.environment_known = name == "scratch";
+    if (state.environment_known || !options_.image_of) return state;
+    const std::optional<oci::Platform> asked = platform_of(stage);
+    const std::optional<BaseImage> image = options_.image_of(name, asked);
+    state.environment_known = image.has_value();
+    if (!image) return state;
+    check_base_platform(stage, name, oci::normalize(image->platform), asked.value_or(options_.platform));
+    for (const std::string& variable : image->environment) {
+      auto [key, value] = split_once(variable, '=');
+      state.variables.set(key, std::string(value));
     }
     return state;
+  }
+
+  std::optional<oci::Platform> platform_of(const Stage& stage) const {
+    if (!stage.platform) return std::nullopt;
+    const auto value = expand_word(stage.platform->text, globals_.expansion(file_.directives.escape));
+    if (!value) return std::nullopt;
+    const auto platform = oci::parse_platform(*value);
+    return platform ? std::optional(*platform) : std::nullopt;
+  }
+
+  // What an image does not say is not wrong.
+  void check_base_platform(const Stage& stage, std::string_view name, const oci::Platform& has,
+                           const oci::Platform& wanted) {
+    if (has.os.empty() || has.architecture.empty()) return;
+    if (has.os == wanted.os && has.architecture == wanted.architecture) return;
+    warn("InvalidBaseImagePlatform", stage, "the image '{}' is for {}, where {} is built for", shown(name),
+         shown(oci::format_platform(has)), oci::format_platform(wanted));
   }
 
   void check_from(const Stage& stage) {

@@ -4,9 +4,10 @@
 // DuplicateStageName, ReservedStageName, JSONArgsRecommended, MaintainerDeprecated, UndefinedArgInFrom,
 // WorkdirRelativePath, UndefinedVar, MultipleInstructionsDisallowed, LegacyKeyValueFormat,
 // RedundantTargetPlatform, SecretsUsedInArgOrEnv, InvalidDefaultArgInFrom, FromPlatformFlagConstDisallowed,
-// ExposeProtoCasing, ExposeInvalidFormat; and, where they are asked for, the experimental CopyIgnoredFile and
-// InvalidDefinitionDescription. "# check=skip=A,B;error=true;experimental=all" is obeyed, or the build
-// argument BUILDKIT_DOCKERFILE_CHECK in its place.
+// InvalidBaseImagePlatform, ExposeProtoCasing, ExposeInvalidFormat; and, where they are asked for, the
+// experimental CopyIgnoredFile and InvalidDefinitionDescription. "#
+// check=skip=A,B;error=true;experimental=all" is obeyed, or the build argument BUILDKIT_DOCKERFILE_CHECK in
+// its place.
 #pragma once
 #include <functional>
 #include <map>
@@ -18,6 +19,7 @@
 #include "base/error.h"
 #include "dockerfile/dockerfile.h"
 #include "dockerfile/ignore.h"
+#include "oci/platform.h"
 
 namespace berth::dockerfile {
 
@@ -28,12 +30,21 @@ struct Warning {
   int last_line = 0;
 };
 
+// What there is to know of an image.
+struct BaseImage {
+  std::vector<std::string> environment;  // "NAME=value"
+  oci::Platform platform;
+};
+
 struct CheckOptions {
-  std::map<std::string, std::string> arguments;  // --build-arg
-  const IgnoreRules* ignore = nullptr;           // for CopyIgnoredFile
-  // The environment ("NAME=value") that an image gives to stages FROM it; nothing where it is not known.
-  // Stages whose environment is not known are not looked through for undefined variables.
-  std::function<std::optional<std::vector<std::string>>(std::string_view image)> environment_of;
+  std::map<std::string, std::string> arguments;   // --build-arg
+  const IgnoreRules* ignore = nullptr;            // for CopyIgnoredFile
+  oci::Platform platform = oci::host_platform();  // that is built for
+  // The image that FROM takes, with the platform of its --platform; nothing where it is not known. Stages on
+  // such are not looked through for undefined variables.
+  std::function<std::optional<BaseImage>(std::string_view image,
+                                         const std::optional<oci::Platform>& platform)>
+      image_of;
 };
 
 struct CheckReport {

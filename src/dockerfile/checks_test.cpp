@@ -10,6 +10,7 @@
 namespace berth::dockerfile {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -234,16 +235,39 @@ TEST(Checks, KnowAnImagesEnvironmentOrLookForNoVariables) {
   EXPECT_THAT(checked(text), IsEmpty());
   std::vector<std::string> asked;
   CheckOptions options;
-  options.environment_of = [&](std::string_view image) {
+  options.image_of = [&](std::string_view image, const auto&) {
     asked.emplace_back(image);
-    return std::optional(std::vector<std::string>{"PYTHON_VERSION=3.14"});
+    return std::optional(BaseImage{{"PYTHON_VERSION=3.14"}, {}});
   };
   EXPECT_THAT(checked(text, options), ElementsAre("UndefinedVar 3", "UndefinedVar 5"));
   EXPECT_THAT(asked, ElementsAre("python"));
   EXPECT_THAT(text_of(text, "UndefinedVar", options),
               HasSubstr("'$PYTHON_VERSIO' is not defined (did you mean $PYTHON_VERSION?)"));
-  options.environment_of = [](std::string_view) { return std::nullopt; };
+  options.image_of = [](std::string_view, const auto&) { return std::nullopt; };
   EXPECT_THAT(checked(text, options), IsEmpty());
+}
+
+TEST(Checks, OfBaseImagesCompareThePlatformWithTheOneThatIsBuiltFor) {
+  CheckOptions options;
+  options.platform = *oci::parse_platform("linux/amd64");
+  std::vector<std::optional<oci::Platform>> asked;
+  options.image_of = [&](std::string_view image, const std::optional<oci::Platform>& platform) {
+    asked.push_back(platform);
+    BaseImage found;
+    if (image == "arm") found.platform = {.os = "linux", .architecture = "arm64"};
+    if (image == "intel") found.platform = {.os = "linux", .architecture = "x86_64"};
+    return std::optional(found);
+  };
+  const std::string text =
+      "FROM arm\nFROM intel\nFROM silent\nFROM scratch AS arm2\nFROM arm2\n"
+      "ARG p=linux/arm64\nFROM --platform=$BUILDPLATFORM arm\n";
+  EXPECT_THAT(checked(text, options), Contains("InvalidBaseImagePlatform 1"));
+  EXPECT_THAT(checked("FROM intel\nFROM silent\n", options), IsEmpty());
+  EXPECT_THAT(checked("ARG p=linux/arm64\nFROM --platform=$p arm\nFROM --platform=$p intel\n", options),
+              ElementsAre("InvalidBaseImagePlatform 3"));
+  EXPECT_EQ(asked.back(), oci::parse_platform("linux/arm64").value());
+  EXPECT_THAT(text_of("FROM arm\n", "InvalidBaseImagePlatform", options),
+              HasSubstr("the image 'arm' is for linux/arm64, where linux/amd64 is built for"));
 }
 
 TEST(Checks, OfVariablesKnowDefaultsAndAlternatives) {

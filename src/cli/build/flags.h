@@ -18,7 +18,7 @@ inline constexpr FlagSpec kBuildFlags[] = {
      true},
     {"build-arg", 0, "list", "Set a variable that ARG declares; NAME alone takes it from here"},
     {"build-context", 0, "list",
-     "Let a name mean an image or a directory (name=docker-image://IMAGE, name=DIR)"},
+     "Let a name mean another image or files (name=docker-image://IMAGE, oci-layout://DIR:TAG, DIR, URL)"},
     {"builder", 0, "string", "There is one, which is called default", "", nullptr, "", true},
     {"cache-from", 0, "list",
      "Use results of other builds (NAME; type=registry,ref=NAME; type=local,src=DIR)"},

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/build/named_contexts.h"
 #include "cli/build/ssh.h"
 #include "cli/create/mount.h"
 #include "cli/create/security.h"
@@ -85,26 +86,6 @@ Result<json::object> secrets(const Flags& flags) {
   return all;
 }
 
-std::size_t pass(Fd directory, Preamble& preamble) {
-  preamble.descriptors.push_back(std::move(directory));
-  return preamble.descriptors.size() - 1;
-}
-
-json::object describe(LocalContext& local, Preamble& preamble) {
-  return {{"descriptor", pass(std::move(local.root), preamble)}, {"ignore", to_base64(local.ignore)}};
-}
-
-Result<json::object> named_directory(const std::string& name, const std::string& place, bool passing,
-                                     Preamble& preamble) {
-  LocalContext local = TRY_AS("the build context " + name, open_named_directory(place));
-  if (!passing || !local.readable_elsewhere)
-    return fail(ErrorKind::unsupported,
-                "the build context {}: a directory can only be passed to the engine of this machine over its "
-                "own socket",
-                name);
-  return describe(local, preamble);
-}
-
 Result<std::vector<std::string>> allowed(const Flags& flags) {
   const std::vector<std::string>& names = flags.list("allow");
   for (const std::string& name : names)
@@ -124,31 +105,11 @@ Result<json::object> agents(const Flags& flags, bool passing, Preamble& preamble
                 "--ssh {}: an agent can only be passed to the engine of this machine over its own socket",
                 split_once(wanted.front(), '=').first);
   SshAgents opened = TRY(open_ssh_agents(flags));
-  for (auto& [id, socket] : opened.sockets) all[id] = pass(std::move(socket), preamble);
-  preamble.agents = std::move(opened.own);
-  return all;
-}
-
-Result<json::object> contexts(const Flags& flags, bool passing, Preamble& preamble) {
-  constexpr std::string_view scheme = "docker-image://";
-  json::object all;
-  for (const std::string& text : flags.list("build-context")) {
-    const auto [name, value] = split_once(text, '=');
-    if (name.empty() || value.empty())
-      return fail(ErrorKind::invalid,
-                  "invalid --build-context \"{}\": it must be name=docker-image://IMAGE or name=DIRECTORY",
-                  text);
-    if (value.starts_with(scheme) && value.size() > scheme.size())
-      all[name] = json::object{{"image", value.substr(scheme.size())}};
-    else if (value.find("://") != value.npos || value.starts_with("target:"))
-      return fail(
-          ErrorKind::unsupported,
-          "the build context {}: \"{}\" is neither a directory nor an image (docker-image://IMAGE); this "
-          "version takes no others",
-          name, value);
-    else
-      all[name] = TRY(named_directory(std::string(name), std::string(value), passing, preamble));
+  for (auto& [id, socket] : opened.sockets) {
+    all[id] = preamble.descriptors.size();
+    preamble.descriptors.push_back(std::move(socket));
   }
+  preamble.agents = std::move(opened.own);
   return all;
 }
 
@@ -158,7 +119,7 @@ Result<Preamble> build_preamble(const Flags& flags, json::object document, std::
                                 LocalContext* passed, bool passing) {
   Preamble preamble{.text = {}, .descriptors = std::move(descriptors), .agents = {}};
   if (passed) {
-    json::object local = describe(*passed, preamble);
+    json::object local = describe_directory(*passed, preamble.descriptors);
     local["name"] = passed->dockerfile_name;
     local["dockerfile"] = to_base64(passed->dockerfile);
     document["local"] = std::move(local);
@@ -166,7 +127,7 @@ Result<Preamble> build_preamble(const Flags& flags, json::object document, std::
   if (json::object all = TRY(secrets(flags)); !all.empty()) document["secrets"] = std::move(all);
   if (const auto& stages = flags.list("no-cache-filter"); !stages.empty())
     document["noCacheStages"] = to_json(stages);
-  if (json::object all = TRY(contexts(flags, passing, preamble)); !all.empty())
+  if (json::object all = TRY(named_contexts(flags, passing, preamble.descriptors)); !all.empty())
     document["contexts"] = std::move(all);
   if (const std::vector<std::string> names = TRY(allowed(flags)); !names.empty())
     document["allow"] = to_json(names);

@@ -10,8 +10,9 @@
 //
 // Directories of this machine are not sent but passed: as open descriptors that go along with the request
 // (unix(7), SCM_RIGHTS), and which the document names by their place. Then no tar follows. "contexts" may
-// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}. "ssh" has the places of agents' sockets,
-// "cacheFrom" those of caches (api/build_caches.h).
+// name them too: {"name": {"descriptor": 1, "ignore": "<base64>"}}, or as an OCI layout: {"name": {"layout":
+// {"descriptor": 1, "tag": "1.0", "digest": "sha256:.."}}}; and what the engine fetches: {"name": {"address":
+// "https://.."}}. "ssh" has the places of agents' sockets, "cacheFrom" those of caches (api/build_caches.h).
 #pragma once
 #include <string>
 #include <vector>
