@@ -128,6 +128,8 @@ class Hour:
 
     def tear_down(self):
         self.over.set()
+        if hasattr(self, "killer"):
+            self.killer.join()  # it starts them again
         for process in (*self.load.values(), *self.backends.values(), self.redis):
             if process and process.poll() is None:
                 process.kill()
@@ -201,7 +203,8 @@ class Hour:
         for name in names:
             self.start_load(name, "clients.py")
         begin = time.monotonic()
-        threading.Thread(target=self.kill_backends, daemon=True).start()
+        self.killer = threading.Thread(target=self.kill_backends, daemon=True)
+        self.killer.start()
         events = self.schedule(total)
         self.minute(0)
         while (now := time.monotonic() - begin) < total:

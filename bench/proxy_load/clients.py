@@ -214,13 +214,14 @@ async def sockets():
                 head = await client.reader.readuntil(b"\r\n\r\n")
                 if not head.startswith(b"HTTP/1.1 101 "):
                     raise Wrong("status", status=head.split(b" ")[1].decode())
-                for _ in range(random.randrange(5, 25)):
-                    at = random.randrange(1 << 20)
-                    data = BLOCK[at:at + random.randrange(1, 20_000)]
+            for _ in range(random.randrange(5, 25)):
+                at = random.randrange(1 << 20)
+                data = BLOCK[at:at + random.randrange(1, 20_000)]
+                async with asyncio.timeout(PATIENCE):
                     client.writer.write(data)
                     if await client.reader.readexactly(len(data)) != data:
                         raise Wrong("wrong bytes")
-                    await asyncio.sleep(random.uniform(0, 0.3))
+                await asyncio.sleep(random.uniform(0, 0.3))
             tally.counts[client.kind] += 1
         except (Wrong, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             tally.suspect(client.kind, begin, getattr(error, "stage", "cut"), host=SAFE, method="GET", error=repr(error), **getattr(error, "more", {}))

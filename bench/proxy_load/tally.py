@@ -41,8 +41,11 @@ class Tally:
             self.lost += 1
 
     def write(self):
+        # Copies: other threads go on counting. Each is made at once.
+        whole = {"counts": dict(self.counts), "times": {kind: dict(histogram) for kind, histogram in list(self.times.items())},
+                 "suspects": list(self.suspects), "lost": self.lost}
         with open(self.path + ".new", "w", encoding="ascii") as out:
-            json.dump({"counts": self.counts, "times": self.times, "suspects": self.suspects, "lost": self.lost}, out)
+            json.dump(whole, out)
         os.rename(self.path + ".new", self.path)
 
 
