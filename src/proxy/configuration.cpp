@@ -122,6 +122,29 @@ Result<void> read_drivers(ObjectReader& in, Configuration& configuration) {
   return {};
 }
 
+// Before there were drivers: `redis` since Hipache 0.3's beginnings, redisHost and its like before that.
+void read_old_redis(ObjectReader& in, Settings& settings) {
+  const bool flat =
+      in.find("redisHost") || in.find("redisPort") || in.find("redisDatabase") || in.find("redisPassword");
+  if (settings.redis || (!in.find("redis") && !flat)) return;
+  RedisSettings redis;
+  std::uint32_t port = redis.port;
+  in.read_object("redis", [&](ObjectReader& object) {
+    object.read("host", redis.host);
+    object.read("port", port);
+    object.read("database", redis.database);
+    object.read("password", redis.password);
+    object.read("prefix", redis.prefix);
+  });
+  in.read("redisHost", redis.host);
+  in.read("redisPort", port);
+  in.read("redisDatabase", redis.database);
+  in.read("redisPassword", redis.password);
+  if (port < 1 || port > 65'535) in.refuse(flat ? "redisPort" : "redis", "with a port between 1 and 65535");
+  redis.port = static_cast<std::uint16_t>(port);
+  settings.redis = std::move(redis);
+}
+
 Result<void> read_networks(ObjectReader& in, Settings& settings) {
   for (const std::string& text : read_strings(in, "trustedProxies"))
     settings.trusted_proxies.push_back(TRY_AS("trustedProxies", parse_network(text)));
@@ -139,8 +162,8 @@ void warn_of_unknown(const json::value& document, Configuration& configuration) 
   };
   const json::object& all = document.get_object();
   warn(&document, "",
-       {"server", "http", "https", "driver", "user", "group", "admin", "store", "engine", "routes",
-        "trustedProxies"});
+       {"server", "http", "https", "driver", "redis", "redisHost", "redisPort", "redisDatabase",
+        "redisPassword", "user", "group", "admin", "store", "engine", "routes", "trustedProxies"});
   // maxSockets and lruCache were of node.js: connections to backends and a cache of lookups. Neither is
   // bounded here by a number that somebody must find.
   warn(all.if_contains("server"), "server.",
@@ -167,6 +190,7 @@ Result<Configuration> read_document(const json::value& document) {
   in.read("user", settings.user);
   in.read("group", settings.group);
   TRY(read_drivers(in, configuration));
+  read_old_redis(in, settings);
   TRY(read_networks(in, settings));
   TRY(in.finish());
   if (settings.listens.empty()) return fail(ErrorKind::invalid, "http or https must say where to listen");

@@ -96,5 +96,25 @@ TEST(Network, HasItsAddressesAndNoOthers) {
   EXPECT_TRUE(parse_network("2001:db8::/33").value().contains(address("2001:db8:7fff::1")));
 }
 
+TEST(Configuration, RedisAsItWasSaidBeforeThereWereDrivers) {
+  const auto read = [](const std::string& more) {
+    return parse_configuration(R"({"http": {"port": 80}, )" + more + "}", "c.json");
+  };
+  const Result<Configuration> nested = read(R"("redis": {"host": "r.test", "port": 6380, "prefix": "p:"})");
+  ASSERT_TRUE(nested);
+  EXPECT_EQ(nested->settings.redis->host, "r.test");
+  EXPECT_EQ(nested->settings.redis->port, 6380);
+  EXPECT_EQ(nested->settings.redis->prefix, "p:");
+  EXPECT_TRUE(nested->warnings.empty());
+  const Result<Configuration> flat =
+      read(R"("redisHost": "r.test", "redisDatabase": 3, "redisPassword": "x")");
+  ASSERT_TRUE(flat);
+  EXPECT_EQ(flat->settings.redis->database, 3u);
+  EXPECT_EQ(flat->settings.redis->password, "x");
+  EXPECT_EQ(read(R"("driver": "redis://d.test", "redis": {"host": "r.test"})")->settings.redis->host,
+            "d.test");
+  EXPECT_FALSE(read(R"("redis": {"port": 0})"));
+}
+
 }  // namespace
 }  // namespace berth::proxy
