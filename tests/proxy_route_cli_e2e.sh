@@ -135,7 +135,7 @@ refusals() { # one sentence, and nothing has changed
 not_there() { # of who answers there, if anybody
   MOST_LINES=1 refused 1 'Cannot connect to a proxy at http://127.0.0.1:7999' route_of ls --proxy http://127.0.0.1:7999
   MOST_LINES=1 refused 1 "Cannot connect to a proxy at unix://$work/none.sock" route_of ls --proxy "unix://$work/none.sock"
-  MOST_LINES=1 BERTH_PROXY='' refused 1 'unix:///run/berth/proxy.sock' route_of ls
+  MOST_LINES=1 BERTH_PROXY='' refused 1 'unix:///run/berth-proxy/admin.sock' route_of ls
   MOST_LINES=1 refused 1 'no address of a proxy' route_of ls --proxy 127.0.0.1:8001
   MOST_LINES=1 refused 1 'no address of a proxy' route_of ls --proxy ftp://x
   MOST_LINES=1 refused 1 "no proxy's admin API" route_of ls --proxy http://127.0.0.1:9001        # a web server

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "base/service.h"
 #include "base/version.h"
 #include "proxy/configuration.h"
@@ -53,10 +54,14 @@ void serve(proxy::Proxy& proxy, const sigset_t& signals, char** argv) {
     if (number == SIGUSR1) {
       proxy.reopen_logs();
     } else if (number == SIGUSR2) {
-      const Result<void> handed = proxy.hand_over_to(argv);
-      if (handed) return log_info("proxy", "another program serves now");
+      const Result<pid_t> handed = proxy.hand_over_to(argv);
+      if (handed) {
+        notify_manager(fmt::format("MAINPID={}\nREADY=1", *handed));
+        return log_info("proxy", "another program serves now");
+      }
       log_error("proxy", "{}", handed.error().message);
     } else if (number != SIGHUP && number != SIGCHLD) {
+      notify_manager("STOPPING=1");
       return log_info("proxy", "stopping on signal {}", number);
     }
   }
@@ -71,6 +76,7 @@ Result<void> run(const CommandLine& line, char** argv) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   proxy::Inherited inherited = proxy::take_inherited();
+  const bool successor = static_cast<bool>(inherited.ready);
   prepare_to_stay();
   proxy::Settings settings = TRY(configure(line));
   if (line.check) {
@@ -84,6 +90,7 @@ Result<void> run(const CommandLine& line, char** argv) {
   malloc_trim(0);
   fmt::print("berth-proxy {} serves as {} says\n", kVersion, line.file);
   std::fflush(stdout);
+  if (!successor) notify_manager("READY=1");  // otherwise it is the other one that says who serves
   serve(*proxy, signals, argv);
   proxy->drain();
   return {};

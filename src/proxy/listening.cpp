@@ -173,7 +173,7 @@ Result<std::vector<std::vector<ListeningSocket>>> open_listening(const Settings&
   return workers;
 }
 
-Result<void> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin) {
+Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin) {
   Pipe ready = TRY(make_pipe());
   std::vector<Fd> passed;
   std::string list;
@@ -192,7 +192,8 @@ Result<void> hand_over(char* const* arguments, const std::vector<ListeningSocket
   const pid_t pid = TRY(spawn_self(arguments, std::move(variables)));
   passed.clear();
   ready.write.reset();
-  return wait_until_ready(ready.read.get(), pid);
+  TRY(wait_until_ready(ready.read.get(), pid));
+  return pid;
 }
 
 }  // namespace berth::proxy

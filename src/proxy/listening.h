@@ -28,6 +28,6 @@ Result<std::vector<std::vector<ListeningSocket>>> open_listening(const Settings&
 
 // Starts this program's file anew, with its own command line and these sockets, and waits for it to serve. An
 // error leaves everything as it was.
-Result<void> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin);
+Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin);
 
 }  // namespace berth::proxy

@@ -229,12 +229,12 @@ void Proxy::reopen_logs() {
 
 // From here on changes of routes wait for the new program: one that this one answered would be in the store,
 // which the other may have read already.
-Result<void> Proxy::hand_over_to(char* const* arguments) {
+Result<pid_t> Proxy::hand_over_to(char* const* arguments) {
   if (admin_) admin_->stop();
   admin_.reset();
   if (redis_) redis_->stop();
   store_.reset();  // whoever has it open has it alone
-  Result<void> handed = hand_over(arguments, sockets_, admin_socket_ ? admin_socket_.get() : -1);
+  Result<pid_t> handed = hand_over(arguments, sockets_, admin_socket_ ? admin_socket_.get() : -1);
   if (!handed) TRY(take_up_changes());
   return handed;
 }

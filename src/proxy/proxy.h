@@ -35,8 +35,9 @@ class Proxy {
   Result<void> start();
   void drain();
   void reopen_logs();
-  // To the program that is at this one's path now. When it serves, this one is to drain().
-  Result<void> hand_over_to(char* const* arguments);
+  // To the program that is at this one's path now. When it serves, this one is to drain(); it is told which
+  // process that is.
+  Result<pid_t> hand_over_to(char* const* arguments);
 
  private:
   class Deaths;

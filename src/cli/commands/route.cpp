@@ -18,7 +18,7 @@
 namespace berth::cli {
 namespace {
 
-constexpr std::string_view kDefaultProxy = "unix:///run/berth/proxy.sock";
+constexpr std::string_view kDefaultProxy = "unix:///run/berth-proxy/admin.sock";
 constexpr std::size_t kLargestRoute = 1u << 20;
 
 std::string environment(const char* name) {
@@ -158,7 +158,7 @@ Result<int> why(Invocation& invocation) {
 
 constexpr FlagSpec kProxy{"proxy", 0, "string",
                           "Admin API to talk to: unix:///path, http://host:port (BERTH_PROXY; otherwise "
-                          "unix:///run/berth/proxy.sock)"};
+                          "unix:///run/berth-proxy/admin.sock)"};
 constexpr FlagSpec kTokenFile{"token-file", 0, "string",
                               "File with the admin API's token (otherwise BERTH_PROXY_TOKEN has it)"};
 constexpr FlagSpec kListFlags[] = {

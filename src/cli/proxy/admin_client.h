@@ -18,7 +18,7 @@ namespace berth::cli {
 
 class AdminClient {
  public:
-  // "unix:///run/berth/proxy.sock", "http://127.0.0.1:8081". An empty token is not sent. Connects at the
+  // "unix:///run/berth-proxy/admin.sock", "http://127.0.0.1:8081". An empty token is not sent. Connects at the
   // first request.
   static Result<AdminClient> open(const std::string& address, std::string token);
 
