@@ -116,13 +116,13 @@ class Browser:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                if self.value(expression):
+                if self.value(f"!!({expression})"):
                     return
                 failure = ""
             except RuntimeError as error:  # between two documents, or before an element is there
                 failure = str(error)
             if time.monotonic() > until:
-                text = self.value("document.body.innerText.slice(0, 600)")
+                text = self.value("document.body.innerText.replace(/[^!-~]+/g, ' ').slice(0, 700)")
                 raise TimeoutError(f"never true: {expression} {failure}\nthe page says: {text}")
             time.sleep(0.1)
 

@@ -145,7 +145,7 @@ function showMetrics(now) {
     `${rate(per('berth_proxy_no_route_total'))}/s without a route · ${rate(per('berth_proxy_retries_total'))}/s tried again`);
   const times = [quantile(before, now, 0.5), quantile(before, now, 0.99)];
   charts.latency.add(times);
-  charts.latency.say([[time(times[0])], ['median', 'one'], [time(times[1]) + ' 99 %', 'two']], 'from a request’s head to its answer’s end');
+  charts.latency.say([[time(times[0])], ['median', 'one'], [time(times[1]) + ' p99', 'two']], 'from head to end');
   const open = now.berth_proxy_open_connections;
   charts.connections.add([open]);
   charts.connections.say([[count(open)], ['open']], `${rate(per('berth_proxy_connections_total'))}/s new · ${rate(per('berth_proxy_backend_failures_total'))}/s failures of backends`);
@@ -204,7 +204,7 @@ function showRoutes(page) {
     const cells = [
       [route.host], [route.source, 'wide'],
       [alive + '/' + backends.length, 'number ' + (alive === backends.length ? 'alive' : alive ? 'some' : 'bad')],
-      number(sum('in_flight')), perSecond(since(seen.routes, route.host, sum('requests'), fresh)), number(sum('requests'), 'wide'),
+      number(sum('in_flight'), 'wide'), perSecond(since(seen.routes, route.host, sum('requests'), fresh)), number(sum('requests'), 'wide'),
       number(sum('failures'), 'wide'), [options(route), 'options wide'],
     ];
     cells.chosen = route.host === view.chosen;
@@ -244,7 +244,7 @@ function showBackends() {
   find('whose').textContent = view.chosen === null ? `of the routes on this page: ${count(sorted.length)}` : 'of ' + view.chosen;
   find('whole').hidden = view.chosen === null;
   fill('backends', sorted.map(one => [
-    [one.url], one.alive ? ['alive', 'alive'] : ['dead', 'bad'], number(one.in_flight), perSecond(shown.get(one.url) ?? null),
+    [one.url], one.alive ? ['alive', 'alive'] : ['dead', 'bad'], number(one.in_flight, 'wide'), perSecond(shown.get(one.url) ?? null),
     number(one.requests, 'wide'), [count(one.failures), 'number' + (one.failures ? '' : ' zero')],
   ]));
 }
