@@ -18,8 +18,8 @@ namespace berth::cli {
 
 class AdminClient {
  public:
-  // "unix:///run/berth-proxy/admin.sock", "http://127.0.0.1:8081". An empty token is not sent. Connects at the
-  // first request.
+  // "unix:///run/berth-proxy/admin.sock", "http://127.0.0.1:8081". An empty token is not sent. Connects at
+  // the first request.
   static Result<AdminClient> open(const std::string& address, std::string token);
 
   Result<boost::json::array> get_list(std::string_view path, const http::Query& query = {});

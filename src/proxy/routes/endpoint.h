@@ -42,7 +42,8 @@ struct Endpoint {
 
   // Written by workers, each for itself; no order among them is needed.
   std::atomic<std::uint32_t> in_flight{0}, chosen{0};
-  std::atomic<std::uint32_t> moves{0};  // times that its name got other addresses: older connections lead elsewhere
+  std::atomic<std::uint32_t> moves{
+      0};  // times that its name got other addresses: older connections lead elsewhere
   std::atomic<std::uint64_t> requests{0}, failures{0};
   std::atomic<std::int64_t> dead_until{0};  // milliseconds of clock_milliseconds(); passive ejection
   std::atomic<bool> unhealthy{false};       // what active checks say
