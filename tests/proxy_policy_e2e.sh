@@ -4,7 +4,7 @@
 # shellcheck disable=SC2154 # lib.sh assigns $work and others
 source "$(dirname "$0")/proxy/lib.sh"
 
-# shellcheck disable=SC2016 # jq's variables
+# shellcheck disable=SC2016,SC2034 # jq's variables; lib.sh reads it
 MAIN='.https = {port: 8443, bind: ["127.0.0.1"], key: "\($work)/tls/key.pem", cert: "\($work)/tls/cert.pem"} |
   .trustedProxies = ["127.0.0.2"] | del(.driver)'
 B1='"http://127.0.0.1:9001"' B2='"http://127.0.0.1:9002"' B3='"http://127.0.0.1:9003"' NOBODY='"http://127.0.0.1:9099"'
@@ -220,7 +220,8 @@ mirrors() {
   is 9001:20 "$(get mirror.test "/count/m?[1-20]" -w '\n' | sort | uniq -c | awk '{print $2 ":" $1}')"
   eventually 3 eval '[ "$(curl -s http://127.0.0.1:9004/seen/m)" = 20 ]'
   head -c 200000 /dev/urandom >"$work/body"
-  local sum="200000 $(sha256sum <"$work/body" | cut -d' ' -f1)"
+  local sum
+  sum="200000 $(sha256sum <"$work/body" | cut -d' ' -f1)"
   is "$sum" "$(get mirror.test /note/b --data-binary @"$work/body")"
   eventually 3 eval "[ \"\$(curl -s http://127.0.0.1:9004/noted/b | jq -r .body)\" = '$sum' ]"
   is "$sum" "$(get mirror.test /note/c -X POST -T "$work/body" -H 'Transfer-Encoding: chunked')"

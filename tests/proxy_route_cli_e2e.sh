@@ -190,7 +190,7 @@ help_and_completion() {
   is "add ls rm why" "$(complete_line route '' | tr ' ' '\n' | sort | xargs)"
   contains "$(complete_line rou)" route
   contains "$(complete_line route add --)" --health-path
-  contains "$(complete_line route rm fi)" filed.test
+  contains "$(complete_line route rm "fi")" filed.test
 }
 
 backends_start 9001 9002 9003
