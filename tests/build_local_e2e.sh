@@ -178,7 +178,7 @@ while True:
 P
   python3 "$work/forward.py" "$work/forwarded.sock" "${BERTH_HOST#unix://}" &
   local forwarder=$!
-  eventually 5 test -S "$work/forwarded.sock"
+  eventually 60 test -S "$work/forwarded.sock"
   context <<<$'FROM box\nCOPY . /all/'
   echo kept >f && echo left >g && echo g >.dockerignore
   local passed sent
