@@ -122,6 +122,11 @@ passwords() {
   is root "$(makes open.test "{\"backends\":[$B1]}" && told open.test /headers X-Forwarded-User -H 'X-Forwarded-User: root')"
   is 401 "$(curl -sk --resolve auth.test:8443:127.0.0.1 --http2 -o /dev/null -w '%{http_code}' -u alice:wrong https://auth.test:8443/)"
   is 200 "$(curl -sk --resolve auth.test:8443:127.0.0.1 --http2 -o /dev/null -w '%{http_code}' -u 'alice:open:sesame' https://auth.test:8443/)"
+  # By HTTP/2 the first time that the password is said, with a connection to the backend that is idle.
+  makes auth.test "{\"backends\":[$B1],\"basic_auth\":{\"realm\":\"here\",\"users\":{\"alice\":\"$(openssl passwd -6 'open:sesame')\"}}}"
+  get open.test >/dev/null
+  is 200 "$(curl -sk --max-time 5 --resolve auth.test:8443:127.0.0.1 --http2 -o /dev/null -w '%{http_code}' -u 'alice:open:sesame' \
+    https://auth.test:8443/)"
   admin GET /v1/routes/auth.test >/dev/null
   describes '.basic_auth.users.alice == "***"'
   makes auth.test "{\"backends\":[$B1],\"basic_auth\":{\"users\":{\"alice\":\"$(openssl passwd -6 other)\"}}}"

@@ -135,6 +135,7 @@ void Exchange::look_again() {
     password_ = 0;
     leave_waiting();
     password_checked(*right);
+    if (active()) go_on();
     return downstream_.wake();
   }
   const bool over = core_.source->has_done(asked_) || core_.timers.now() - looking_since_ > kLongestLook;
@@ -145,6 +146,7 @@ void Exchange::look_again() {
     judge();
   else
     answer_here(400);
+  if (active()) go_on();
   downstream_.wake();
 }
 
