@@ -64,7 +64,7 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def receive(self):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + 4 * PATIENCE  # pictures of long pages take their time
         while b"\0" not in self.pending:
             if not select.select([self.read_end], [], [], max(0, until - time.monotonic()))[0]:
                 raise TimeoutError("the browser is silent")

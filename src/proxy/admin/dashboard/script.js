@@ -245,7 +245,7 @@ function showBackends() {
   find('whole').hidden = view.chosen === null;
   fill('backends', sorted.map(one => [
     [one.url], one.alive ? ['alive', 'alive'] : ['dead', 'bad'], number(one.in_flight, 'wide'), perSecond(shown.get(one.url) ?? null),
-    number(one.requests, 'wide'), [count(one.failures), 'number' + (one.failures ? '' : ' zero')],
+    number(one.requests, 'wide'), number(one.failures, 'wide'),
   ]));
 }
 
