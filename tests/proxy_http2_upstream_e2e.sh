@@ -114,7 +114,7 @@ serve_files() {
   start nghttpd nghttpd --no-tls -a 127.0.0.1 -d "$work/files" 9010
   certificate "$work/backend" localhost
   cat >"$work/nginx.conf" <<EOF
-worker_processes 1; pid $work/nginx.pid; error_log $work/nginx.err; daemon off; user root;
+master_process off; pid $work/nginx.pid; error_log $work/nginx.err; daemon off; user root;
 events { worker_connections 512; }
 http { access_log off; root $work/files; client_body_temp_path $work/nginx.body; client_max_body_size 100m;
   proxy_temp_path $work/nginx.p; fastcgi_temp_path $work/nginx.f; uwsgi_temp_path $work/nginx.u; scgi_temp_path $work/nginx.s;
