@@ -65,6 +65,11 @@ stripped_paths() {
   is /app "$(told strip.test /app/headers X-Forwarded-Prefix -H 'X-Forwarded-Prefix: /evil')"
   is 9001 "$(get strip.test /app)"
   is 9001 "$(get strip.test '/app?x')"
+  makes prefix.test '{"backends":["http://127.0.0.1:9001/headers"]}'
+  is '/headers/a/../b' "$(as_is prefix.test /a/../b | jq -r .target)"
+  local path
+  for path in /../x /a/../../x /%2e%2e/x '/a/..;/../x' '/a%2f..%2f..%2fx'; do is 400 "$(status_of prefix.test "$path")" "$path"; done
+  is 400 "$(status_of strip.test /app/../app/x)"
   makes strip2.test "{\"backends\":[\"http://127.0.0.1:9001/headers\"],\"paths\":{\"/app\":{\"strip_path\":true}}}"
   is '/headers/?x' "$(get strip2.test '/app?x' | jq -r .target)"
 }
@@ -103,6 +108,15 @@ addresses() {
   is 9001 "$(get few.test / --interface 127.0.0.2 -H 'X-Forwarded-For: 192.0.2.7')"
   is 403 "$(code few.test / --interface 127.0.0.2 -H 'X-Forwarded-For: 192.0.2.7, 198.51.100.1')" "the last one counts"
   is 403 "$(code few.test / --interface 127.0.0.2 -H 'X-Forwarded-For: 127.0.0.1, nonsense')"
+  # What gateways write there, where their own address is one that may ask.
+  makes near.test "{\"backends\":[$B1],\"allow\":[\"127.0.0.0/8\",\"192.0.2.0/24\"]}"
+  local node
+  for node in 203.0.113.9 203.0.113.9:4711 unknown '203.0.113.9, ' '[2001:db8::1]:4711' 2001:db8::1 _hidden; do
+    is 403 "$(code near.test / --interface 127.0.0.2 -H "X-Forwarded-For: $node")" "$node"
+  done
+  for node in 192.0.2.7:4711 '192.0.2.7, ,'; do
+    is 200 "$(code near.test / --interface 127.0.0.2 -H "X-Forwarded-For: $node")" "$node"
+  done
 }
 
 passwords() {
@@ -119,7 +133,10 @@ passwords() {
   is 9001 "$(get auth.test / -u 'alice:open:sesame')"
   is alice "$(told auth.test /headers X-Forwarded-User -u 'alice:open:sesame' -H 'X-Forwarded-User: root')"
   is '' "$(told auth.test /headers Authorization -u 'alice:open:sesame')"
-  is root "$(makes open.test "{\"backends\":[$B1]}" && told open.test /headers X-Forwarded-User -H 'X-Forwarded-User: root')"
+  is '' "$(told auth.test /headers X_Forwarded_User -u 'alice:open:sesame' -H 'X_Forwarded_User: root')" "the same to CGI"
+  makes open.test "{\"backends\":[$B1]}"
+  is '' "$(told open.test /headers X-Forwarded-User -H 'X-Forwarded-User: root')" "the backend may be one that believes it"
+  is root "$(told open.test /headers X-Forwarded-User --interface 127.0.0.2 -H 'X-Forwarded-User: root')" "a trusted proxy has asked"
   is 401 "$(curl -sk --resolve auth.test:8443:127.0.0.1 --http2 -o /dev/null -w '%{http_code}' -u alice:wrong https://auth.test:8443/)"
   is 200 "$(curl -sk --resolve auth.test:8443:127.0.0.1 --http2 -o /dev/null -w '%{http_code}' -u 'alice:open:sesame' https://auth.test:8443/)"
   # By HTTP/2 the first time that the password is said, with a connection to the backend that is idle.

@@ -26,6 +26,11 @@ bool sleep(const std::stop_token& stop, std::chrono::seconds time) {
   return !stop.stop_requested();
 }
 
+void look_up_names(const std::stop_token& stop, const std::shared_ptr<Endpoints>& endpoints) {
+  for (int round = 1; sleep(stop, kChoresEach); ++round)
+    endpoints->look_up_again(round % kNamesEach == 0, stop);
+}
+
 }  // namespace
 
 // To the sources that want to know. There may be none.
@@ -49,6 +54,11 @@ Proxy::Proxy(Settings settings)
 
 // Whoever talks to the workers ends before them.
 Proxy::~Proxy() {
+  // A resolver that is silent holds nobody up: the thread has nothing of this but what it shares.
+  if (names_.joinable()) {
+    names_.request_stop();
+    names_.detach();
+  }
   admin_.reset();
   if (redis_) redis_->stop();
   passwords_.stop();
@@ -172,7 +182,7 @@ Result<void> Proxy::start() {
   TRY(engine_->follow(settings_.engine));
   TRY(start_admin());
   chores_ = std::jthread([this](const std::stop_token& stop) { run_chores(stop); });
-  names_ = std::jthread([this](const std::stop_token& stop) { look_up_names(stop); });
+  names_ = std::jthread(look_up_names, names_and_endpoints_);
   if (ready_) TRY(write_all(ready_.get(), "r"));
   ready_.reset();
   return {};
@@ -201,10 +211,6 @@ void Proxy::look_again() {
 void Proxy::run_chores(const std::stop_token& stop) {
   while (sleep(stop, kChoresEach))
     if (tls_) tls_->reload();
-}
-
-void Proxy::look_up_names(const std::stop_token& stop) {
-  for (int round = 1; sleep(stop, kChoresEach); ++round) endpoints_.look_up_again(round % kNamesEach == 0);
 }
 
 void Proxy::drain() {

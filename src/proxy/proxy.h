@@ -52,13 +52,13 @@ class Proxy {
   Result<void> take_up_changes();
   void look_again();
   void run_chores(const std::stop_token& stop);
-  void look_up_names(const std::stop_token& stop);
   std::string metrics() const;
 
   const Settings settings_;
   PublishedRoutes published_;
   RouteBook book_;
-  Endpoints endpoints_;
+  const std::shared_ptr<Endpoints> names_and_endpoints_ = std::make_shared<Endpoints>();
+  Endpoints& endpoints_ = *names_and_endpoints_;
   ErrorPages pages_;
   std::unique_ptr<RouteStore> store_;
   std::unique_ptr<Deaths> deaths_;

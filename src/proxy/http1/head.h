@@ -69,7 +69,9 @@ enum class KnownField : std::uint8_t {
   x_forwarded_for,
   x_forwarded_host,
   x_forwarded_port,
+  x_forwarded_prefix,
   x_forwarded_proto,
+  x_forwarded_user,
   x_real_ip,
 };
 

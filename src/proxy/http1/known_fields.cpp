@@ -37,7 +37,9 @@ constexpr std::array kKnown{
     Known{"x-forwarded-for", KnownField::x_forwarded_for},
     Known{"x-forwarded-host", KnownField::x_forwarded_host},
     Known{"x-forwarded-port", KnownField::x_forwarded_port},
+    Known{"x-forwarded-prefix", KnownField::x_forwarded_prefix},
     Known{"x-forwarded-proto", KnownField::x_forwarded_proto},
+    Known{"x-forwarded-user", KnownField::x_forwarded_user},
     Known{"x-real-ip", KnownField::x_real_ip},
 };
 

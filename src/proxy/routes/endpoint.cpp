@@ -15,6 +15,8 @@
 namespace berth::proxy {
 namespace {
 
+constexpr int kMostQuickLookups = 30;
+
 Result<std::vector<Endpoint::Address>> look_up(const std::string& host, std::uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -160,7 +162,7 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   return endpoint;
 }
 
-void Endpoints::look_up_again(bool all) {
+void Endpoints::look_up_again(bool all, const std::stop_token& stop) {
   std::vector<Named> named;
   {
     std::lock_guard lock(mutex_);
@@ -168,10 +170,13 @@ void Endpoints::look_up_again(bool all) {
     named = named_;
   }
   for (const Named& one : named) {
+    if (stop.stop_requested()) return;
     const std::shared_ptr<Endpoint> endpoint = one.endpoint.lock();
-    if (!endpoint || (!all && endpoint->has_address())) continue;
-    if (Result<Endpoint::Addresses> found = look_up(one.host, one.port))
-      endpoint->set_addresses(std::move(*found));
+    if (!endpoint || (!all && (endpoint->has_address() || one.failures->load() > kMostQuickLookups)))
+      continue;
+    Result<Endpoint::Addresses> found = look_up(one.host, one.port);
+    one.failures->store(found ? 0 : one.failures->load() + 1);
+    if (found) endpoint->set_addresses(std::move(*found));
   }
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -73,8 +74,9 @@ class Endpoints {
   // "http://host[:port][/prefix]", or https; h2c and h2 for HTTP/2 without and with TLS, which may be written
   // grpc and grpcs. A name is looked up now.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
-  // All names, or those that have no address yet. Takes as long as the resolver does.
-  void look_up_again(bool all);
+  // All names, or those that have no address yet, each the less often the more often it was not known. Takes
+  // as long as the resolver does, for each name; asks between them whether it is to stop.
+  void look_up_again(bool all, const std::stop_token& stop);
   // Of the route that `key` names: the one that there is, if it has the same rate.
   std::shared_ptr<RouteState> state_of(const std::string& key,
                                        const std::optional<RequestLimiter::Rate>& rate);
@@ -90,6 +92,7 @@ class Endpoints {
     std::weak_ptr<Endpoint> endpoint;
     std::string host;
     std::uint16_t port;
+    std::shared_ptr<std::atomic<int>> failures = std::make_shared<std::atomic<int>>(0);  // since it was known
   };
   std::vector<Named> named_;
   std::unordered_map<std::string, std::weak_ptr<RouteState>> states_;

@@ -32,8 +32,9 @@ const RouteRef* longest(const RouteRef& route, std::string_view path) noexcept {
   return &route;
 }
 
-// What cannot be decoded stays as it is.
-std::string decoded(std::string_view path) {
+}  // namespace
+
+std::string decoded_path(std::string_view path) {
   std::string text;
   while (!path.empty()) {
     const std::size_t length = path.front() == '%' && path.size() > 2 ? 3 : 1;
@@ -44,10 +45,8 @@ std::string decoded(std::string_view path) {
   return text;
 }
 
-}  // namespace
-
 std::string resolved_path(std::string_view target) {
-  std::string text = decoded(path_of(target));
+  std::string text = decoded_path(path_of(target));
   std::ranges::replace(text, '\\', '/');
   std::vector<std::string_view> parts;
   for (std::string_view part : split(text, '/')) {
@@ -65,7 +64,8 @@ const RouteRef* route_of_path(const RouteRef& route, std::string_view target) {
   const std::string_view path = path_of(target);
   const RouteRef* const found = longest(route, path);
   if (is_plain(path)) return found;
-  const bool agreed = longest(route, decoded(path)) == found && longest(route, resolved_path(path)) == found;
+  const bool agreed =
+      longest(route, decoded_path(path)) == found && longest(route, resolved_path(path)) == found;
   return agreed ? found : nullptr;
 }
 

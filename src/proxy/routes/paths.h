@@ -15,6 +15,9 @@ const RouteRef* route_of_path(const RouteRef& route, std::string_view target);
 // "/a/../%62;x//c?q" as the most obliging of servers reads it: "/b/c".
 std::string resolved_path(std::string_view target);
 
+// Percent signs decoded, once; what cannot be stays as it is.
+std::string decoded_path(std::string_view path);
+
 // "/api/", "/api": a path without a slash at its end; ErrorKind::invalid with the reason otherwise.
 Result<std::string> checked_path(std::string_view path);
 

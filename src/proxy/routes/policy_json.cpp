@@ -132,6 +132,19 @@ bool is_password_hash(std::string_view hash) {
          hash.size() > 20 && hash.size() < 256;
 }
 
+// One that takes minutes would have all others wait.
+bool is_quick_enough(std::string_view hash) {
+  if (hash.starts_with("$2")) {
+    const auto cost = parse_integer<unsigned>(hash.substr(4, 2));
+    return cost && *cost <= 14;
+  }
+  if (hash.starts_with("$y$")) return hash.size() > 4 && hash[4] <= 'B';
+  const std::string_view rest = hash.substr(3);
+  if (!rest.starts_with("rounds=")) return true;
+  const auto rounds = parse_integer<std::uint32_t>(rest.substr(7, rest.find('$') - 7));
+  return rounds && *rounds <= 1'000'000;
+}
+
 BasicAuthentication read_authentication(ObjectReader& in) {
   BasicAuthentication authentication;
   in.read("realm", authentication.realm);
@@ -148,6 +161,8 @@ BasicAuthentication read_authentication(ObjectReader& in) {
       in.refuse(
           "users",
           fmt::format("hashes as crypt(3) writes them ($6$...: openssl passwd -6); {}'s is none", name));
+    else if (!is_quick_enough(hash))
+      in.refuse("users", fmt::format("hashes that take less to check; {}'s is too costly", name));
     authentication.users.emplace(name, std::move(hash));
   }
   return authentication;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "proxy/worker/clock.h"
 
@@ -31,9 +33,23 @@ Verdict unavailable(const Maintenance& maintenance) {
       .page = maintenance.page.empty() ? nullptr : &maintenance.page};
 }
 
+// "192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]:4711".
+std::optional<AddressBytes> parse_node(std::string_view text) {
+  if (text.starts_with('[')) return parse_address(text.substr(1, text.find(']') - 1));
+  if (std::ranges::count(text, ':') == 1) text = text.substr(0, text.find(':'));
+  return parse_address(text);
+}
+
+bool may_ask(const RoutePolicy& policy, const std::optional<AddressBytes>& address) {
+  if (!address) return policy.denied.empty() && policy.allowed.empty();
+  return !any_contains(policy.denied, *address) &&
+         (policy.allowed.empty() || any_contains(policy.allowed, *address));
+}
+
 }  // namespace
 
-AddressBytes address_behind_proxies(const RequestHead& head, const Client& client, const Settings& settings) {
+std::optional<AddressBytes> address_behind_proxies(const RequestHead& head, const Client& client,
+                                                   const Settings& settings) {
   AddressBytes address = client.address_bytes;
   if (!client.trusted) return address;
   for (auto field = head.fields.rbegin(); field != head.fields.rend(); ++field) {
@@ -41,11 +57,13 @@ AddressBytes address_behind_proxies(const RequestHead& head, const Client& clien
     std::string_view rest = field->value;
     while (!rest.empty()) {
       const std::size_t comma = rest.rfind(',');
-      const auto one = parse_address(trim(comma == std::string_view::npos ? rest : rest.substr(comma + 1)));
-      if (!one) return address;  // who wrote that cannot be believed about what is before it
-      address = *one;
-      if (!any_contains(settings.trusted_proxies, address)) return address;
+      const std::string_view one = trim(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
       rest = rest.substr(0, comma == std::string_view::npos ? 0 : comma);
+      if (one.empty()) continue;
+      const std::optional<AddressBytes> parsed = parse_node(one);
+      if (!parsed) return std::nullopt;
+      address = *parsed;
+      if (!any_contains(settings.trusted_proxies, address)) return address;
     }
   }
   return address;
@@ -53,17 +71,17 @@ AddressBytes address_behind_proxies(const RequestHead& head, const Client& clien
 
 Verdict admit(const Route& route, const RequestHead& head, const Client& client, const Core& core) {
   const RoutePolicy& policy = *route.policy;
-  const AddressBytes address = address_behind_proxies(head, client, core.settings);
-  if (any_contains(policy.denied, address) ||
-      (!policy.allowed.empty() && !any_contains(policy.allowed, address)))
-    return {.status = 403, .lines = {}, .page = nullptr};
+  const std::optional<AddressBytes> address = address_behind_proxies(head, client, core.settings);
+  if (!may_ask(policy, address)) return {.status = 403, .lines = {}, .page = nullptr};
   if (policy.redirect && !came_by_https(head, client)) return redirect(*policy.redirect, head);
-  if (policy.maintenance && !any_contains(policy.maintenance->except, address))
+  if (policy.maintenance && !(address && any_contains(policy.maintenance->except, *address)))
     return unavailable(*policy.maintenance);
   if (policy.limits.body > 0 && head.framing.length > policy.limits.body)
     return {.status = 413, .lines = {}, .page = nullptr};
   if (policy.state && policy.state->limiter)
-    if (const std::int64_t early = policy.state->limiter->ask(address, microseconds()); early > 0)
+    if (const std::int64_t early =
+            policy.state->limiter->ask(address.value_or(client.address_bytes), microseconds());
+        early > 0)
       return {.status = 429,
               .lines = fmt::format("Retry-After: {}\r\n", (early + 999'999) / 1'000'000),
               .page = nullptr};

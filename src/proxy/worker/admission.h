@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a request may go on to a backend, by the policy of its route.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,7 +29,8 @@ std::optional<Credentials> credentials_of(const RequestHead& head);
 Verdict ask_for_password(const BasicAuthentication& authentication);
 
 // Who asks, where trusted proxies stand in between: the last address of X-Forwarded-For that is none of
-// theirs.
-AddressBytes address_behind_proxies(const RequestHead& head, const Client& client, const Settings& settings);
+// theirs. Nothing when what stands there is no address: nobody whom a list could name.
+std::optional<AddressBytes> address_behind_proxies(const RequestHead& head, const Client& client,
+                                                   const Settings& settings);
 
 }  // namespace berth::proxy

@@ -73,6 +73,7 @@ void Exchange::attempt() {
     if (!chosen) return answer_here(failed_with_);
     backend_ = *chosen;
     const std::shared_ptr<Endpoint>& endpoint = route_->backends[backend_].endpoint;
+    if (leaves_prefix(*route_, route_->backends[backend_], head_->target)) return answer_here(400);
     if (head_->websocket && endpoint->protocol == Protocol::http2) return answer_here(501);
     ++attempts_;
     if (!fresh_) upstream_ = core_.upstreams.take_idle(*endpoint, *this, head_->idempotent);
@@ -137,9 +138,9 @@ void Exchange::relay_request() {
     const Parsed<BodyReader::Piece> piece = downstream_.body();
     if (!piece) return refuse_body(piece.error());
     if (piece->ended) {
-      upstream_->end_body(downstream_.body_trailers());
+      upstream_->end_body(passed_trailers(downstream_.body_trailers(), *route_));
       request_done_ = true;
-      if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr) mirror->end_body();
+      if (mirror_) end_mirror();
     } else if (piece->data.empty()) {
       waits_for_client_ = true;
       break;
@@ -265,7 +266,7 @@ bool Exchange::relay_answer_body() {
   answer_bytes_ += taken;
   answer_reader_.took(taken);
   upstream_->use(taken);
-  if (taken > 0) core_.timers.set(*upstream_, answer_timeout());
+  if (taken > 0 && !is_copy_) core_.timers.set(*upstream_, answer_timeout());
   return all;
 }
 
@@ -337,7 +338,7 @@ void Exchange::on_upstream_deadline() {
     upstream_failed(Failure::timeout);
   } else if (stage_ == Stage::tunnel) {
     cut();
-  } else if (waits_for_client_ || downstream_.answer_is_stuck()) {
+  } else if (!is_copy_ && (waits_for_client_ || downstream_.answer_is_stuck())) {
     // It is not the backend that is slow; how long a client may be is the downstream's business.
     core_.timers.set(*upstream_, answer_timeout());
   } else if (answer_begun_) {
@@ -345,6 +346,7 @@ void Exchange::on_upstream_deadline() {
   } else {
     upstream_failed(Failure::timeout);
   }
+  if (active()) go_on();
   downstream_.wake();
 }
 
@@ -438,8 +440,8 @@ void Exchange::end() {
   if (!is_copy_) record();
   if (counted_) counted_->in_flight.fetch_sub(1, std::memory_order_relaxed);
   counted_.reset();
-  if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr; mirror && !request_done_)
-    mirror->abandon();
+  // A copy that was not told all of the request waits for what does not come any more.
+  if (MirroredRequest* mirror = mirror_ ? core_.mirrors->find(mirror_) : nullptr) mirror->abandon();
   mirror_ = 0;
   route_.reset();
   stage_ = Stage::idle;

@@ -58,10 +58,11 @@ class Exchange final : public UpstreamUser {
   void leave_waiting();
   void judge();
   void check_password();
-  void password_checked(bool right);
+  void password_checked(PasswordAnswer said);
   void go_to_backend();
   void start_mirror();
   void feed_mirror(std::string_view data);
+  void end_mirror();
   void attempt();
   void send_head();
   void upstream_failed(Failure failure);

@@ -89,17 +89,21 @@ void Exchange::check_password() {
   const std::string& hash = known ? user->second : authentication.users.begin()->second;
   user_ = known ? given->user : "";
   if (known && core_.known_passwords.has(hash, given->password)) return go_to_backend();
-  password_ =
-      core_.passwords->ask(hash, given->password, address_behind_proxies(*head_, *client_, core_.settings));
+  password_ = core_.passwords->ask(
+      hash, given->password,
+      address_behind_proxies(*head_, *client_, core_.settings).value_or(client_->address_bytes));
   if (password_ == 0) return answer_here({.status = 503, .lines = "Retry-After: 1\r\n", .page = nullptr});
   stage_ = Stage::looking;
   core_.without_route.push_back(this);
 }
 
-void Exchange::password_checked(bool right) {
+void Exchange::password_checked(PasswordAnswer said) {
+  if (said == PasswordAnswer::turned_away)
+    return answer_here({.status = 503, .lines = "Retry-After: 1\r\n", .page = nullptr});
   const BasicAuthentication& authentication = *policy()->authentication;
   const auto user = authentication.users.find(user_);
-  if (!right || user == authentication.users.end()) return answer_here(ask_for_password(authentication));
+  if (said == PasswordAnswer::wrong || user == authentication.users.end())
+    return answer_here(ask_for_password(authentication));
   if (const std::optional<Credentials> given = credentials_of(*head_))
     core_.known_passwords.add(user->second, given->password);
   go_to_backend();
@@ -124,17 +128,23 @@ void Exchange::start_mirror() {
   mirror_ = core_.mirrors->start(core_, policy()->mirror, *head_, *client_, user_);
 }
 
+// From here on it is by itself, for as long as a backend may be silent.
+void Exchange::end_mirror() {
+  if (MirroredRequest* mirror = core_.mirrors->find(mirror_)) mirror->end_body();
+  mirror_ = 0;
+}
+
 void Exchange::feed_mirror(std::string_view data) {
   if (MirroredRequest* mirror = core_.mirrors->find(mirror_)) mirror->add_body(data);
 }
 
 void Exchange::look_again() {
   if (password_ != 0) {
-    const std::optional<bool> right = core_.passwords->take(password_);
-    if (!right) return;
+    const std::optional<PasswordAnswer> said = core_.passwords->take(password_);
+    if (!said) return;
     password_ = 0;
     leave_waiting();
-    password_checked(*right);
+    password_checked(*said);
     if (active()) go_on();
     return downstream_.wake();
   }

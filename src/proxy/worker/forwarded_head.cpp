@@ -3,15 +3,27 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 #include "base/text.h"
+#include "proxy/http1/known_fields.h"
+#include "proxy/routes/paths.h"
 
 namespace berth::proxy {
 namespace {
 
 void append_field(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");
+}
+
+// X_Real_IP is to CGI, and to all that took its names from there, what X-Real-IP is: who could send both
+// would be believed.
+bool is_known_by_another_name(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string other(name);
+  std::ranges::replace(other, '_', '-');
+  return known_field(other) != KnownField::other;
 }
 
 // What this proxy writes itself, or what ends at it.
@@ -23,9 +35,13 @@ bool is_own_in_request(const Field& field) noexcept {
     case KnownField::x_forwarded_for:
     case KnownField::x_forwarded_host:
     case KnownField::x_forwarded_port:
+    case KnownField::x_forwarded_prefix:
     case KnownField::x_forwarded_proto:
+    case KnownField::x_forwarded_user:
     case KnownField::x_real_ip:
       return true;
+    case KnownField::other:
+      return is_of_hop(field) || is_known_by_another_name(field.name);
     default:
       return is_of_hop(field);
   }
@@ -69,13 +85,30 @@ void append_forwarding(std::string& out, const RequestHead& head, const Client& 
   append_trusted(out, head, client, KnownField::forwarded);
 }
 
-// What the route's policy says instead. A client's own words about who it is go where the proxy has asked.
+// What the route's policy says instead. A password that this proxy has asked for is for nobody else.
 bool is_dropped(const RoutePolicy& policy, const Field& field) {
-  if (policy.authentication &&
-      (field.known == KnownField::authorization || equal_ignoring_case(field.name, "X-Forwarded-User")))
-    return true;
-  if (policy.strips_path && equal_ignoring_case(field.name, "X-Forwarded-Prefix")) return true;
-  return policy.request_fields.drops(field.name);
+  return (policy.authentication && field.known == KnownField::authorization) ||
+         policy.request_fields.drops(field.name);
+}
+
+// Whether it leads above where it began.
+bool climbs(std::string_view path) {
+  int depth = 0;
+  for (std::string_view part : split(path, '/')) {
+    part = part.substr(0, part.find(';'));
+    if (part.empty() || part == ".") continue;
+    depth += part == ".." ? -1 : 1;
+    if (depth < 0) return true;
+  }
+  return false;
+}
+
+void append_trusted_user(std::string& out, const RequestHead& head, const Client& client, const Route& route,
+                         const RequestForm& form) {
+  const RoutePolicy* policy = route.policy.get();
+  if (!(policy && policy->authentication)) append_trusted(out, head, client, KnownField::x_forwarded_user);
+  if (!(policy && policy->strips_path)) append_trusted(out, head, client, KnownField::x_forwarded_prefix);
+  if (!form.user.empty()) append_field(out, "X-Forwarded-User", form.user);
 }
 
 void append_target(std::string& out, const RequestHead& head, const Route& route, const Backend& backend) {
@@ -88,13 +121,31 @@ void append_target(std::string& out, const RequestHead& head, const Route& route
   out.append(target);
 }
 
-void append_policy(std::string& out, const Route& route, const RequestForm& form) {
-  if (!form.user.empty()) append_field(out, "X-Forwarded-User", form.user);
+void append_policy(std::string& out, const Route& route) {
   if (route.policy->strips_path && !route.path.empty()) append_field(out, "X-Forwarded-Prefix", route.path);
   out.append(route.policy->request_fields.lines);
 }
 
 }  // namespace
+
+bool leaves_prefix(const Route& route, const Backend& backend, std::string_view target) {
+  const bool strips = route.policy && route.policy->strips_path && target.starts_with(route.path);
+  if (backend.prefix.empty() && !strips) return false;
+  if (strips) target.remove_prefix(route.path.size());
+  const std::string_view path = target.substr(0, target.find('?'));
+  if (path.find("..") == std::string_view::npos && path.find('%') == std::string_view::npos) return false;
+  std::string other = decoded_path(path);
+  std::ranges::replace(other, '\\', '/');
+  return climbs(path) || climbs(other);
+}
+
+Fields passed_trailers(const Fields& trailers, const Route& route) {
+  Fields passed;
+  for (const Field& field : trailers)
+    if (!is_own_in_request(field) && !(route.policy && is_dropped(*route.policy, field)))
+      passed.push_back(field);
+  return passed;
+}
 
 void append_request_head(std::string& out, const RequestHead& head, const Client& client, const Route& route,
                          const Backend& backend, const RequestForm& form) {
@@ -113,7 +164,8 @@ void append_request_head(std::string& out, const RequestHead& head, const Client
   else if (!form.keep_alive)
     out.append("Connection: close\r\n");
   append_forwarding(out, head, client);
-  if (policy) append_policy(out, route, form);
+  append_trusted_user(out, head, client, route, form);
+  if (policy) append_policy(out, route);
   out.append("\r\n");
 }
 

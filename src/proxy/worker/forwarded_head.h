@@ -15,6 +15,13 @@ struct RequestForm {
   std::string_view user;  // who has said this proxy's password
 };
 
+// Whether the target, with one reading or another, leads out of the path that it is put behind: a backend's
+// prefix, or what is left of it where the route's own path is cut.
+bool leaves_prefix(const Route& route, const Backend& backend, std::string_view target);
+
+// Those that may go on to a backend: what a head must not say of who asks is not said behind a body either.
+Fields passed_trailers(const Fields& trailers, const Route& route);
+
 // The Host is kept. Fields of this hop are left out. Who asked is said by X-Forwarded-For, -Proto, -Port and
 // X-Real-IP: those that came are replaced, unless they came from somebody trusted. What the route's policy
 // changes is changed.

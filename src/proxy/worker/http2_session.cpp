@@ -419,6 +419,8 @@ int Http2Session::on_stream_close(nghttp2_session*, std::int32_t id, std::uint32
   if (!one) return 0;
   one->closed_ = true;
   one->exchange().client_gone();
+  // What nobody took of its body counts against the connection's window, which the other streams share.
+  nghttp2_session_consume_connection(session.frames(), one->untaken_body());
   session.closed_streams_.push_back(id);
   return 0;
 }

@@ -33,6 +33,7 @@ class Http2Stream final : public Downstream {
   void begin(bool body_follows);                                  // all fields have come
   void add_body(std::string_view data) { body_.append(data); }
   void end_body() noexcept { body_ended_ = true; }
+  std::size_t untaken_body() const noexcept { return body_.size() - body_taken_; }
   ssize_t give_answer(std::uint8_t* to, std::size_t size, std::uint32_t& flags);
 
   // Of an Exchange.

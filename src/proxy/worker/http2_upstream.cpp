@@ -54,8 +54,10 @@ bool Http2Upstream::still_there() {
 }
 
 void Http2Upstream::take(Http2UpstreamStream& stream) {
-  if (streams_.empty() && open_) all_.parts_.timers.set(*this, kQuiet);
-  heard_ = true;
+  if (streams_.empty() && open_) {
+    asked_ = false;
+    all_.parts_.timers.set(*this, kQuiet);
+  }
   stream.connection_ = this;
   stream.reused_ = open_;
   streams_.insert(&stream);

@@ -33,6 +33,7 @@ MirroredRequest::MirroredRequest(Core& core, Mirrors& mirrors, const RequestHead
 bool MirroredRequest::start(const RouteRef& route, std::string_view user) {
   if (!parse_request_head(head_text_, limits_, head_)) return false;
   exchange_.start_copy(route, head_, client_, user);
+  if (exchange_.active()) exchange_.go_on();
   return exchange_.active();
 }
 

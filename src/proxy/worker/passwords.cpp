@@ -23,28 +23,50 @@ bool is_right(const std::string& hash, const std::string& password) {
          CRYPTO_memcmp(computed.data(), hash.data(), hash.size()) == 0;
 }
 
+// Whoever has one network of IPv6 has 2^64 addresses.
+AddressBytes network_of(AddressBytes address) {
+  const bool four =
+      std::ranges::all_of(address.begin(), address.begin() + 8, [](std::uint8_t byte) { return byte == 0; });
+  if (!four) std::fill(address.begin() + 8, address.end(), std::uint8_t{0});
+  return address;
+}
+
 }  // namespace
 
 PasswordChecker::PasswordChecker(std::function<void()> told)
     : told_(std::move(told)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-std::uint64_t PasswordChecker::ask(std::string hash, std::string password, const AddressBytes& client) {
+// Each client's first question goes before all clients' second ones; where all places are taken, the last one
+// of whoever has most gives way.
+std::uint64_t PasswordChecker::ask(std::string hash, std::string password, const AddressBytes& address) {
+  const AddressBytes client = network_of(address);
   std::lock_guard lock(mutex_);
-  const auto of_client = std::ranges::count(questions_, client, &Question::client);
-  if (questions_.size() >= kMostQuestions || static_cast<std::size_t>(of_client) >= kMostOfOneClient)
-    return 0;
-  questions_.push_back({++last_ticket_, std::move(hash), std::move(password), client});
+  if (stopped_) return 0;
+  const std::size_t asked = questions_of(client);
+  if (asked >= kMostOfOneClient) return 0;
+  if (questions_.size() >= kMostQuestions) {
+    const auto last = std::ranges::max_element(questions_, {}, &Question::turn);
+    if (last->turn <= asked) return 0;
+    answers_[last->ticket] = PasswordAnswer::turned_away;
+    questions_.erase(last);
+  }
+  const auto behind = std::ranges::upper_bound(questions_, asked, {}, &Question::turn);
+  questions_.insert(behind, {++last_ticket_, std::move(hash), std::move(password), client, asked});
   more_.notify_one();
   return last_ticket_;
 }
 
-std::optional<bool> PasswordChecker::take(std::uint64_t ticket) {
+std::size_t PasswordChecker::questions_of(const AddressBytes& client) const {
+  return static_cast<std::size_t>(std::ranges::count(questions_, client, &Question::client));
+}
+
+std::optional<PasswordAnswer> PasswordChecker::take(std::uint64_t ticket) {
   std::lock_guard lock(mutex_);
   const auto found = answers_.find(ticket);
   if (found == answers_.end()) return std::nullopt;
-  const bool right = found->second;
+  const PasswordAnswer answer = found->second;
   answers_.erase(found);
-  return right;
+  return answer;
 }
 
 void PasswordChecker::forget(std::uint64_t ticket) {
@@ -54,6 +76,11 @@ void PasswordChecker::forget(std::uint64_t ticket) {
 }
 
 void PasswordChecker::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    questions_.clear();
+  }
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
 }
@@ -66,7 +93,7 @@ void PasswordChecker::run(const std::stop_token& stop) {
     lock.unlock();
     const bool right = is_right(question.hash, question.password);
     lock.lock();
-    answers_[question.ticket] = right;
+    answers_[question.ticket] = right ? PasswordAnswer::right : PasswordAnswer::wrong;
     // Of a client that went while it was asked for, nobody takes the answer.
     if (answers_.size() > kMostAnswers) answers_.erase(answers_.begin());
     lock.unlock();

@@ -18,6 +18,12 @@
 
 namespace berth::proxy {
 
+enum class PasswordAnswer : std::uint8_t {
+  right,
+  wrong,
+  turned_away
+};  // the last: others had to have the place
+
 // Thread-safe.
 class PasswordChecker {
  public:
@@ -26,7 +32,7 @@ class PasswordChecker {
 
   // What to take() by; 0: too many wait already, of this client or of all.
   std::uint64_t ask(std::string hash, std::string password, const AddressBytes& client);
-  std::optional<bool> take(std::uint64_t ticket);  // nothing: not yet
+  std::optional<PasswordAnswer> take(std::uint64_t ticket);  // nothing: not yet
   void forget(std::uint64_t ticket);
   void stop();  // nobody is told from here on
 
@@ -34,8 +40,10 @@ class PasswordChecker {
   struct Question {
     std::uint64_t ticket;
     std::string hash, password;
-    AddressBytes client;
+    AddressBytes client;   // a network of IPv6 is one
+    std::size_t turn = 0;  // how many of the client's own were before it
   };
+  std::size_t questions_of(const AddressBytes& client) const;
   void run(const std::stop_token& stop);
 
   const std::function<void()> told_;
@@ -43,7 +51,8 @@ class PasswordChecker {
   std::condition_variable_any more_;
   std::deque<Question> questions_;
   std::uint64_t last_ticket_ = 0;
-  std::map<std::uint64_t, bool> answers_;
+  std::map<std::uint64_t, PasswordAnswer> answers_;
+  bool stopped_ = false;
   std::jthread thread_;
 };
 
