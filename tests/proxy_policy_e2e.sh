@@ -162,6 +162,9 @@ slow_passwords() { # whoever guesses makes nobody else wait
   sleep 0.3
   for number in 1 2 3 4 5 6 7 8; do within 500 serves quick.test 9001; done
   wait "${pids[@]}"
+  # The right one, asked for many times at once, is one question.
+  get slow.test '/?[1-12]' -u a:right --parallel --parallel-max 12 -o /dev/null -w '%{http_code}\n' >"$work/right"
+  is '12 200' "$(sort "$work/right" | uniq -c | xargs)"
   cat "$work"/guess.* | grep -E '^(401|503)+$' >/dev/null
   is 0 "$(cat "$work"/guess.* | grep -c 200)"
   [ "$(cat "$work"/guess.* | grep -o 503 | wc -l)" -ge 8 ] || { echo "one client may guess without a bound"; return 1; }
@@ -177,6 +180,10 @@ rates() {
   is 429 "$(code rate.test)" "a change of the route forgets nothing"
   sleep 2.2
   is 200 "$(code rate.test)"
+  makes whole.test "{\"backends\":[$B1],\"limits\":{\"requests_per_second\":0.1,\"burst\":2},\"paths\":{\"/a\":{},
+    \"/b\":{\"limits\":{\"requests_per_second\":0.1,\"burst\":1}}}}"
+  is '200 200 429 429' "$(for path in /x /a /a /x; do code whole.test $path; echo; done | xargs)" "a path counts with its host"
+  is '200 429' "$(for path in /b /b; do code whole.test $path; echo; done | xargs)" "its own count by themselves"
   makes all.test "{\"backends\":[$B1],\"limits\":{\"requests_per_second\":0.1,\"burst\":2,\"by\":\"route\"}}"
   is '200 200 429' "$(for from in 1 7 8; do code all.test / --interface "127.0.0.$from"; echo; done | xargs)"
 }
@@ -257,6 +264,12 @@ mirrors() {
   is "$sum" "$(get mirror.test / --data-binary @"$work/body")"
   head -c 20000000 /dev/zero >"$work/large"
   within 3000 eval "is '20000000 $(sha256sum <"$work/large" | cut -d' ' -f1)' \"\$(get mirror.test / --data-binary @$work/large)\""
+  # A copy that fails says nothing of a backend that others have, too.
+  makes other.test "{\"backends\":[\"http://127.0.0.1:9004\",$B1]}"
+  makes mirror.test "{\"backends\":[$B1],\"mirror\":{\"backends\":[\"http://127.0.0.1:9004/status/502\",$NOBODY]}}"
+  get mirror.test "/?[1-20]" >/dev/null
+  sleep 0.3
+  is 2 "$(tally 30 other.test | wc -w)"
   makes mirror.test "{\"backends\":[$B1],\"mirror\":{\"backends\":[\"http://127.0.0.1:9004\"],\"percent\":0}}"
   get mirror.test /count/never >/dev/null
   sleep 0.3
@@ -289,6 +302,8 @@ retries() {
 }
 
 wrong_documents() {
+  refused x.test "{\"backends\":[$B1],\"request_headers\":{\"set\":{\"Host\":\"a\",\"host\":\"b\"}}}" "more than once"
+  refused x.test "{\"backends\":[$B1],\"basic_auth\":{\"users\":{\"a\":\"\$6\$rounds=999999999\$aaaaaaaaaaaaaaaaaaaaaaaa\"}}}" costly
   refused x.test "{\"backends\":[$B1],\"basic_atuh\":{}}" basic_atuh
   refused x.test "{\"backends\":[$B1],\"paths\":{\"/a\":{\"limits\":{\"by\":\"x\",\"requests_per_second\":1}}}}" limits.by
   refused x.test "{\"paths\":{}}" backends

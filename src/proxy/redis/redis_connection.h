@@ -22,6 +22,7 @@ class RedisConnection {
 
   // A command of the next batch.
   void add(std::initializer_list<std::string_view> parts);
+  bool has_batch() const noexcept { return expected_ > 0; }
   // Sends the batch; its answers, of which each may be an error.
   Result<std::vector<RespValue>> send();
   Result<RespValue> ask(std::initializer_list<std::string_view> parts);

@@ -198,12 +198,14 @@ Result<void> RedisSource::write_deaths(RedisConnection& redis) {
   }
   if (deaths.empty()) return {};
   for (const auto& [route, backend] : deaths) {
+    // An index says something of the list in Redis alone.
+    if (book_.get(Source::redis, route->host) != route) continue;
     const std::string dead = key("dead:", route->host);
     redis.add({"SADD", dead, std::to_string(backend)});
     redis.add({"EXPIRE", dead, std::to_string(settings_.dead_backend_ttl.count())});
     redis.add({"PUBLISH", key("dead", ""), format_death(*route, backend)});
   }
-  TRY(redis.send());
+  if (redis.has_batch()) TRY(redis.send());
   return {};
 }
 

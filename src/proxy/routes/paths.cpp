@@ -4,9 +4,12 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "http/message.h"
 
 namespace berth::proxy {
 namespace {
+
+using http::equal_ignoring_case;
 
 std::string_view path_of(std::string_view target) noexcept {
   return target.substr(0, target.find_first_of("?#"));
@@ -28,6 +31,15 @@ bool is_plain(std::string_view path) noexcept {
 const RouteRef* longest(const RouteRef& route, std::string_view path) noexcept {
   for (const RouteRef& one : route->policy->paths)
     if (path.starts_with(one->path) && (path.size() == one->path.size() || path[one->path.size()] == '/'))
+      return &one;
+  return &route;
+}
+
+// As a backend reads it to which /Admin is /admin.
+const RouteRef* longest_in_any_case(const RouteRef& route, std::string_view path) noexcept {
+  for (const RouteRef& one : route->policy->paths)
+    if (equal_ignoring_case(path.substr(0, one->path.size()), one->path) &&
+        (path.size() == one->path.size() || path[one->path.size()] == '/'))
       return &one;
   return &route;
 }
@@ -63,9 +75,12 @@ const RouteRef* route_of_path(const RouteRef& route, std::string_view target) {
   if (!route->policy || route->policy->paths.empty()) return &route;
   const std::string_view path = path_of(target);
   const RouteRef* const found = longest(route, path);
+  if (longest_in_any_case(route, path) != found) return nullptr;
   if (is_plain(path)) return found;
-  const bool agreed =
-      longest(route, decoded_path(path)) == found && longest(route, resolved_path(path)) == found;
+  const std::string decoded = decoded_path(path), resolved = resolved_path(path);
+  const bool agreed = longest_in_any_case(route, decoded) == found &&
+                      longest_in_any_case(route, resolved) == found &&
+                      decoded.find('\0') == std::string::npos;
   return agreed ? found : nullptr;
 }
 

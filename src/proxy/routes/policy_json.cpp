@@ -104,6 +104,8 @@ void read_lines(ObjectReader& in, std::string_view name, bool request, bool repl
       return in.refuse(name, fmt::format("of fields that may be changed; {} is the proxy's own", field));
     if (equal_ignoring_case(field, "host") && (!replaces || !is_authority(value)))
       return in.refuse(name, fmt::format("a valid {}", field));
+    if (replaces && std::ranges::find(changes.dropped, to_lower(field)) != changes.dropped.end())
+      return in.refuse(name, fmt::format("of fields that are named once; {} is more than once", field));
     if (replaces) changes.dropped.push_back(to_lower(field));
     changes.lines += fmt::format("{}: {}\r\n", field, value);
   }
@@ -248,14 +250,17 @@ Result<void> read_paths(const json::object& document, const Route& route, RouteP
     if (!one.value().is_object()) return fail(ErrorKind::invalid, "paths.{} must be an object", path);
     policy.paths.push_back(TRY_AS(
         "paths." + path,
-        route_of_path_from_json(route.host, path, inherited(document, one.value().get_object()), endpoints)));
+        route_of_path_from_json(
+            route.host, path, inherited(document, one.value().get_object()), endpoints,
+            one.value().get_object().contains("limits") ? Counting::by_itself : Counting::with_its_host)));
   }
   std::ranges::stable_sort(policy.paths, [](const RouteRef& left, const RouteRef& right) {
     return left->path.size() > right->path.size();
   });
   for (std::size_t at = 1; at < policy.paths.size(); ++at)
-    if (std::any_of(policy.paths.begin(), policy.paths.begin() + static_cast<std::ptrdiff_t>(at),
-                    [&](const RouteRef& one) { return one->path == policy.paths[at]->path; }))
+    if (std::any_of(
+            policy.paths.begin(), policy.paths.begin() + static_cast<std::ptrdiff_t>(at),
+            [&](const RouteRef& one) { return equal_ignoring_case(one->path, policy.paths[at]->path); }))
       return fail(ErrorKind::invalid, "paths has {} twice", policy.paths[at]->path);
   return {};
 }
@@ -333,7 +338,8 @@ Result<std::vector<Backend>> read_backends(const json::value& list, std::string_
   return backends;
 }
 
-Result<void> read_policy(const json::object& document, Route& route, Endpoints& endpoints) {
+Result<void> read_policy(const json::object& document, Route& route, Endpoints& endpoints,
+                         Counting counting) {
   const bool asks = TRY(asks_for_policy(document));
   if (!asks) return {};
   TRY(refuse_empty_lists(document));
@@ -351,7 +357,8 @@ Result<void> read_policy(const json::object& document, Route& route, Endpoints& 
   TRY(done);
   TRY(read_paths(document, route, *policy, endpoints));
   if (policy->limits.rate || policy->limits.concurrent > 0 || policy->retry_budget_percent > 0)
-    policy->state = endpoints.state_of(route.host + route.path, policy->limits.rate);
+    policy->state = endpoints.state_of(route.host + (counting == Counting::by_itself ? route.path : ""),
+                                       policy->limits.rate);
   policy->document = json::serialize(document);
   route.policy = std::move(policy);
   return {};

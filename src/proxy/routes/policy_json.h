@@ -25,9 +25,13 @@ class value;
 
 namespace berth::proxy {
 
+// What limits count: a path's own by itself, those that it has from its host together with the host's.
+enum class Counting : std::uint8_t { by_itself, with_its_host };
+
 // Into `route`, whose host, path and backends are there already; those of a canary come behind them. No
 // policy is made where nothing is asked for.
-Result<void> read_policy(const boost::json::object& document, Route& route, Endpoints& endpoints);
+Result<void> read_policy(const boost::json::object& document, Route& route, Endpoints& endpoints,
+                         Counting counting);
 
 // A list of addresses, or of {"url": ..., "weight": ...}.
 Result<std::vector<Backend>> read_backends(const boost::json::value& list, std::string_view name,

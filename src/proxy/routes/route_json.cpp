@@ -70,7 +70,8 @@ json::array describe_backends(std::span<const Backend> backends) {
 }  // namespace
 
 Result<RouteRef> route_of_path_from_json(const std::string& host, const std::string& path,
-                                         const json::object& document, Endpoints& endpoints) {
+                                         const json::object& document, Endpoints& endpoints,
+                                         Counting counting) {
   auto route = std::make_shared<Route>();
   route->host = host;
   route->path = path;
@@ -81,7 +82,7 @@ Result<RouteRef> route_of_path_from_json(const std::string& host, const std::str
   const json::value* backends = in.find("backends");
   TRY(in.finish());
   if (backends) route->backends = TRY(read_backends(*backends, "backends", endpoints));
-  TRY(read_policy(document, *route, endpoints));
+  TRY(read_policy(document, *route, endpoints, counting));
   const bool answers = route->policy && (!route->policy->paths.empty() || route->policy->maintenance);
   if (!backends && !answers)
     return fail(ErrorKind::invalid, "the route of {}{} has no backends: a list of addresses is wanted", host,

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/routes/policy_json.h"
 #include "proxy/routes/route_book.h"
 
 namespace boost::json {
@@ -23,7 +24,8 @@ Result<RouteRef> route_from_json(std::string_view host, const boost::json::value
                                  Endpoints& endpoints);
 // Of a part of a host's paths; an empty `path` is the host itself. Both were checked.
 Result<RouteRef> route_of_path_from_json(const std::string& host, const std::string& path,
-                                         const boost::json::object& document, Endpoints& endpoints);
+                                         const boost::json::object& document, Endpoints& endpoints,
+                                         Counting counting = Counting::by_itself);
 Result<RouteRef> parse_route(std::string_view host, std::string_view text, Endpoints& endpoints);
 
 // As it was given; parse_route() reads it.

@@ -14,7 +14,10 @@ namespace {
 bool came_by_https(const RequestHead& head, const Client& client) {
   if (client.tls || !client.trusted) return client.tls;
   const Field* protocol = find_field(head.fields, KnownField::x_forwarded_proto);
-  return protocol && equal_ignoring_case(trim(split_once(protocol->value, ',').first), "https");
+  if (!protocol) return false;
+  const std::size_t comma = protocol->value.rfind(',');  // the last is who is trusted
+  return equal_ignoring_case(trim(protocol->value.substr(comma == std::string_view::npos ? 0 : comma + 1)),
+                             "https");
 }
 
 // 308, for the method and its body to stay what they are.

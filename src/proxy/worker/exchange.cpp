@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::int64_t kTunnelIdle = 3'600'000;  // milliseconds that a WebSocket may say nothing
 constexpr unsigned kMostAtOnce = 32;             // pieces that are relayed before others have their turn
+constexpr unsigned kMostLostIdle = 3;            // connections that were closed while a request came
 constexpr std::string_view kStickyCookie = "berth-backend";
 
 std::string_view cookie_of(const RequestHead& head, std::string_view name) {
@@ -165,6 +166,7 @@ void Exchange::relay_request() {
 
 bool Exchange::send_returned() {
   body_touched_ = true;
+  if (upstream_->write_failed()) return true;  // it takes nothing: all is to be there for the next
   returned_.erase(0, upstream_->write_body(returned_));
   return returned_.empty();
 }
@@ -351,16 +353,23 @@ void Exchange::on_upstream_deadline() {
 }
 
 bool Exchange::may_try_again(Failure failure) const {
-  const unsigned retries = (policy() ? policy()->retries : std::nullopt).value_or(core_.settings.retries);
-  if (body_touched_ || answer_begun_ || attempts_ > retries) return false;
+  if (body_touched_ || answer_begun_ || attempts_ > retries()) return false;
   const bool safe =
       failure == Failure::unreachable || !sent_ || (head_->idempotent && failure != Failure::malformed);
-  return safe && (!policy() || policy()->retry_budget_percent == 0 || policy()->state->retries.retry());
+  return safe && budget_allows();
+}
+
+unsigned Exchange::retries() const noexcept {
+  return (policy() ? policy()->retries : std::nullopt).value_or(core_.settings.retries);
+}
+
+bool Exchange::budget_allows() const {
+  return !policy() || policy()->retry_budget_percent == 0 || policy()->state->retries.retry();
 }
 
 // Whether the backend says itself that it did not look at the request, and all of that is here still.
 bool Exchange::was_refused() {
-  if (!sent_ || !upstream_->refused() || attempts_ > core_.settings.retries) return false;
+  if (!sent_ || !upstream_->refused() || attempts_ > retries() || !budget_allows()) return false;
   if (body_touched_ && !upstream_->give_back(returned_)) return false;
   body_touched_ = false;
   return true;
@@ -369,12 +378,14 @@ bool Exchange::was_refused() {
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
 void Exchange::upstream_failed(Failure failure) {
   if (answer_begun_) return cut();
-  const bool lost_idle = upstream_->reused() && !upstream_->still_serves() && !heard_;
+  const bool lost_idle =
+      upstream_->reused() && !upstream_->still_serves() && !heard_ && lost_ < kMostLostIdle;
   const bool stale =
       was_refused() || (lost_idle && failure == Failure::closed && !body_touched_ && head_->idempotent);
   if (!stale && !upstream_->still_serves()) mark_dead();
   let_go(false);
   if (stale) {
+    ++lost_;
     fresh_ = true;
     return attempt();
   }
@@ -386,6 +397,7 @@ void Exchange::upstream_failed(Failure failure) {
 
 void Exchange::mark_dead() {
   if (backend_ < 64) tried_ |= 1ull << backend_;
+  if (is_copy_) return;  // a mirror may be a backend of others, whom its copies are no news for
   Endpoint& endpoint = *route_->backends[backend_].endpoint;
   endpoint.failures.fetch_add(1, std::memory_order_relaxed);
   if (stage_ == Stage::connecting) endpoint.try_next_address();
@@ -393,7 +405,7 @@ void Exchange::mark_dead() {
   if (route_->backends.size() < 2) return;
   const std::int64_t until = core_.timers.now() + core_.settings.dead_here().count();
   const bool was_alive = endpoint.dead_until.exchange(until, std::memory_order_relaxed) <= core_.timers.now();
-  if (was_alive && !is_copy_) core_.deaths.died(route_, backend_);
+  if (was_alive) core_.deaths.died(route_, backend_);
 }
 
 void Exchange::client_gone() {

@@ -67,6 +67,8 @@ class Exchange final : public UpstreamUser {
   void send_head();
   void upstream_failed(Failure failure);
   bool may_try_again(Failure failure) const;
+  unsigned retries() const noexcept;
+  bool budget_allows() const;
   bool was_refused();
   void mark_dead();
 
@@ -103,7 +105,7 @@ class Exchange final : public UpstreamUser {
   RouteRef route_;
   std::size_t backend_ = 0;
   std::uint64_t tried_ = 0;
-  unsigned attempts_ = 0;
+  unsigned attempts_ = 0, lost_ = 0;
   std::string user_;                     // who has said the password
   std::shared_ptr<RouteState> counted_;  // that this one is under way
   std::uint64_t mirror_ = 0;             // of Mirrors; 0: none

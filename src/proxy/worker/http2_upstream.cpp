@@ -344,8 +344,9 @@ int Http2Upstream::on_header(nghttp2_session*, const nghttp2_frame* frame, const
 // Whoever sends without end what says nothing wants this proxy to be busy. Windows do open many times in a
 // row while a body goes there.
 void Http2Upstream::count(const nghttp2_frame& frame) {
-  const bool brings = !streams_.empty() && (frame.hd.type == NGHTTP2_HEADERS ||
-                                            (frame.hd.type == NGHTTP2_DATA && frame.hd.length > 0));
+  const bool brings =
+      !streams_.empty() && (frame.hd.type == NGHTTP2_HEADERS ||
+                            (frame.hd.type == NGHTTP2_DATA && frame.hd.length > frame.data.padlen));
   for_nothing_ = brings ? 0 : for_nothing_ + 1;
   if (for_nothing_ > kMostForNothing) useless_ = true;
 }

@@ -13,7 +13,7 @@
 namespace berth::proxy {
 namespace {
 
-constexpr std::size_t kMostQuestions = 256, kMostOfOneClient = 8, kMostAnswers = 4096, kMostKnown = 4096;
+constexpr std::size_t kMostQuestions = 256, kMostOfOneClient = 8, kMostKnown = 4096;
 
 bool is_right(const std::string& hash, const std::string& password) {
   const auto data = std::make_unique<crypt_data>();
@@ -42,6 +42,7 @@ std::uint64_t PasswordChecker::ask(std::string hash, std::string password, const
   const AddressBytes client = network_of(address);
   std::lock_guard lock(mutex_);
   if (stopped_) return 0;
+  if (const std::uint64_t same = same_question(hash, password)) return ++askers_[same], same;
   const std::size_t asked = questions_of(client);
   if (asked >= kMostOfOneClient) return 0;
   if (questions_.size() >= kMostQuestions) {
@@ -52,8 +53,24 @@ std::uint64_t PasswordChecker::ask(std::string hash, std::string password, const
   }
   const auto behind = std::ranges::upper_bound(questions_, asked, {}, &Question::turn);
   questions_.insert(behind, {++last_ticket_, std::move(hash), std::move(password), client, asked});
+  askers_[last_ticket_] = 1;
   more_.notify_one();
   return last_ticket_;
+}
+
+// A page's pictures come all at once, and with one password.
+std::uint64_t PasswordChecker::same_question(std::string_view hash, std::string_view password) const {
+  const auto is_same = [&](const Question& one) { return one.hash == hash && one.password == password; };
+  if (now_ && is_same(*now_)) return now_->ticket;
+  const auto found = std::ranges::find_if(questions_, is_same);
+  return found == questions_.end() ? 0 : found->ticket;
+}
+
+void PasswordChecker::asker_leaves(std::uint64_t ticket) {
+  if (--askers_[ticket] > 0) return;
+  askers_.erase(ticket);
+  answers_.erase(ticket);
+  std::erase_if(questions_, [&](const Question& one) { return one.ticket == ticket; });
 }
 
 std::size_t PasswordChecker::questions_of(const AddressBytes& client) const {
@@ -65,14 +82,13 @@ std::optional<PasswordAnswer> PasswordChecker::take(std::uint64_t ticket) {
   const auto found = answers_.find(ticket);
   if (found == answers_.end()) return std::nullopt;
   const PasswordAnswer answer = found->second;
-  answers_.erase(found);
+  asker_leaves(ticket);
   return answer;
 }
 
 void PasswordChecker::forget(std::uint64_t ticket) {
   std::lock_guard lock(mutex_);
-  std::erase_if(questions_, [&](const Question& one) { return one.ticket == ticket; });
-  answers_.erase(ticket);
+  asker_leaves(ticket);
 }
 
 void PasswordChecker::stop() {
@@ -87,15 +103,16 @@ void PasswordChecker::stop() {
 
 void PasswordChecker::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  while (more_.wait(lock, stop, [&] { return !questions_.empty(); })) {
+  while (!stop.stop_requested() && more_.wait(lock, stop, [&] { return !questions_.empty(); })) {
     const Question question = std::move(questions_.front());
     questions_.pop_front();
+    now_ = &question;
     lock.unlock();
     const bool right = is_right(question.hash, question.password);
     lock.lock();
-    answers_[question.ticket] = right ? PasswordAnswer::right : PasswordAnswer::wrong;
-    // Of a client that went while it was asked for, nobody takes the answer.
-    if (answers_.size() > kMostAnswers) answers_.erase(answers_.begin());
+    now_ = nullptr;
+    if (askers_.contains(question.ticket))
+      answers_[question.ticket] = right ? PasswordAnswer::right : PasswordAnswer::wrong;
     lock.unlock();
     told_();
     lock.lock();

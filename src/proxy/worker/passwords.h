@@ -43,6 +43,8 @@ class PasswordChecker {
     AddressBytes client;   // a network of IPv6 is one
     std::size_t turn = 0;  // how many of the client's own were before it
   };
+  std::uint64_t same_question(std::string_view hash, std::string_view password) const;  // 0: none
+  void asker_leaves(std::uint64_t ticket);
   std::size_t questions_of(const AddressBytes& client) const;
   void run(const std::stop_token& stop);
 
@@ -52,6 +54,8 @@ class PasswordChecker {
   std::deque<Question> questions_;
   std::uint64_t last_ticket_ = 0;
   std::map<std::uint64_t, PasswordAnswer> answers_;
+  std::map<std::uint64_t, std::size_t> askers_;  // who wait for an answer or have not taken it
+  const Question* now_ = nullptr;                // that is looked at
   bool stopped_ = false;
   std::jthread thread_;
 };
