@@ -19,7 +19,7 @@ constexpr std::size_t kLargestTlsWrite = 16u << 10;
 
 void FreeSsl::operator()(ssl_st* ssl) const noexcept { SSL_free(ssl); }
 
-Connection::~Connection() { let_go_of_block(); }
+Connection::~Connection() { close(); }
 
 void Connection::note(std::uint32_t events) noexcept {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
@@ -107,6 +107,7 @@ void Connection::end_writing() noexcept {
 }
 
 void Connection::close() noexcept {
+  if (socket_) leave_poller(socket_.get());
   socket_.reset();
   let_go_of_block();
 }

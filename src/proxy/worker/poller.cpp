@@ -2,6 +2,7 @@
 #include "proxy/worker/poller.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace berth::proxy {
 
@@ -11,12 +12,17 @@ Result<Poller> Poller::create() {
   return Poller(std::move(epoll));
 }
 
+void EventTarget::leave_poller(int descriptor) noexcept {
+  if (epoll_ >= 0) epoll_ctl(std::exchange(epoll_, -1), EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
 Result<void> Poller::watch(int descriptor, EventTarget& target, std::uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = &target;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0)
     return fail_errno(errno, "watch a connection");
+  target.epoll_ = epoll_.get();
   return {};
 }
 
@@ -26,6 +32,7 @@ Result<void> Poller::hand_to(int descriptor, EventTarget& target) {
   event.data.ptr = &target;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, descriptor, &event) != 0)
     return fail_errno(errno, "watch a connection");
+  target.epoll_ = epoll_.get();
   return {};
 }
 

@@ -21,6 +21,15 @@ class EventTarget {
   EventTarget& operator=(const EventTarget&) = delete;
   virtual ~EventTarget() = default;
   virtual void on_events(std::uint32_t events) = 0;  // EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR
+
+ protected:
+  // Before the descriptor is closed. The close alone is not enough: a program that is being started has copies of all
+  // descriptors for a moment, and while it has, the kernel tells of this one, to a target that is gone.
+  void leave_poller(int descriptor) noexcept;
+
+ private:
+  friend class Poller;
+  int epoll_ = -1;  // that the descriptor is watched in
 };
 
 class Poller {
@@ -31,7 +40,7 @@ class Poller {
                      std::uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
   // The same descriptor is another target's from now on. What is there is told to that one anew.
   Result<void> hand_to(int descriptor, EventTarget& target);
-  // Before the target goes, when that is not by bury() and a close of the descriptor.
+  // Before the target goes, unless it left by itself.
   void forget(int descriptor) noexcept;
 
   // Waits so long, at most, and calls the targets of what came.
