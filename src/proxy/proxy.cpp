@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::chrono::seconds kChoresEach{1};
 constexpr std::chrono::milliseconds kLookEach{20};
+constexpr std::chrono::milliseconds kOthersLastRequests{
+    500};                       // connections are idle for less, in a program that ends
 constexpr int kNamesEach = 10;  // chores; those without an address are looked up at each
 
 // False: it was told to stop.
@@ -180,11 +182,16 @@ Result<void> Proxy::start() {
   health_->start();
   engine_ = std::make_unique<EngineSource>(book_, endpoints_);
   TRY(engine_->follow(settings_.engine));
+  if (ready_) {
+    // The other program serves by its own table until it ends: what is changed here holds when it does no
+    // more.
+    TRY(write_all(ready_.get(), "r"));
+    ready_.reset();
+    std::this_thread::sleep_for(kOthersLastRequests);
+  }
   TRY(start_admin());
   chores_ = std::jthread([this](const std::stop_token& stop) { run_chores(stop); });
   names_ = std::jthread(look_up_names, names_and_endpoints_);
-  if (ready_) TRY(write_all(ready_.get(), "r"));
-  ready_.reset();
   return {};
 }
 
