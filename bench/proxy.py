@@ -79,7 +79,7 @@ class Proxies(run.Bench):
     def wrk(self, side, *options):
         """Microseconds a request, and those of the proxy's CPU."""
         before = side.cpu()
-        output = subprocess.run(["wrk", "-t1", "-c64", f"-d{SECONDS}s", "-H", f"Host: {HOST}", *options, f"http://127.0.0.1:{side.port}/"],
+        output = subprocess.run(["wrk", "-t1", "-c64", "--timeout", "10s", f"-d{SECONDS}s", "-H", f"Host: {HOST}", *options, f"http://127.0.0.1:{side.port}/"],
                                 stdout=subprocess.PIPE, check=True, text=True).stdout
         used = side.cpu() - before
         errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)

@@ -12,7 +12,8 @@ and comes back, the log is rotated, and other programs take over by USR2 (proxy_
 Each host always has a backend that serves, so each request that fails is the proxy's failure, with two exceptions, which are
 told apart: a POST that was at a backend when that was killed, which may not be repeated, and an answer whose head had gone
 to the client when its backend was killed. A kept connection that is closed between two requests while one program hands over
-to the next is what HTTP/1.1 has clients repeat; those are counted, too. Needs root. Nothing here is a test: but the exit code
+to the next is what HTTP/1.1 has clients repeat; those are counted, too. So is who came too late because the machine gave it no time (each
+client process notes how long it stood still: the proxy waits ten seconds for a head). Needs root. Nothing here is a test: but the exit code
 is 1 when a request failed.
 """
 import argparse
@@ -256,6 +257,8 @@ class Hour:
         broken = one["stage"] in ("status", "no answer", "cut") and one.get("status", 502) in (200, 502) or one["stage"] == "curl"
         if one["stage"] == "no answer" and one.get("reused") and during_upgrade:
             return "a kept connection ended between two requests, in an upgrade"
+        if one["stage"] == "no answer" and one.get("stalled", 0) > 8:
+            return "a client that did nothing for ten seconds itself"
         if any(one["begin"] <= begin and one["end"] >= begin + 29 for begin, _ in self.upgrades):
             return "under way for more than the 30 s that an upgrade waits"
         if one.get("method") == "POST" and one.get("host") != "safe.test" and broken and self.killed_during(one):

@@ -21,6 +21,7 @@ BLOCK = os.urandom(4 << 20)
 tally = Tally(f"{DIRECTORY}/{NAME}.json")
 going = True
 number = 0
+stalls = []  # (when it ended, seconds) that this process itself came to nothing
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
@@ -117,7 +118,7 @@ class Client:
                 tally.counts[self.kind] += 1
         except (Wrong, TimeoutError, ssl.SSLError) as error:
             stage, more = (error.stage, error.more) if isinstance(error, Wrong) else ("timeout", {"error": repr(error)})
-            tally.suspect(self.kind, begin, stage, host=host, method=method, reused=reused, id=identifier, **more)
+            tally.suspect(self.kind, begin, stage, host=host, method=method, reused=reused, id=identifier, stalled=round(stalled_since(begin), 1), **more)
             self.drop()
 
     async def get(self, target, host=None, timed=True):
@@ -224,7 +225,7 @@ async def sockets():
                 await asyncio.sleep(random.uniform(0, 0.3))
             tally.counts[client.kind] += 1
         except (Wrong, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            tally.suspect(client.kind, begin, getattr(error, "stage", "cut"), host=SAFE, method="GET", error=repr(error), **getattr(error, "more", {}))
+            tally.suspect(client.kind, begin, getattr(error, "stage", "cut"), host=SAFE, method="GET", **{"error": repr(error), **getattr(error, "more", {})})
             await asyncio.sleep(0.2)
         client.drop()
 
@@ -260,6 +261,20 @@ async def curls():
         await asyncio.sleep(random.uniform(0.5, 3))
 
 
+def stalled_since(begin):
+    return max((seconds for end, seconds in stalls if end >= begin), default=0.0)
+
+
+async def watch():
+    """On a busy machine it may be the client that is late, and the proxy gives it ten seconds."""
+    while going:
+        begin = time.monotonic()
+        await asyncio.sleep(0.1)
+        if (late := time.monotonic() - begin - 0.1) > 1:
+            stalls.append((time.monotonic(), late))
+            del stalls[:-1000]
+
+
 async def writes():
     while going:
         await asyncio.sleep(5)
@@ -279,9 +294,10 @@ async def main():
     tasks += [gets("GET, TLS, new connection", 0.4, port=HTTPS, tls=True, kept=False)]
     tasks += [posts(0.06) for _ in range(3)] + [safe_posts(0.1)] + [waits() for _ in range(3)]
     tasks += [direct(0.05), sockets(), sockets(), curls()]
-    background = asyncio.ensure_future(writes())
+    background = [asyncio.ensure_future(writes()), asyncio.ensure_future(watch())]
     await asyncio.gather(*tasks)
-    background.cancel()
+    for one in background:
+        one.cancel()
     tally.write()
 
 
