@@ -26,6 +26,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,11 @@ def process_facts(pid):
                 "cpu": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
     except (OSError, AttributeError):
         return None
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Hour:
@@ -116,6 +122,8 @@ class Hour:
                         "-out", self.directory / "cert.pem", "-days", "3", "-subj", "/CN=hour.test"], check=True, stderr=subprocess.DEVNULL)
         for port in (*ALWAYS, *KILLED):
             self.start_backend(port)
+        for port in self.backends:
+            self.wait_for(lambda port=port: listens(port))
         self.start_redis()
         at = self.directory
         (at / "proxy.json").write_text(json.dumps({
@@ -182,10 +190,12 @@ class Hour:
 
     def upgrade(self):
         before = self.proxies()
+        if not before:
+            raise RuntimeError("there is no proxy any more")
         begin = time.monotonic()
         self.upgrades.append([begin, float("inf")])
         os.kill(before[-1], signal.SIGUSR2)
-        self.wait_for(lambda: self.proxies()[-1] != before[-1])
+        self.wait_for(lambda: self.proxies()[-1:] != before[-1:])
         self.wait_for(lambda: before[-1] not in self.proxies(), 60)
         self.upgrades[-1][1] = time.monotonic()
 
@@ -231,6 +241,7 @@ class Hour:
         try:
             action()
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            print(f"{getattr(action, '__name__', 'an event')}: {error!r}", flush=True)
             self.notes.append(f"{getattr(action, '__name__', 'an event')}: {error!r}")
 
     # -- what comes out
@@ -247,6 +258,8 @@ class Hour:
 
     def judged(self, one):
         during_upgrade = any(one["begin"] <= end + LATE and one["end"] >= begin for begin, end in self.upgrades)
+        if one["stage"] == "stale":
+            return "STALE: a request behind a change that was answered went by the old route"
         if one["kind"] == "Redis itself":
             return "a connection to Redis broken (it was ended)"
         if one["kind"] in ("new host", "change in Redis, seen by a request"):
@@ -270,7 +283,7 @@ class Hour:
         return "failure"
 
     def minute(self, number):
-        pids = self.proxies()
+        pids = self.proxies() or [0]
         facts = process_facts(pids[-1]) or {}
         counts, times, sorted_out, _ = self.tallied()
         answered = sum(count for kind, count in counts.items() if not kind.startswith(("no proxy", "admin", "change", "kept connections")))
