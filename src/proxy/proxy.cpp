@@ -14,6 +14,7 @@ namespace berth::proxy {
 namespace {
 
 constexpr std::chrono::seconds kChoresEach{1};
+constexpr std::size_t kLargestRoutes = 1u << 30;  // bytes of the file of static routes
 constexpr std::chrono::milliseconds kLookEach{20};
 constexpr std::chrono::milliseconds kOthersLastRequests{
     500};                       // connections are idle for less, in a program that ends
@@ -90,7 +91,7 @@ Result<void> Proxy::check(const Settings& settings) {
   if (!settings.engine.empty()) TRY_AS("engine", http::Endpoint::parse(settings.engine));
   TRY(check_user(settings.user, settings.group));
   if (settings.routes_file.empty()) return {};
-  const std::string text = TRY_AS("routes", read_file(settings.routes_file));
+  const std::string text = TRY_AS("routes", read_file(settings.routes_file, kLargestRoutes));
   TRY(parse_routes_file(text, settings.routes_file, endpoints));
   return {};
 }
@@ -104,7 +105,7 @@ Result<void> Proxy::open_tls() {
 // The admin API's first: they are what somebody has said here.
 Result<void> Proxy::open_routes() {
   if (!settings_.routes_file.empty()) {
-    const std::string text = TRY_AS("routes", read_file(settings_.routes_file));
+    const std::string text = TRY_AS("routes", read_file(settings_.routes_file, kLargestRoutes));
     const std::vector<RouteRef> routes = TRY(parse_routes_file(text, settings_.routes_file, endpoints_));
     book_.replace(Source::file, routes);
   }

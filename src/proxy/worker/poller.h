@@ -23,8 +23,9 @@ class EventTarget {
   virtual void on_events(std::uint32_t events) = 0;  // EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR
 
  protected:
-  // Before the descriptor is closed. The close alone is not enough: a program that is being started has copies of all
-  // descriptors for a moment, and while it has, the kernel tells of this one, to a target that is gone.
+  // Before the descriptor is closed. The close alone is not enough: a program that is being started has
+  // copies of all descriptors for a moment, and while it has, the kernel tells of this one, to a target that
+  // is gone.
   void leave_poller(int descriptor) noexcept;
 
  private:
