@@ -342,7 +342,7 @@ named_context() {
   is "${asked[1]}" "${asked[0]}" "requests for two uses"
   refused 1 'the build context source' b build --build-context source="$web/open/nothere.git" .
   refused 1 'FROM takes an image' b build --build-context box="$web/open/app.git" .
-  eventually 3 nothing_of_builds
+  eventually 15 nothing_of_builds
 }
 
 # --- what ends in the middle ---

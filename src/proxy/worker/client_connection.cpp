@@ -12,10 +12,10 @@ namespace {
 constexpr std::int64_t kLingerMilliseconds = 2'000;
 constexpr std::int64_t kGraceToAsk = 2'000;  // while the proxy ends
 constexpr std::int64_t kGraceToGoOn = 250;
-constexpr std::size_t kMostLingered = 256u << 10;
-constexpr std::int64_t kRateWindow = 10'000;  // milliseconds
-constexpr std::uint64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
-constexpr unsigned kMostSteps = 64;           // before others have their turn
+constexpr std::size_t kMostLingered = 16u << 20;  // what a client sends that has not seen the answer yet
+constexpr std::int64_t kRateWindow = 10'000;      // milliseconds
+constexpr std::uint64_t kLeastBytes = 2'400;      // in a window, of a client that is waited for
+constexpr unsigned kMostSteps = 64;               // before others have their turn
 constexpr std::size_t kKeptHead = 4u << 10;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113, section 3.4
 
