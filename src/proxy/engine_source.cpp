@@ -65,6 +65,10 @@ Result<void> add_container(const Container& container, std::string_view name, Ro
   if (!path.empty()) {
     json::value& paths = (*place)["paths"];
     if (!paths.is_object()) paths = json::object();
+    for (const json::key_value_pair& other : paths.get_object())
+      if (path != std::string_view(other.key()) && http::equal_ignoring_case(path, other.key()))
+        return fail(ErrorKind::conflict, "{} is \"{}\", and another container has {}", kPath, path,
+                    std::string_view(other.key()));
     json::value& one = paths.get_object()[path];
     if (!one.is_object()) one = json::object{{"redirect_https", false}};
     place = &one.get_object();

@@ -183,14 +183,19 @@ Result<void> Proxy::start() {
   health_->start();
   engine_ = std::make_unique<EngineSource>(book_, endpoints_);
   TRY(engine_->follow(settings_.engine));
-  if (ready_) {
+  const bool takes_over = static_cast<bool>(ready_);
+  if (takes_over) {
     // The other program serves by its own table until it ends: what is changed here holds when it does no
     // more.
     TRY(write_all(ready_.get(), "r"));
     ready_.reset();
     std::this_thread::sleep_for(kOthersLastRequests);
   }
-  TRY(start_admin());
+  if (Result<void> started = start_admin(); !started) {
+    if (!takes_over) return started;
+    // The other one ends already: without an API is better than without a proxy.
+    log_error("proxy", "there is no admin API: {}", started.error().message);
+  }
   chores_ = std::jthread([this](const std::stop_token& stop) { run_chores(stop); });
   names_ = std::jthread(look_up_names, names_and_endpoints_);
   return {};

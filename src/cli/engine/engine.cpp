@@ -6,33 +6,13 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "cli/status_kind.h"
 
 namespace berth::cli {
 namespace {
 
 constexpr std::size_t kDocumentLimit = 256u << 20;
 constexpr std::size_t kErrorLimit = 1u << 20;
-
-ErrorKind kind_of_status(int status) {
-  switch (status) {
-    case 400:
-      return ErrorKind::invalid;
-    case 401:
-      return ErrorKind::unauthenticated;
-    case 403:
-      return ErrorKind::denied;
-    case 404:
-      return ErrorKind::not_found;
-    case 409:
-      return ErrorKind::conflict;
-    case 501:
-      return ErrorKind::unsupported;
-    case 503:
-      return ErrorKind::unavailable;
-    default:
-      return ErrorKind::system;
-  }
-}
 
 std::string message_of(std::string_view body, int status) {
   if (Result<json::value> document = parse_json(body, "the error"); document && document->is_object())

@@ -6,27 +6,13 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/build/clean_text.h"
+#include "cli/status_kind.h"
 
 namespace berth::cli {
 namespace {
 
 constexpr std::size_t kLargestAnswer = 1u << 30;  // a million routes in one list
 constexpr std::chrono::seconds kPatience{60};
-
-ErrorKind kind_of_status(int status) {
-  switch (status) {
-    case 400:
-      return ErrorKind::invalid;
-    case 401:
-      return ErrorKind::unauthenticated;
-    case 403:
-      return ErrorKind::denied;
-    case 404:
-      return ErrorKind::not_found;
-    default:
-      return ErrorKind::system;
-  }
-}
 
 // Of the API's errors; anything else is of somebody else.
 std::string message_in(std::string_view body) {

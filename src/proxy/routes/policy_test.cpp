@@ -204,6 +204,15 @@ TEST(Policy, WhatIsReadIsWrittenAndReadAgain) {
   EXPECT_EQ(again->policy->authentication->users.size(), 1u);
 }
 
+TEST(Policy, WhatIsShownOfPathsIsThereOnce) {
+  const RouteRef route = made(R"({"backends": ["http://127.0.0.1:1"], "paths": {"/a/": {}, "/b": {}}})");
+  const json::object shown = describe_route(*route);
+  const json::object& paths = shown.at("paths").get_object();
+  EXPECT_EQ(paths.size(), 2u);
+  EXPECT_TRUE(paths.contains("/a"));
+  EXPECT_NE(made(json::serialize(shown)), nullptr);
+}
+
 TEST(Policy, HashesOfPasswordsAreNotShown) {
   const RouteRef route = made(R"({"backends": ["http://127.0.0.1:1"], "paths": {"/a": {}},
     "basic_auth": {"users": {"alice": "$6$secretsecretsecretsecret"}}})");

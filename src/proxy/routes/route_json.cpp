@@ -134,8 +134,9 @@ json::object describe_route(const Route& route) {
     document["canary"].get_object()["backends"] = describe_backends(all.subspan(ordinary));
   if (const RouteRef& mirror = route.policy->mirror)
     document["mirror"].get_object()["backends"] = describe_backends(mirror->backends);
-  for (const RouteRef& one : route.policy->paths)
-    document["paths"].get_object()[one->path] = describe_route(*one);
+  json::object paths;
+  for (const RouteRef& one : route.policy->paths) paths[one->path] = describe_route(*one);
+  if (!paths.empty()) document["paths"] = std::move(paths);
   return document;
 }
 

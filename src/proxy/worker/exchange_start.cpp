@@ -79,7 +79,8 @@ void Exchange::judge() {
   go_to_backend();
 }
 
-// Nobody learns by the time that an answer takes which users there are.
+// Whether there is such a user is not told by the time that an answer takes, where all hashes are of one
+// cost.
 void Exchange::check_password() {
   const BasicAuthentication& authentication = *policy()->authentication;
   const std::optional<Credentials> given = credentials_of(*head_);

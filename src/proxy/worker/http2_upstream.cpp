@@ -26,10 +26,12 @@ const HeadLimits kLimits;
 
 }  // namespace
 
-Http2Upstream::Http2Upstream(Http2Upstreams& all, Fd socket, Ssl tls, std::shared_ptr<Endpoint> endpoint)
+Http2Upstream::Http2Upstream(Http2Upstreams& all, Fd socket, Ssl tls, std::shared_ptr<Endpoint> endpoint,
+                             std::uint32_t moves)
     : Connection(all.parts_.buffers, std::move(socket), std::move(tls)),
       all_(all),
-      endpoint_(std::move(endpoint)) {}
+      endpoint_(std::move(endpoint)),
+      moves_(moves) {}
 
 Http2Upstream::~Http2Upstream() {
   for (Http2UpstreamStream* one : streams_) one->connection_ = nullptr;

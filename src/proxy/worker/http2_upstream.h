@@ -76,7 +76,8 @@ class Http2UpstreamStream final : public UpstreamLink, public Timed, public Even
 
 class Http2Upstream final : public Connection {
  public:
-  Http2Upstream(Http2Upstreams& all, Fd socket, Ssl tls, std::shared_ptr<Endpoint> endpoint);
+  Http2Upstream(Http2Upstreams& all, Fd socket, Ssl tls, std::shared_ptr<Endpoint> endpoint,
+                std::uint32_t moves);
   ~Http2Upstream() override;
 
   const Endpoint& endpoint() const noexcept { return *endpoint_; }
@@ -125,7 +126,7 @@ class Http2Upstream final : public Connection {
 
   Http2Upstreams& all_;
   const std::shared_ptr<Endpoint> endpoint_;
-  const std::uint32_t moves_ = endpoint_->moves.load();
+  const std::uint32_t moves_;  // of the endpoint, when it was connected to
   std::unique_ptr<nghttp2_session, FreeFrames> frames_;
   std::unordered_set<Http2UpstreamStream*> streams_;
   std::vector<Http2UpstreamStream*> to_tell_;

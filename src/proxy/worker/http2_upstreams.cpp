@@ -34,11 +34,13 @@ Http2Upstream* Http2Upstreams::find(const Endpoint& endpoint) {
 }
 
 Http2Upstream* Http2Upstreams::connect(const std::shared_ptr<Endpoint>& endpoint) {
+  const std::uint32_t moves = endpoint->moves.load();  // before the address is asked for
   Fd socket = open_upstream_socket(*endpoint);
   if (!socket) return nullptr;
   Ssl tls;
   if (endpoint->tls && !(tls = start_upstream_tls(parts_.tls, socket.get(), *endpoint))) return nullptr;
-  auto connection = std::make_unique<Http2Upstream>(*this, std::move(socket), std::move(tls), endpoint);
+  auto connection =
+      std::make_unique<Http2Upstream>(*this, std::move(socket), std::move(tls), endpoint, moves);
   if (!parts_.poller.watch(connection->descriptor(), *connection)) return nullptr;
   parts_.counters.backend_connections.add();
   connection->start();

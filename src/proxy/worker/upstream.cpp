@@ -75,12 +75,13 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
 
 Upstream UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user) {
   if (endpoint->protocol == Protocol::http2) return http2_.begin(endpoint, user);
+  const std::uint32_t moves = endpoint->moves.load();  // before the address is asked for
   Fd socket = open_upstream_socket(*endpoint);
   if (!socket) return nullptr;
   Ssl tls;
   if (endpoint->tls && !(tls = start_upstream_tls(tls_, socket.get(), *endpoint))) return nullptr;
-  auto connection =
-      std::make_unique<UpstreamConnection>(*this, buffers_, std::move(socket), std::move(tls), endpoint);
+  auto connection = std::make_unique<UpstreamConnection>(*this, buffers_, std::move(socket), std::move(tls),
+                                                         endpoint, moves);
   connection->user_ = &user;
   if (!poller_.watch(connection->descriptor(), *connection)) return nullptr;
   counters_.backend_connections.add();

@@ -22,8 +22,11 @@ class UpstreamPool;
 class UpstreamConnection final : public Connection, public UpstreamLink {
  public:
   UpstreamConnection(UpstreamPool& pool, BufferPool& buffers, Fd socket, Ssl tls,
-                     std::shared_ptr<Endpoint> endpoint)
-      : Connection(buffers, std::move(socket), std::move(tls)), pool_(pool), endpoint_(std::move(endpoint)) {}
+                     std::shared_ptr<Endpoint> endpoint, std::uint32_t moves)
+      : Connection(buffers, std::move(socket), std::move(tls)),
+        pool_(pool),
+        endpoint_(std::move(endpoint)),
+        moves_(moves) {}
 
   void on_events(std::uint32_t events) override;
   void on_deadline() override;
@@ -52,7 +55,7 @@ class UpstreamConnection final : public Connection, public UpstreamLink {
   friend class UpstreamPool;
   UpstreamPool& pool_;
   const std::shared_ptr<Endpoint> endpoint_;
-  const std::uint32_t moves_ = endpoint_->moves.load();
+  const std::uint32_t moves_;     // of the endpoint, when it was connected to
   UpstreamUser* user_ = nullptr;  // null: idle
   BodyWriter writer_;
   bool connecting_ = true, reused_ = false;
