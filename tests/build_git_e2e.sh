@@ -64,6 +64,17 @@ no_git() { [ -z "$(git_processes)" ]; }
 some_git() { ! no_git; }
 places() { find "$work/main/data/build/steps" "$work/main/data/build/contexts" -mindepth 1 -maxdepth 1; }
 nothing_of_builds() { [ -z "$(places)" ] && no_git; }
+# As eventually, and says what is still there.
+eventually_nothing_of_builds() { # seconds
+  eventually "$1" nothing_of_builds && return 0
+  places
+  local process
+  for process in $(git_processes); do
+    echo "$process: $(tr '\0' ' ' <"/proc/$process/cmdline") ($(cat "/proc/$process/wchan"))"
+    ps -o pid,ppid,stat,etime,args --forest -g "$(ps -o sid= -p "$process")"
+  done
+  return 1
+}
 
 app_repository() {
   new_repository app
@@ -321,7 +332,7 @@ not_in_argv() {
   # nor is there a capability that git could lose
   is 0000000000000000 "$(awk '/^CapEff/ {print $2}' "/proc/$(git_processes | head -n 1)/status")"
   kill -9 "$client"
-  eventually 5 nothing_of_builds
+  eventually_nothing_of_builds 5
 }
 
 named_context() {
@@ -342,7 +353,7 @@ named_context() {
   is "${asked[1]}" "${asked[0]}" "requests for two uses"
   refused 1 'the build context source' b build --build-context source="$web/open/nothere.git" .
   refused 1 'FROM takes an image' b build --build-context box="$web/open/app.git" .
-  eventually 15 nothing_of_builds
+  eventually_nothing_of_builds 15
 }
 
 # --- what ends in the middle ---
@@ -357,7 +368,7 @@ ADD $web/silent/app.git /x"
     eventually 10 some_git
     kill -9 "$client"
     wait "$client" || true
-    eventually 3 nothing_of_builds
+    eventually_nothing_of_builds 3
   done
 }
 
@@ -367,7 +378,7 @@ engine_dies() {
   kill -9 "$(engine_pid main)"
   eventually 5 no_git
   HOME=$work/home engine_start main
-  eventually 5 nothing_of_builds
+  eventually_nothing_of_builds 5
 }
 
 silent_server() {
@@ -399,7 +410,6 @@ echo $! >"$work/silence.pid"
 
 case_of "a context from a repository: branches, tags, commits, subdirectories" contexts
 case_of "ADD of a repository" added
-case_of "a repository for --build-context" named_context
 case_of "a branch that has moved is fetched anew, another is not" moved_branch
 case_of "submodules come with it" submodules
 case_of "private repositories, by a secret" private_repositories
@@ -411,6 +421,8 @@ case_of "a repository that grows when it is unpacked" bomb
 case_of "the machine's own configuration has no part in it" machine_configuration
 case_of "a token goes to no other server" redirected_token
 case_of "$silent" silent_server
+# From here on nothing else fetches: these look at what builds leave behind.
+case_of "a repository for --build-context" named_context
 case_of "a token is in nobody's sight, and git has no capabilities" not_in_argv
 case_of "a client that goes ends git" cancelled
 case_of "an engine that dies leaves no git" engine_dies
