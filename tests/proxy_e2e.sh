@@ -409,6 +409,38 @@ named_backends() { # names are looked up again; one that is not known yet loses 
   eventually 5 eval '[ "$(named)" = 9001 ]'
 }
 
+silent_names() { # a name server that says nothing holds up neither the start, nor other routes, nor the end
+  local number pid
+  socat -u UDP4-RECV:53,bind=127.0.0.53 /dev/null &
+  local silent=$!
+  printf 'nameserver 127.0.0.53\noptions timeout:5 attempts:2\n' >"$work/resolv.conf"
+  configuration silent '.http.port = 8070 | .admin.port = 8071' >/dev/null
+  for number in {1..12}; do redis rpush "frontend:slow$number.test" id "http://slow$number.test:9001"; done
+  # shellcheck disable=SC2016 # for the inner shell
+  setsid unshare -m sh -c 'mount --make-rprivate / && mount --bind "$0/resolv.conf" /etc/resolv.conf && exec berth-proxy -c "$0/silent.json"' \
+    "$work" >>"$work/silent.log" 2>&1 &
+  eventually 3 answers 8070
+  pid=$(successor_of silent)
+  quick() { [ "$(curl -s --max-time 5 -H "Host: $1" http://127.0.0.1:8070/)" = "$2" ]; }
+  frontend quick.test 9001
+  eventually 3 quick quick.test 9001
+  put_silent() { curl -s -o "$work/answer.$1" -w '%{http_code}' -X PUT -d "{\"backends\":[\"$2\"]}" "http://127.0.0.1:8071/v1/routes/$1"; }
+  put_silent never.test http://never.test:9001 >"$work/never" &
+  local asking=$! before=$SECONDS
+  is 200 "$(put_silent soon.test http://127.0.0.1:9002)"
+  quick soon.test 9002
+  at_most 3 $((SECONDS - before))
+  wait "$asking" # it is told, when the resolver has given up
+  is 400 "$(cat "$work/never")"
+  contains "$(cat "$work/answer.never.test")" 'never.test:9001'
+  redis flushall
+  redis rpush frontend:again.test id http://again.test:9001
+  kill -TERM "$pid"
+  eventually 3 gone "$pid"
+  kill "$silent"
+  redis flushall
+}
+
 # --- configurations ---
 
 wrong() { # regex 'jq patch': refused with the file and what is wrong, by -t and by a start
@@ -526,6 +558,7 @@ proxy_case "admin: a unix socket, a token" admin_doors
 for round in 1 2 3; do proxy_case "admin: kill -9 in a stream of changes, round $round" admin_durable "$round"; done
 proxy_case "routes of containers" engine_labels
 proxy_case "backends by name" named_backends
+proxy_case "Names: a silent name server" silent_names
 proxy_case "configurations that are wrong" wrong_configurations
 proxy_case "configurations that name what is not there" unusable_configurations
 proxy_case "ports that are taken" taken_ports

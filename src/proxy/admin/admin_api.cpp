@@ -73,9 +73,11 @@ std::unexpected<Error> no_route(std::string_view host) {
 
 // Who says a name here is there to be told that it is none. Elsewhere it may come to be one later.
 Result<void> check_names(const Route& route) {
-  for (const Backend& backend : route.backends)
+  for (const Backend& backend : route.backends) {
+    backend.endpoint->sought.wait(true);  // as long as the resolver takes
     if (!backend.endpoint->has_address())
       return fail(ErrorKind::invalid, "the backend {} has no address: its name is not known", backend.url);
+  }
   if (!route.policy) return {};
   if (route.policy->mirror) TRY(check_names(*route.policy->mirror));
   for (const RouteRef& path : route.policy->paths) TRY(check_names(*path));

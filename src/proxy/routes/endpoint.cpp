@@ -2,40 +2,19 @@
 #include "proxy/routes/endpoint.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "base/log.h"
 #include "base/text.h"
+#include "proxy/routes/name_lookups.h"
 #include "proxy/routes/policy.h"
 
 namespace berth::proxy {
 namespace {
 
 constexpr int kMostQuickLookups = 30;
-
-Result<std::vector<Endpoint::Address>> look_up(const std::string& host, std::uint16_t port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const std::string service = std::to_string(port);
-  if (const int code = getaddrinfo(host.c_str(), service.c_str(), &hints, &found); code != 0)
-    return fail(ErrorKind::not_found, "look up the backend {}: {}", host, gai_strerror(code));
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> held(found, freeaddrinfo);
-  std::vector<Endpoint::Address> addresses;
-  for (const addrinfo* one = found; one; one = one->ai_next) {
-    Endpoint::Address address;
-    std::memcpy(&address.address, one->ai_addr, one->ai_addrlen);
-    address.length = one->ai_addrlen;
-    addresses.push_back(address);
-  }
-  std::ranges::stable_partition(addresses, [](const auto& one) { return one.address.ss_family == AF_INET; });
-  return addresses;
-}
 
 struct Scheme {
   std::string_view start;
@@ -122,6 +101,10 @@ void Endpoint::set_addresses(Addresses found) {
   moves.fetch_add(1);
 }
 
+Endpoints::Endpoints() : lookups_(std::make_unique<NameLookups>()) {}
+
+Endpoints::~Endpoints() = default;
+
 Result<Backend> Endpoints::backend(std::string_view url, std::uint32_t weight) {
   Parts parts = TRY(parse_url(url));
   return Backend{.endpoint = TRY(find_or_make(parts.host, parts.port, parts.tls, parts.protocol)),
@@ -144,20 +127,18 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   }
   auto endpoint = std::make_shared<Endpoint>();
   endpoint->authority = authority;
-  Result<Endpoint::Addresses> addresses = look_up(host, port);
-  if (addresses)
-    endpoint->set_addresses(std::move(*addresses));
-  else if (addresses.error().kind == ErrorKind::not_found)
-    log_warning("proxy", "{}; it is tried again", addresses.error().message);
-  else
-    return std::unexpected(addresses.error());
   endpoint->tls = tls;
   endpoint->protocol = protocol;
+  const bool named = !parse_address(host);
+  if (named)
+    lookups_->find(endpoint, host, port);
+  else
+    endpoint->set_addresses(TRY(look_up(host, port)));  // at once: nobody is asked about an address
   std::lock_guard lock(mutex_);
   std::weak_ptr<Endpoint>& known = known_[key];
   if (std::shared_ptr<Endpoint> other = known.lock()) return other;
   known = endpoint;
-  if (!parse_address(host)) named_.push_back({endpoint, host, port});
+  if (named) named_.push_back({endpoint, host, port});
   if (known_.size() + states_.size() >= drop_at_) drop_unused();
   return endpoint;
 }
@@ -172,7 +153,8 @@ void Endpoints::look_up_again(bool all, const std::stop_token& stop) {
   for (const Named& one : named) {
     if (stop.stop_requested()) return;
     const std::shared_ptr<Endpoint> endpoint = one.endpoint.lock();
-    if (!endpoint || (!all && (endpoint->has_address() || one.failures->load() > kMostQuickLookups)))
+    if (!endpoint || endpoint->sought.load() ||
+        (!all && (endpoint->has_address() || one.failures->load() > kMostQuickLookups)))
       continue;
     Result<Endpoint::Addresses> found = look_up(one.host, one.port);
     one.failures->store(found ? 0 : one.failures->load() + 1);

@@ -48,6 +48,7 @@ struct Endpoint {
   std::atomic<std::uint64_t> requests{0}, failures{0};
   std::atomic<std::int64_t> dead_until{0};  // milliseconds of clock_milliseconds(); passive ejection
   std::atomic<bool> unhealthy{false};       // what active checks say
+  std::atomic<bool> sought{false};          // its name is being looked up for the first time
 
   bool alive(std::int64_t now) const noexcept {
     return dead_until.load(std::memory_order_relaxed) <= now && !unhealthy.load(std::memory_order_relaxed);
@@ -66,13 +67,19 @@ struct Backend {
 };
 
 struct RouteState;
+class NameLookups;
 
 // All endpoints that there are, and what routes count: both outlive a change of a route. Thread-safe.
 class Endpoints {
  public:
-  // A name that cannot be looked up now may be later: requests find no backend there until then.
+  Endpoints();
+  ~Endpoints();
+  Endpoints(const Endpoints&) = delete;
+  Endpoints& operator=(const Endpoints&) = delete;
+
   // "http://host[:port][/prefix]", or https; h2c and h2 for HTTP/2 without and with TLS, which may be written
-  // grpc and grpcs. A name is looked up now.
+  // grpc and grpcs. A name is looked up now, and waited for a moment (NameLookups). One that cannot be looked
+  // up may be later: requests find no backend there until then.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
   // All names, or those that have no address yet, each the less often the more often it was not known. Takes
   // as long as the resolver does, for each name; asks between them whether it is to stop.
@@ -86,6 +93,7 @@ class Endpoints {
                                                  Protocol protocol);
   void drop_unused();
 
+  const std::unique_ptr<NameLookups> lookups_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<Endpoint>> known_;
   struct Named {
