@@ -129,6 +129,7 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
     return refuse(parsed.error());
   phase_ = Phase::exchange;
   keep_alive_ = head_.keep_alive && !core_.draining;
+  asks_no_more_ = !head_.keep_alive && head_.framing.kind == Framing::Kind::none && !is_tls();
   answer_ended_ = stuck_ = ends_by_close_ = false;
   body_.begin(head_.framing, head_.fields);
   told_to_continue_ = false;
@@ -140,7 +141,7 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
 // The connection is of no use any more: nobody knows where the next request would begin.
 void ClientConnection::refuse(const Refusal& refusal) {
   core_.counters.refused.add();
-  keep_alive_ = false;
+  keep_alive_ = asks_no_more_ = false;
   body_.begin({});
   const OwnAnswer answer(core_.pages, refusal.status, head_text_.starts_with("HEAD "));
   append_answer_head(queued(), answer.head(), {.keep_alive = false});
@@ -170,6 +171,7 @@ void ClientConnection::end_exchange() {
     core_.timers.set(*this, core_.settings.timeouts.idle.count());
     return;
   }
+  if (asks_no_more_ && body_.ended() && !has_queued() && input().empty()) return finish_closing();
   begin_lingering(has_queued() ? kRateWindow : kLingerMilliseconds);
 }
 

@@ -55,6 +55,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   bool asked_once_ = false;
   bool may_be_http2_ = false;  // nothing was asked yet
   bool keep_alive_ = true;
+  bool asks_no_more_ = false;  // and sends no more: nothing that would be answered by a reset
   bool answer_ended_ = false;
   bool ends_by_close_ = false;  // the answer's end is the connection's
   bool stuck_ = false;

@@ -39,14 +39,23 @@ std::uint64_t random_seed() {
 
 class Worker::Listener final : public EventTarget {
  public:
-  Listener(Worker& worker, ListeningSocket listening) : worker_(worker), listening_(std::move(listening)) {}
-  void on_events(std::uint32_t) override { worker_.accept_from(*this); }
+  Listener(Worker& worker, ListeningSocket listening) : worker_(worker), listening_(std::move(listening)) {
+    const int on = 1;  // accepted connections have it from here
+    setsockopt(descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  // As many as there were the last time, or twice as many: mostly nobody has to be told that there are no
+  // more, and who is left is told of in the next round.
+  void on_events(std::uint32_t) override {
+    const bool more = worker_.accept_from(*this, expected_);
+    expected_ = more ? std::min(expected_ * 2, kMostAccepted) : 1;
+  }
   int descriptor() const noexcept { return listening_.socket.get(); }
   const Listen& listen() const noexcept { return listening_.listen; }
 
  private:
   Worker& worker_;
   ListeningSocket listening_;
+  int expected_ = 1;
 };
 
 // Rung by other threads.
@@ -212,7 +221,8 @@ void Worker::take_commands() {
   if (!(commands & kDrain) || core_.draining) return;
   core_.draining = true;
   for (const std::unique_ptr<Listener>& listener : listeners_) {
-    for (int count = 0; count < kMostAcceptedAtLast && accept_from(*listener); ++count) continue;
+    for (int count = 0; count < kMostAcceptedAtLast && accept_from(*listener, kMostAccepted); ++count)
+      continue;
     poller_.forget(listener->descriptor());
   }
   listeners_.clear();
@@ -255,8 +265,8 @@ void Worker::listen_again() {
 }
 
 // Whether there may be more.
-bool Worker::accept_from(Listener& listener) {
-  for (int count = 0; count < kMostAccepted; ++count) {
+bool Worker::accept_from(Listener& listener, int most) {
+  for (int count = 0; count < most; ++count) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     Fd socket(accept4(listener.descriptor(), reinterpret_cast<sockaddr*>(&peer), &size,
@@ -271,8 +281,6 @@ bool Worker::accept_from(Listener& listener) {
 void Worker::accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen) {
   if (clients_.size() >= shared_.settings.most_connections) return;  // closed: there is no room to say why
   counters_.connections.add();
-  const int on = 1;
-  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const AddressBytes address = address_of(peer);
   const Client client{.address = {},
                       .address_bytes = address,

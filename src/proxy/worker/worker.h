@@ -68,7 +68,7 @@ class Worker final : public ClientHost {
   void give_turns();
   void stop_listening_for_a_moment();
   void listen_again();
-  bool accept_from(Listener& listener);
+  bool accept_from(Listener& listener, int most);
   void accepted(Fd socket, const sockaddr_storage& peer, const Listen& listen);
   void keep(std::unique_ptr<ClientSession> session);
   void shake_hands(Fd socket, std::string address, const Client& client);
