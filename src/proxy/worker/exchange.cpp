@@ -378,13 +378,15 @@ bool Exchange::was_refused() {
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
 void Exchange::upstream_failed(Failure failure) {
   if (answer_begun_) return cut();
-  const bool lost_idle =
-      upstream_->reused() && !upstream_->still_serves() && !heard_ && lost_ < kMostLostIdle;
-  const bool stale =
-      was_refused() || (lost_idle && failure == Failure::closed && !body_touched_ && head_->idempotent);
-  if (!stale && !upstream_->still_serves()) mark_dead();
+  const bool lost_idle = upstream_->reused() && !upstream_->still_serves() && !heard_ &&
+                         lost_ < kMostLostIdle && failure == Failure::closed && !body_touched_ &&
+                         head_->idempotent;
+  const bool again = was_refused() || lost_idle;
+  if (!again && !upstream_->still_serves()) mark_dead();
   let_go(false);
-  if (stale) {
+  if (again) {
+    // It was no try at the backend, of which the settings allow so many.
+    if (lost_idle) --attempts_;
     ++lost_;
     fresh_ = true;
     return attempt();
