@@ -372,6 +372,7 @@ proxy_case "a client that resets frees its backend" traffic client_gone reset
 proxy_case "a request is sent once" traffic sent_once
 proxy_case "a backend that closes idle connections" traffic idle_closed
 proxy_case "a request that is lost on an idle connection" traffic lost_on_idle
+proxy_case "a lost idle connection is no try at the backend" traffic lost_is_no_try
 proxy_case "what comes behind an answer" traffic leftovers
 proxy_case "backends that are silent" traffic silent_backends 2
 ! runs "$(proxy_pid main)" || proxy_end main 9 # memory that has not been used yet

@@ -436,6 +436,30 @@ def lost_on_idle():
         server.close()
 
 
+def lost_is_no_try():
+    """It is not one of the tries that a route allows: the other backend is asked as well."""
+    for _ in range(3):
+        going, other = Backend(), Backend()
+        route("tries.test", going, retries={"attempts": 1})
+        client = connect()
+        client.send(GET.format("tries.test"))
+        server, _, _ = going.request()
+        server.send(EMPTY)
+        client.answer()
+        # By weight to the first one, as good as always.
+        route("tries.test", {"url": going.url, "weight": 1000}, {"url": other.url, "weight": 1}, retries={"attempts": 1})
+        client.send(GET.format("tries.test"))
+        server.head()
+        going.socket.close()
+        server.close()
+        server, _, _ = other.request()
+        server.send(EMPTY)
+        assert client.status() == 200
+        client.close()
+        server.close()
+        other.socket.close()
+
+
 def leftovers():
     """What a backend sends behind its answer is nobody's answer."""
     backend = Backend()
