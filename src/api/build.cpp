@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "build/builder.h"
+#include "build/copy_files.h"
 #include "build/download.h"
 #include "build/git_fetch.h"
 #include "dockerfile/dockerfile.h"
@@ -191,8 +192,10 @@ Result<void> fetch_context(const std::string& url, const std::string& directory,
     return fail(ErrorKind::invalid, "a build context is not fetched from {}", url);
   build::Download download = TRY(build::download_url(url, directory, stop));
   if (lseek(download.file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read what was downloaded");
+  const bool archived = build::is_archive(download.file.get());
+  if (lseek(download.file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read what was downloaded");
   archive::FdSource source(download.file.get());
-  if (unpack_context(source, directory, stop)) return {};
+  if (archived) return unpack_context(source, directory, stop);
   if (lseek(download.file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read what was downloaded");
   archive::FdSource again(download.file.get());
   archive::StringSink text;

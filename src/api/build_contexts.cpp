@@ -49,7 +49,10 @@ Result<void> read_build_contexts(ObjectReader& preamble, build::BuildRequest& re
         inner.read("tag", layout.tag);
         inner.read("digest", layout.digest);
         known = read_directory(inner, name, passed);
+        if (!known) inner.refuse("descriptor", "the place of the directory among those that are passed");
       });
+      if (known && !(context.image.empty() && context.address.empty()))
+        object.refuse("layout", "alone: a context is in one place");
       if (known || !context.image.empty()) return;
       if (!context.address.empty() && is_remote(context.address)) return;
       if (!read_directory(object, name, passed)) object.refuse("image", "an image's name");

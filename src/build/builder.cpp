@@ -42,6 +42,15 @@ Result<Plan> plan_request(const dockerfile::Dockerfile& file, const BuildRequest
   return make_plan(file, input);
 }
 
+// Whatever happens in there, others wait for its result, and the engine goes on.
+Result<StageResult> build_stage(Solve& solve, const PlannedStage& planned) {
+  try {
+    return StageBuilder(solve, planned).run();
+  } catch (const std::exception& error) {
+    return fail(ErrorKind::exhausted, "a stage came to nothing: {}", error.what());
+  }
+}
+
 // Stages in the order of the file: each waits only for such as have been begun before it.
 Result<void> solve_stages(Solve& solve, std::stop_source& stop) {
   std::atomic<std::size_t> next = 0;
@@ -50,7 +59,7 @@ Result<void> solve_stages(Solve& solve, std::stop_source& stop) {
   auto work = [&] {
     for (std::size_t number = next++; number < solve.plan.stages.size(); number = next++) {
       const PlannedStage& planned = solve.plan.stages[number];
-      Result<StageResult> result = StageBuilder(solve, planned).run();
+      Result<StageResult> result = build_stage(solve, planned);
       if (!result) {
         std::lock_guard lock(mutex);
         // The first is the reason; what it stopped is not.

@@ -205,6 +205,8 @@ class TreeCopy {
     const auto inode = std::pair(item.status.st_dev, item.status.st_ino);
     if (item.status.st_nlink > 1) {
       if (auto first = links_.find(inode); first != links_.end()) {
+        // One file has one mode: where it has another now, what is made is not what was digested.
+        if (copied_ && modes_.at(inode) != item.status.st_mode) return has_changed(item.name);
         TRY(make_room(directory, name, shown));
         sys::RootedParent other = TRY(sys::parent_in_root(start_.get(), first->second));
         if (linkat(other.directory.get(), other.name.c_str(), directory, name.c_str(), 0) != 0)
@@ -226,7 +228,10 @@ class TreeCopy {
     if (copied_) {
       const Digest file = file_digest(*content, xattrs);
       copied_->add_file(item, file);
-      if (item.status.st_nlink > 1) digests_.emplace(inode, file);
+      if (item.status.st_nlink > 1) {
+        digests_.emplace(inode, file);
+        modes_.emplace(inode, item.status.st_mode);
+      }
     }
     return set_times(to.get(), shown, attributes);
   }
@@ -312,6 +317,7 @@ class TreeCopy {
   std::string parent_path_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
   std::map<std::pair<dev_t, ino_t>, Digest> digests_;  // of those
+  std::map<std::pair<dev_t, ino_t>, mode_t> modes_;
   std::vector<std::pair<std::string, Attributes>> directories_;
 };
 

@@ -10,6 +10,7 @@
 #include "archive/stream.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "build/tree.h"
 #include "http/client.h"
 
 namespace berth::build {
@@ -68,9 +69,14 @@ Result<Download> keep(http::Response& response, const Parts& parts, const std::s
   Fd file = TRY(open_file(directory, O_TMPFILE | O_RDWR, 0600));
   Sha256 digest;
   std::vector<char> buffer(256u << 10);
+  std::uint64_t whole = 0;
   for (;;) {
     const std::size_t size = TRY(response.read(buffer, kSilence, stop));
     if (size == 0) break;
+    whole += size;
+    if (whole > kLargestContext)
+      return fail(ErrorKind::exhausted, "more than {} bytes come, which is more than is taken",
+                  kLargestContext);
     const std::string_view data(buffer.data(), size);
     digest.update(data);
     TRY(write_all(file.get(), data));

@@ -115,7 +115,7 @@ Result<SelectionDigest> digest_selection(const Tree& tree, std::span<const Sourc
       return reader.add(one, item);
     };
     TRY(walk_source(tree, source, excludes, add));
-    all.add(std::move(one));
+    all.add(one.finish());
   }
   return SelectionDigest{all.finish(), amount};
 }

@@ -46,7 +46,7 @@ class SourceDigest {
 // Of all sources, in order.
 class SourceDigests {
  public:
-  void add(SourceDigest source) { digest_.add(source.finish().text()); }
+  void add(const Digest& source) { digest_.add(source.text()); }
   Digest finish() { return digest_.finish(); }
 
  private:

@@ -40,6 +40,7 @@ struct Services {
 // What a stage came to: an image's configuration, its layers among it.
 struct StageResult {
   oci::ImageConfig config;
+  std::map<std::string, std::string> arguments;  // of ARG: stages that begin with it have them as well
 };
 
 // Where stages wait for others.

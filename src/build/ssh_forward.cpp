@@ -4,9 +4,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -17,7 +21,33 @@ namespace {
 
 // Numbers of the agent protocol (draft-ietf-sshm-ssh-agent, section 6.1).
 constexpr char kFailure = 5, kListKeys = 11, kSign = 13;
-constexpr std::size_t kHead = 4;
+constexpr std::size_t kHead = 4, kFlags = 4;
+constexpr int kPause = 50;  // milliseconds, where there are no descriptors
+
+// As whom this thread is seen by whoever it connects to (unix(7), SO_PEERCRED): some trust root by that
+// alone. Its real and saved ids stay root's, by which it has all back.
+class SeenAs {
+ public:
+  explicit SeenAs(const std::optional<sys::UserIdentity>& user) : other_(user && user->uid != 0) {
+    if (other_) become(user->uid, user->gid);
+  }
+  ~SeenAs() {
+    if (other_) become(0, 0);
+  }
+  SeenAs(const SeenAs&) = delete;
+  SeenAs& operator=(const SeenAs&) = delete;
+
+ private:
+  // By the kernel's own call: the library's would change all threads.
+  static void become(uid_t user, gid_t group) {
+    constexpr auto kSame = static_cast<id_t>(-1);
+    const bool back = user == 0;
+    if (back && syscall(SYS_setresuid, kSame, user, kSame) != 0) std::abort();
+    if (syscall(SYS_setresgid, kSame, group, kSame) != 0) std::abort();
+    if (!back && syscall(SYS_setresuid, kSame, user, kSame) != 0) std::abort();
+  }
+  const bool other_;
+};
 
 Result<Fd> connect_to(const SshAgent& agent) {
   // One that does not accept must not hold this thread.
@@ -26,11 +56,18 @@ Result<Fd> connect_to(const SshAgent& agent) {
   // The path that an O_PATH descriptor stands for, whatever lies at its name now.
   const UnixAddress address = TRY(make_unix_address(fmt::format("/proc/self/fd/{}", agent.socket.get())));
   {
+    const SeenAs seen(agent.user);
     const sys::ActAs acting(agent.user ? &*agent.user : nullptr);
     if (connect(socket.get(), address.get(), address.size) != 0)
       return fail_errno(errno, "connect to the client's SSH agent");
   }
   return socket;
+}
+
+std::size_t number_at(std::string_view bytes) {
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < kHead; ++at) number = number << 8 | static_cast<unsigned char>(bytes[at]);
+  return number;
 }
 
 // Bytes of one direction, as messages: four bytes of length, and as many bytes, the first of which says what
@@ -50,11 +87,7 @@ class Messages {
   }
 
  private:
-  std::size_t length() const {
-    std::size_t length = 0;
-    for (std::size_t at = 0; at < kHead; ++at) length = length << 8 | static_cast<unsigned char>(bytes_[at]);
-    return length;
-  }
+  std::size_t length() const { return number_at(bytes_); }
   std::string bytes_;
 };
 
@@ -94,12 +127,26 @@ class Conversation {
 
  private:
   void ask(const std::string& question) {
-    const char kind = question[kHead];
-    asked_ = kind == kListKeys || kind == kSign;
+    asked_ = is_question(question);
     if (asked_)
       to_agent_ = question;
     else
       to_step_ += std::string{0, 0, 0, 1, kFailure};
+  }
+
+  // Whole, and nothing else: what hears it trusts the client, and need not be an agent.
+  static bool is_question(std::string_view message) {
+    const char kind = message[kHead];
+    std::string_view rest = message.substr(kHead + 1);
+    if (kind == kListKeys) return rest.empty();
+    return kind == kSign && skip_string(rest) && skip_string(rest) && rest.size() == kFlags;
+  }
+  static bool skip_string(std::string_view& rest) {
+    if (rest.size() < kHead) return false;
+    const std::size_t length = number_at(rest);
+    if (rest.size() - kHead < length) return false;
+    rest.remove_prefix(kHead + length);
+    return true;
   }
 
   static bool receive(const Fd& from, Messages& into) {
@@ -124,22 +171,29 @@ class Conversation {
   bool asked_ = false;
 };
 
-void accept_one(int listener, const SshAgent& agent, std::vector<Conversation>& conversations) {
+// A step may connect without an end: what goes wrong is told once.
+void accept_one(int listener, const SshAgent& agent, std::vector<Conversation>& conversations, bool& told) {
   Fd step(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!step) return;
+  if (!step) {
+    if (errno != EAGAIN && errno != ECONNABORTED) poll(nullptr, 0, kPause);
+    return;
+  }
   Result<Fd> connected = connect_to(agent);
-  if (!connected) return log_warning("build", "{}", connected.error().message);
+  if (!connected) {
+    if (!std::exchange(told, true)) log_warning("build", "{}", connected.error().message);
+    return;
+  }
   conversations.emplace_back(std::move(step), std::move(*connected));
 }
 
 }  // namespace
 
 SshForward::SshForward(Fd listener, Pipe end, const SshAgent& agent)
-    : listener_(std::move(listener)), end_(std::move(end)), agent_(agent), thread_([this] { serve(); }) {}
+    : listener_(std::move(listener)), end_(std::move(end)), agent_(agent) {}
 
 SshForward::~SshForward() {
   end_.write.reset();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 Result<std::unique_ptr<SshForward>> SshForward::start(const std::string& path, const SshAgent& agent,
@@ -153,11 +207,18 @@ Result<std::unique_ptr<SshForward>> SshForward::start(const std::string& path, c
     return fail_errno(errno, "own {}", path);
   if (listen(listener.get(), 16) != 0) return fail_errno(errno, "listen at {}", path);
   Pipe end = TRY(make_pipe());
-  return std::unique_ptr<SshForward>(new SshForward(std::move(listener), std::move(end), agent));
+  std::unique_ptr<SshForward> forward(new SshForward(std::move(listener), std::move(end), agent));
+  try {
+    forward->thread_ = std::thread([serving = forward.get()] { serving->serve(); });
+  } catch (const std::system_error& error) {
+    return fail(ErrorKind::exhausted, "forward an SSH agent: {}", error.what());
+  }
+  return forward;
 }
 
 void SshForward::serve() const {
   std::vector<Conversation> conversations;
+  bool told = false;
   for (;;) {
     const bool room = conversations.size() < kMostAgentConnections;
     std::vector<pollfd> polled{{end_.read.get(), POLLIN, 0}, {room ? listener_.get() : -1, POLLIN, 0}};
@@ -175,7 +236,7 @@ void SshForward::serve() const {
       if (conversations[number].go_on(polled[2 + 2 * number], polled[3 + 2 * number]))
         left.push_back(std::move(conversations[number]));
     conversations = std::move(left);
-    if (polled[1].revents != 0) accept_one(listener_.get(), agent_, conversations);
+    if (polled[1].revents != 0) accept_one(listener_.get(), agent_, conversations, told);
   }
 }
 

@@ -24,6 +24,11 @@ std::string message(char kind, std::string_view rest = "") {
   return text.append(rest);
 }
 
+// A string of the protocol.
+std::string counted(std::string_view text) {
+  return std::string{0, 0, 0, static_cast<char>(text.size())}.append(text);
+}
+
 class SshForwardTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -67,14 +72,32 @@ TEST_F(SshForwardTest, AsksTheAgentAndBringsItsAnswer) {
   EXPECT_EQ(status.st_mode & 07777, 0660u);
   EXPECT_EQ(status.st_uid, 7u);
   const Fd step = connected(), agent = accepted();
-  ASSERT_TRUE(write_all(step.get(), message(13, "data")));
-  EXPECT_EQ(received(agent), message(13, "data"));
+  const std::string wish = counted("key") + counted("data") + std::string(4, '\0');
+  ASSERT_TRUE(write_all(step.get(), message(13, wish)));
+  EXPECT_EQ(received(agent), message(13, wish));
   ASSERT_TRUE(write_all(agent.get(), message(14, "signature")));
   EXPECT_EQ(received(step), message(14, "signature"));
   ASSERT_TRUE(write_all(step.get(), message(11) + message(11)));
   EXPECT_EQ(received(agent), message(11)) << "one question at a time";
   ASSERT_TRUE(write_all(agent.get(), message(12, "a")));
   EXPECT_EQ(received(agent), message(11));
+}
+
+// What listens may be something else that trusts the client, or root: it hears nothing but what an agent
+// does.
+TEST_F(SshForwardTest, BringsNoBytesThatAreNoQuestion) {
+  const auto forwarded = forward();
+  const Fd step = connected(), agent = accepted();
+  const std::string flags(4, '\0');
+  for (const std::string& bytes :
+       {message(11, "\r\nAUTH EXTERNAL 30\r\nBEGIN\r\n"), message(13), message(13, "data"),
+        message(13, counted("key")), message(13, counted("key") + counted("data")),
+        message(13, counted("key") + counted("data") + flags + "x"),
+        message(13, std::string("\xff\xff\xff\xff", 4) + flags)}) {
+    ASSERT_TRUE(write_all(step.get(), bytes));
+    EXPECT_EQ(received(step), message(5));
+  }
+  EXPECT_EQ(received(agent, 50), "nothing");
 }
 
 TEST_F(SshForwardTest, LetsNobodyChangeTheAgent) {

@@ -31,7 +31,7 @@ Result<StageResult> StageBuilder::run() {
     if (!done) return failed_at(instruction.at, instruction.last_line, std::move(done).error());
   }
   solve_.progress.ended(planned_.index);
-  return StageResult{config_};
+  return StageResult{config_, arguments_};
 }
 
 // That somebody has stopped it is nothing about the place.
@@ -87,6 +87,7 @@ Result<std::vector<std::string>> StageBuilder::take_base(const Step& step) {
   if (const auto* stage = std::get_if<FromStage>(&planned_.base)) {
     StageResult base = TRY(solve_.board.wait(stage->index, solve_.stop));
     config_ = std::move(base.config);
+    arguments_ = std::move(base.arguments);
     return std::exchange(config_.config.on_build, {});
   }
   config_ = TRY(config_of_base(step));

@@ -94,7 +94,7 @@ class StageBuilder {
   Result<void> write_repositories(const CopyPlan& plan, const CopyTarget& target) const;
   Result<void> find(CopyPlan& plan, bool parents);
   static Result<void> add_parents(CopyPlan& plan, const Source& source, const std::string& place);
-  Result<SourceDigest> write_source(const CopyPlan& plan, const Source& source, const CopyTarget& target);
+  Result<Digest> write_source(const CopyPlan& plan, const Source& source, const CopyTarget& target);
   Result<bool> write_archive(const CopyPlan& plan, const Source& source, const CopyTarget& target,
                              SourceDigest& copied);
   Result<void> check_copied(const Digest& expected, const Digest& copied);

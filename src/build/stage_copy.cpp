@@ -271,39 +271,41 @@ PartsDigest StageBuilder::copy_key(const CopyPlan& plan,
         .add(one.commit.id)
         .add(one.reference.subdirectory)
         .add_number(one.keep_git_directory)
-        .add_number(one.reference.submodules);
+        .add_number(one.reference.submodules)
+        .add(one.keep_git_directory ? one.commit.name : "");  // which is in there, too
   return key;
 }
 
 // The digest is of what was written, and only for live trees.
-Result<SourceDigest> StageBuilder::write_source(const CopyPlan& plan, const Source& source,
-                                                const CopyTarget& target) {
+Result<Digest> StageBuilder::write_source(const CopyPlan& plan, const Source& source,
+                                          const CopyTarget& target) {
   SourceDigest copied(*plan.tree, source);
-  if (plan.unpacks && !source.is_directory) {
-    const bool unpacked = TRY(write_archive(plan, source, target, copied));
-    if (unpacked) return copied;
+  const bool may_unpack = plan.unpacks && !source.is_directory;
+  SourceDigest looked_at(*plan.tree, source);
+  if (may_unpack) {
+    const bool unpacked = TRY(write_archive(plan, source, target, looked_at));
+    if (unpacked) return looked_at.finish();
   }
-  TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop,
-                  plan.tree->live ? &copied : nullptr));
-  return copied;
+  const bool live = plan.tree->live;
+  TRY(copy_source(*plan.tree, source, plan.excludes, target, solve_.stop, live ? &copied : nullptr));
+  // That it is none was said of bytes that have to be those that were copied.
+  const Digest made = copied.finish();
+  if (may_unpack && live) TRY(check_copied(looked_at.finish(), made));
+  return made;
 }
 
-// False when it is none. Of a live tree a copy is unpacked that nobody else can write to.
+// False when it is none. Of a live tree a copy is looked at, and unpacked, that nobody else can write to.
 Result<bool> StageBuilder::write_archive(const CopyPlan& plan, const Source& source, const CopyTarget& target,
                                          SourceDigest& copied) {
   Fd file = TRY(open_archive(*plan.tree, source));
   if (!plan.tree->live) return unpack_archive(file.get(), target, solve_.stop);
-  if (!is_archive(file.get())) return false;
   Fd own = TRY(open_file(solve_.services.options.directory + "/steps", O_RDWR | O_TMPFILE, 0600));
-  if (lseek(file.get(), 0, SEEK_SET) != 0) return fail_errno(errno, "read the archive again");
   struct stat status;
   if (fstat(file.get(), &status) != 0) return fail_errno(errno, "look at the archive {}", source.path);
   const Digest content = TRY(copy_digested(file.get(), own.get(), source.path, solve_.stop));
   const Xattrs xattrs = TRY(archive::read_xattrs(file.get()));
   copied.add_file({-1, source.path, "", status}, file_digest(content, xattrs));
-  const bool unpacked = TRY(unpack_archive(own.get(), target, solve_.stop));
-  if (!unpacked) return fail(ErrorKind::cancelled, "{} has changed while it was unpacked", source.path);
-  return true;
+  return unpack_archive(own.get(), target, solve_.stop);
 }
 
 Result<void> StageBuilder::write_copy(const CopyPlan& plan, const dockerfile::CopyInstruction& instruction,

@@ -22,6 +22,24 @@ constexpr const char* kScriptDirectory =
 
 constexpr const char* kAgentPlace = "/run/buildkit/ssh_agent.";
 
+constexpr std::size_t kMostMounts = 256;  // of a step
+
+void add_owner(PartsDigest& key, const dockerfile::Mount& mount) {
+  for (const std::optional<std::uint32_t>& one : {mount.mode, mount.uid, mount.gid})
+    key.add_number(one.has_value()).add_number(one.value_or(0));
+}
+
+// What a step can see of them. Hosts above all: by whose name something else answers makes another result,
+// and one client's is not to be another's.
+void add_settings(PartsDigest& key, const StepSettings& settings) {
+  key.add_list(settings.extra_hosts).add_list(settings.security_options);
+  key.add_number(static_cast<std::uint64_t>(settings.shm_size)).add_number(settings.limits.size());
+  for (const Limit& limit : settings.limits)
+    key.add(limit.name)
+        .add_number(static_cast<std::uint64_t>(limit.soft))
+        .add_number(static_cast<std::uint64_t>(limit.hard));
+}
+
 // A script that says by what it is run is a program of its own.
 bool has_interpreter(const dockerfile::Command& command, std::string_view text) {
   return command.script && text.starts_with("#!");
@@ -59,6 +77,7 @@ Result<std::string> StageBuilder::place_of(const dockerfile::Mount& mount) const
 Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mounts) {
   const std::string id = mount.id.empty() ? sys::clean_relative(mount.target) : mount.id;
   mounts.digest.add("secret").add(id).add(mount.target).add(mount.environment.value_or(""));
+  add_owner(mounts.digest, mount);
   const auto secret = solve_.request.secrets.find(id);
   if (secret == solve_.request.secrets.end()) {
     if (mount.required)
@@ -84,6 +103,7 @@ Result<void> StageBuilder::add_secret(const dockerfile::Mount& mount, Mounts& mo
 Result<void> StageBuilder::add_agent(dockerfile::Mount mount, Mounts& mounts) {
   if (mount.target.empty()) mount.target = fmt::format("{}{}", kAgentPlace, mounts.agents.size());
   mounts.digest.add("ssh").add(mount.id).add(mount.target);
+  add_owner(mounts.digest, mount);
   const auto agent = solve_.request.agents.find(mount.id);
   if (agent == solve_.request.agents.end()) {
     if (mount.required)
@@ -111,8 +131,7 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
   MountedSource bind{std::move(from), {}, {}, mount.target, mount.read_only};
   if (!bind.from.tree)
     return fail(ErrorKind::invalid, "there is no build context to mount at {}", mount.target);
-  const std::vector<Source> found = TRY(find_sources(*bind.from.tree, mount.source));
-  bind.source = found.front();
+  bind.source = TRY(find_source(*bind.from.tree, mount.source));
   mounts.digest.add("bind").add(mount.target).add(bind.source.path).add_number(mount.read_only);
   bind.contents = TRY(contents_of(bind.from, bind.source));
   mounts.digest.add(bind.contents->text());
@@ -123,12 +142,12 @@ Result<void> StageBuilder::add_bind(const dockerfile::Mount& mount, const Step& 
 // What it is filled with is looked up now, and waited for if need be: not when a step is under way for which
 // others wait.
 Result<void> StageBuilder::add_cache(const dockerfile::Mount& mount, const Step& step, Mounts& mounts) {
-  mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.source);
+  mounts.digest.add("cache").add(mount.target).add(mount.id).add(mount.source).add_number(mount.read_only);
+  add_owner(mounts.digest, mount);
   MountedCache cache{.mount = mount, .from = {}, .source = {}};
   if (!mount.from.empty()) {
     cache.from = TRY(source_tree(mount.from, step));
-    const std::vector<Source> found = TRY(find_sources(*cache.from.tree, mount.source));
-    cache.source = found.front();
+    cache.source = TRY(find_source(*cache.from.tree, mount.source));
     mounts.digest.add(TRY(contents_of(cache.from, cache.source)).text());
   }
   mounts.caches.push_back(std::move(cache));
@@ -139,6 +158,8 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
                                                        const Step& step) {
   using Type = dockerfile::Mount::Type;
   Mounts mounts;
+  if (instruction.mounts.size() > kMostMounts)
+    return fail(ErrorKind::exhausted, "a step has more than {} mounts", kMostMounts);
   for (const dockerfile::MountFlag& flag : instruction.mounts) {
     dockerfile::Mount mount = TRY(dockerfile::parse_mount(flag.text.text, expansion()));
     const bool placed = (mount.type != Type::secret && mount.type != Type::ssh) || !mount.target.empty();
@@ -151,7 +172,7 @@ Result<StageBuilder::Mounts> StageBuilder::read_mounts(const dockerfile::RunInst
         TRY(add_secret(mount, mounts));
         break;
       case Type::tmpfs:
-        mounts.digest.add("tmpfs").add(mount.target);
+        mounts.digest.add("tmpfs").add(mount.target).add_number(static_cast<std::uint64_t>(mount.size));
         mounts.temporary.push_back(std::move(mount));
         break;
       case Type::cache:
@@ -183,7 +204,7 @@ Result<StepMount> StageBuilder::open_bind(const MountedSource& source, const std
     SourceDigest copied(*source.from.tree, source.source);
     TRY(copy_source(*source.from.tree, source.source, {}, target, solve_.stop, live ? &copied : nullptr));
     SourceDigests all;
-    all.add(std::move(copied));
+    all.add(copied.finish());
     if (live) TRY(check_copied(*source.contents, all.finish()));
     if (mount.is_file) mount.source += "/file";
     return mount;
@@ -279,6 +300,7 @@ Digest StageBuilder::run_key(const StepRequest& request, std::string_view script
   key.add_list(request.arguments).add(script).add_list(argument_list()).add_list(config_.config.env);
   key.add(request.user).add(request.working_directory).add(request.settings.network);
   key.add_number(request.settings.insecure).add(mounts.text());
+  add_settings(key, request.settings);
   return key.finish();
 }
 

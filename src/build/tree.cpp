@@ -19,9 +19,17 @@ std::string joined(std::string_view directory, std::string_view name) {
   return fmt::format("{}/{}", directory, name);
 }
 
+// Names that wildcards are held against. Links in directories make more paths than there are files.
+constexpr std::size_t kMostCandidates = 2'000'000;
+
 std::unexpected<Error> missing(std::string_view written) {
   return fail(ErrorKind::not_found, "\"{}\" is not in the build context, or .dockerignore leaves it out",
               written);
+}
+
+// Where a path leads, below the root.
+Result<std::string> without_links(const Tree& tree, const std::string& path) {
+  return sys::clean_relative(TRY(sys::resolve_in_root(tree.root.get(), path)));
 }
 
 // Nothing when it is not there.
@@ -33,14 +41,18 @@ Result<std::optional<Source>> look_up(const Tree& tree, const std::string& path)
     return std::unexpected(std::move(status).error());
   }
   const bool directory = S_ISDIR(status->st_mode);
-  if (!path.empty() && tree.ignore.excluded(path) && !(directory && tree.ignore.may_include_below(path)))
-    return std::optional<Source>();
+  const auto is_there = [&](const std::string& place) {
+    return place.empty() || !tree.ignore.excluded(place) ||
+           (directory && tree.ignore.may_include_below(place));
+  };
+  // What is ignored is not there, by whatever links it is reached.
+  if (!is_there(path) || !is_there(TRY(without_links(tree, path)))) return std::optional<Source>();
   return std::optional<Source>(Source{path, directory});
 }
 
 // The next component of the pattern, everywhere where those before were found.
 Result<std::vector<std::string>> step_into(const Tree& tree, const std::vector<std::string>& parents,
-                                           std::string_view component) {
+                                           std::string_view component, std::size_t& candidates) {
   std::vector<std::string> found;
   for (const std::string& parent : parents) {
     if (!dockerfile::has_wildcards(component)) {
@@ -50,6 +62,9 @@ Result<std::vector<std::string>> step_into(const Tree& tree, const std::vector<s
     Result<Fd> directory = sys::open_in_root(tree.root.get(), parent, O_RDONLY | O_DIRECTORY);
     if (!directory) continue;  // it is none, or it is not there
     std::vector<std::string> names = TRY(archive::names_in(directory->get()));
+    candidates += names.size() + 1;
+    if (candidates > kMostCandidates)
+      return fail(ErrorKind::exhausted, "wildcards are compared with more than {} names", kMostCandidates);
     for (const std::string& name : names)
       if (dockerfile::matches(component, name)) found.push_back(joined(parent, name));
   }
@@ -63,9 +78,15 @@ bool may_hold(const dockerfile::IgnoreRules& rules, std::string_view directory) 
 // Walks with the rules applied. Directories that are ignored wait until something below them is not.
 class Walk {
  public:
-  Walk(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
+  // `place` is where the source is, without links.
+  Walk(const Tree& tree, const Source& source, std::string place, const dockerfile::IgnoreRules& excludes,
        const std::function<Result<void>(const TreeItem&)>& visit)
-      : tree_(tree), source_(source), excludes_(excludes), visit_(visit) {}
+      : tree_(tree),
+        source_(source),
+        place_(std::move(place)),
+        linked_(place_ != source_.path),
+        excludes_(excludes),
+        visit_(visit) {}
 
   Result<void> run(int start) {
     return archive::walk_tree(start, [&](const archive::WalkItem& item) { return enter(start, item); });
@@ -79,9 +100,12 @@ class Walk {
     if (directory && item.status.st_ino == tree_.hidden.inode && item.status.st_dev == tree_.hidden.device)
       return Descend::no;
     const std::string whole = joined(source_.path, item.path);
-    const bool wanted = !tree_.ignore.excluded(whole) && !excludes_.excluded(item.path);
+    const std::string real = linked_ ? joined(place_, item.path) : std::string();
+    const bool ignored = tree_.ignore.excluded(whole) || (linked_ && tree_.ignore.excluded(real));
+    const bool wanted = !ignored && !excludes_.excluded(item.path);
     if (!wanted) {
-      const bool below = directory && may_hold(tree_.ignore, whole) && may_hold(excludes_, item.path);
+      const bool below = directory && may_hold(tree_.ignore, whole) &&
+                         (!linked_ || may_hold(tree_.ignore, real)) && may_hold(excludes_, item.path);
       if (below) waiting_.push_back({std::string(item.path), item.status});
       return below ? Descend::yes : Descend::no;
     }
@@ -106,6 +130,8 @@ class Walk {
   };
   const Tree& tree_;
   const Source& source_;
+  const std::string place_;
+  const bool linked_;
   const dockerfile::IgnoreRules& excludes_;
   const std::function<Result<void>(const TreeItem&)>& visit_;
   std::vector<Waiting> waiting_;
@@ -117,8 +143,9 @@ Result<std::vector<Source>> find_sources(const Tree& tree, std::string_view writ
   const ReadingTree reading(tree);
   const std::string clean = sys::clean_relative(written);
   std::vector<std::string> paths{""};
+  std::size_t candidates = 0;
   for (std::string_view component : split(clean, '/'))
-    if (!component.empty()) paths = TRY(step_into(tree, paths, component));
+    if (!component.empty()) paths = TRY(step_into(tree, paths, component, candidates));
   std::vector<Source> sources;
   for (const std::string& path : paths) {
     std::optional<Source> source = TRY(look_up(tree, path));
@@ -126,6 +153,13 @@ Result<std::vector<Source>> find_sources(const Tree& tree, std::string_view writ
   }
   if (sources.empty()) return missing(written);
   return sources;
+}
+
+Result<Source> find_source(const Tree& tree, std::string_view path) {
+  const ReadingTree reading(tree);
+  std::optional<Source> source = TRY(look_up(tree, sys::clean_relative(path)));
+  if (!source) return missing(path);
+  return std::move(*source);
 }
 
 Result<void> walk_source(const Tree& tree, const Source& source, const dockerfile::IgnoreRules& excludes,
@@ -148,7 +182,8 @@ Result<void> walk_source(const Tree& tree, const Source& source, const dockerfil
   Fd directory = TRY(sys::open_in_root(tree.root.get(), source.path, O_RDONLY | O_DIRECTORY));
   static const std::string kItself = ".";
   TRY(visit({directory.get(), kItself, "", status}));
-  return Walk(tree, source, excludes, visit).run(directory.get());
+  std::string place = TRY(without_links(tree, source.path));
+  return Walk(tree, source, std::move(place), excludes, visit).run(directory.get());
 }
 
 }  // namespace berth::build

@@ -56,6 +56,9 @@ struct Source {
 // followed in directories and at the end. Nothing found is an error (not_found) that names it.
 Result<std::vector<Source>> find_sources(const Tree& tree, std::string_view written);
 
+// The same for one path, in which nothing is a wildcard.
+Result<Source> find_source(const Tree& tree, std::string_view path);
+
 // An entry of a walk over a source.
 struct TreeItem {
   int directory;            // that holds it

@@ -232,7 +232,7 @@ struct Copied {
     const Result<void> done = copy_source(tree, source, {}, target, {}, &one);
     EXPECT_TRUE(done) << done.error().message;
     SourceDigests all;
-    all.add(std::move(one));
+    all.add(one.finish());
     copied = all.finish();
   }
   Copied() { files.directory("d"); }
