@@ -52,6 +52,18 @@ successor_that_fails() { # nothing is said of it
   kill "$manager"
   kill "$(proxy_pid served)"
 }
+moved_api() { # what was open with a token is not open without one
+  proxy_start served '.http.port = 8010 | .admin = {bind: "0.0.0.0", port: 8011, token: "a-secret-of-ours"} | del(.driver)'
+  local old
+  old=$(proxy_pid served)
+  is 401 "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8011/v1/routes)"
+  configuration served ".http.port = 8010 | .admin = {socket: \"$work/api.sock\"} | del(.driver)" >/dev/null
+  kill -USR2 "$old"
+  eventually 20 handed_over served "$old"
+  fails curl -s -o /dev/null http://127.0.0.1:8011/v1/routes
+  is 200 "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$work/api.sock" http://x/v1/routes)"
+  proxy_end served
+}
 nobody_listens() { # or what is named is no socket: it serves all the same
   local place
   for place in "$work/nowhere" relative "@$(head -c 300 /dev/zero | tr '\0' a)" ''; do
@@ -91,6 +103,7 @@ proxy_start main
 proxy_case "a manager is told: a socket in a directory" says_what_it_does "$work/notify"
 proxy_case "a manager is told: a socket with a name alone" says_what_it_does "@berth-proxy-test-$$"
 proxy_case "a manager is not told of a successor that fails" successor_that_fails
+proxy_case "an API that listens elsewhere after a reload" moved_api
 proxy_case "no manager, or none that listens" nobody_listens
 proxy_case "the unit" unit_is_good
 proxy_case "the example of a configuration" example_is_good

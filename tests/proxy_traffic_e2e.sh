@@ -125,6 +125,19 @@ error_pages() {
   is '502 Bad Gateway' "$(route broken.test 1 && get broken.test)"
 }
 
+# More than a connection takes at once, and than a stream of HTTP/2 may have waiting.
+large_error_page() {
+  mkdir -p "$work/large"
+  head -c 675000 /dev/urandom | base64 -w 0 >"$work/large/error_502.html"
+  proxy_start large ".http.port = 8010 | .admin.port = 8011 | .server.staticDir = \"$work/large\" | del(.driver, .store)"
+  curl -s -X PUT -d '{"backends":["http://127.0.0.1:1"]}' http://127.0.0.1:8011/v1/routes/broken.test >/dev/null
+  local ask=(curl -s --limit-rate 2M -H 'Host: broken.test')
+  "${ask[@]}" http://127.0.0.1:8010/a http://127.0.0.1:8010/b >"$work/large/got" # one behind the other
+  cat "$work/large/error_502.html" "$work/large/error_502.html" | cmp - "$work/large/got"
+  "${ask[@]}" --http2-prior-knowledge http://127.0.0.1:8010/a | cmp - "$work/large/error_502.html"
+  proxy_end large
+}
+
 logged() { grep -aq -- "$1" "$work/main.access"; }
 access_log() {
   local line
@@ -337,6 +350,8 @@ P
   fails grep -qE 'Socket errors|Non-2xx' "$work/wrk"
 }
 
+# By HTTP/2, to a client that reads a little more slowly than the backend gives, and from one that is quicker than it.
+large_bodies_http2() { traffic flat_memory_http2 "$(proxy_pid main)" "${MEGABYTES:-200}"; }
 large_bodies() { traffic flat_memory "$(proxy_pid main)" "${MEGABYTES:-1024}"; }
 unread() { traffic stalled "$(proxy_pid main)"; }
 unread_answers() { traffic unread_answers "$(proxy_pid main)"; }
@@ -358,6 +373,7 @@ proxy_case "dead backends are not seen by clients" dead_backends
 proxy_case "health checks" health_checks
 proxy_case "forwarding fields, and whose are believed" forwarded
 proxy_case "error pages" error_pages
+proxy_case "a large error page" large_error_page
 proxy_case "access log" access_log
 proxy_case "metrics" metrics
 proxy_case "answers are streamed" traffic streamed_answer
@@ -378,6 +394,7 @@ proxy_case "backends that are silent" traffic silent_backends 2
 ! runs "$(proxy_pid main)" || proxy_end main 9 # memory that has not been used yet
 proxy_case "answers that nobody reads" unread_answers
 proxy_case "large bodies" large_bodies
+proxy_case "large bodies by HTTP/2" large_bodies_http2
 proxy_case "who does not read is waited for" unread
 export MAIN=".https = {port: 8443, bind: \"127.0.0.1\", cert: \"$work/tls/cert.pem\", key: \"$work/tls/key.pem\", certDir: \"$work/certs\"}"
 proxy_case "TLS" tls

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/engine_source.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "base/buffer.h"
@@ -18,6 +20,12 @@ constexpr std::string_view kHost = "berth.route.host", kPort = "berth.route.port
 constexpr std::size_t kLargestList = 64u << 20;
 constexpr std::size_t kLongestEvent = 1u << 20;
 constexpr std::chrono::milliseconds kPause{500};
+
+// By which programs are told to end: TERM, KILL, INT, QUIT (nginx), WINCH (httpd), RTMIN+3 (systemd).
+bool ends_containers(std::string_view signal) {
+  constexpr std::string_view kEnding[] = {"", "15", "9", "2", "3", "28", "37"};
+  return std::ranges::find(kEnding, signal) != std::end(kEnding);
+}
 
 struct Container {
   std::string id, hosts, port = "80", path, address, status;
@@ -126,6 +134,7 @@ void EngineSource::run(const std::string& engine, const std::stop_token& stop) {
 // First the events, then the list: what happens in between is heard of.
 Result<void> EngineSource::listen(const http::Endpoint& endpoint, const std::stop_token& stop) {
   http::Client events(endpoint), client(endpoint);
+  leaving_.clear();  // that one has begun again may not have been heard
   http::Response stream = TRY(
       events.request("GET", "/events?filters=" + percent_encode(R"({"type":["container"]})"), {}, {}, stop));
   if (stream.status != 200)
@@ -151,10 +160,15 @@ void EngineSource::note_event(std::string_view line) {
   const Result<json::value> event = parse_json(line, "an event");
   if (!event) return;
   ObjectReader in(*event, "");
-  std::string action, id;
+  std::string action, id, signal;
   in.read("Action", action);
-  in.read_object("Actor", [&](ObjectReader& actor) { actor.read("ID", id); });
-  if (action == "kill" || action == "die" || action == "stop") leaving_.insert(id);
+  in.read_object("Actor", [&](ObjectReader& actor) {
+    actor.read("ID", id);
+    actor.read_object("Attributes", [&](ObjectReader& attributes) { attributes.read("signal", signal); });
+  });
+  // Other signals are messages: to read a configuration anew, to open a log again.
+  if ((action == "kill" && ends_containers(signal)) || action == "die" || action == "stop")
+    leaving_.insert(id);
   if (action == "start" || action == "destroy") leaving_.erase(id);
 }
 

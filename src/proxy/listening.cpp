@@ -153,7 +153,11 @@ Inherited take_inherited() {
           {std::move(socket), {.address = std::string(parts[3]), .port = *port, .tls = parts[1] == "1"}});
   }
   unsetenv(kSockets);
-  inherited.admin = take_descriptor_of(kAdmin);
+  const char* admin = std::getenv(kAdmin);
+  const auto [descriptor, place] = split_once(admin ? admin : "", ',');
+  inherited.admin_place = place;
+  if (!descriptor.empty()) inherited.admin = take_descriptor(descriptor);
+  unsetenv(kAdmin);
   inherited.ready = take_descriptor_of(kReady);
   return inherited;
 }
@@ -173,7 +177,12 @@ Result<std::vector<std::vector<ListeningSocket>>> open_listening(const Settings&
   return workers;
 }
 
-Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin) {
+std::string place_of(const AdminSettings& admin) {
+  return admin.unix_path.empty() ? fmt::format("{} {}", admin.port, admin.address) : admin.unix_path;
+}
+
+Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin,
+                        const std::string& admin_place) {
   Pipe ready = TRY(make_pipe());
   std::vector<Fd> passed;
   std::string list;
@@ -185,7 +194,7 @@ Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocke
   std::vector<std::string> variables{fmt::format("{}={}", kSockets, list)};
   if (admin >= 0) {
     passed.push_back(TRY(inheritable(admin)));
-    variables.push_back(fmt::format("{}={}", kAdmin, passed.back().get()));
+    variables.push_back(fmt::format("{}={},{}", kAdmin, passed.back().get(), admin_place));
   }
   passed.push_back(TRY(inheritable(ready.write.get())));
   variables.push_back(fmt::format("{}={}", kReady, passed.back().get()));

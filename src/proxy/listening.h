@@ -16,8 +16,9 @@ namespace berth::proxy {
 // Of the program before this one. Taken once, at the start, before others are opened.
 struct Inherited {
   std::vector<ListeningSocket> sockets;
-  Fd admin;  // listening
-  Fd ready;  // written to when this program serves
+  Fd admin;                 // listening
+  std::string admin_place;  // where: place_of() of that program's settings
+  Fd ready;                 // written to when this program serves
 };
 Inherited take_inherited();
 
@@ -28,6 +29,10 @@ Result<std::vector<std::vector<ListeningSocket>>> open_listening(const Settings&
 
 // Starts this program's file anew, with its own command line and these sockets, and waits for it to serve. An
 // error leaves everything as it was.
-Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin);
+// `admin` may be -1: there is none.
+Result<pid_t> hand_over(char* const* arguments, const std::vector<ListeningSocket>& sockets, int admin,
+                        const std::string& admin_place);
+
+std::string place_of(const AdminSettings& admin);
 
 }  // namespace berth::proxy

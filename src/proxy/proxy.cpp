@@ -17,8 +17,8 @@ constexpr std::chrono::seconds kChoresEach{1};
 constexpr std::size_t kLargestRoutes = 1u << 30;  // bytes of the file of static routes
 constexpr std::chrono::milliseconds kLookEach{20};
 constexpr std::chrono::milliseconds kOthersLastRequests{
-    500};                       // connections are idle for less, in a program that ends
-constexpr int kNamesEach = 10;  // chores; those without an address are looked up at each
+    500};  // connections are idle for less, in a program that ends
+constexpr std::chrono::seconds kNamesEach{10}, kUnknownNamesEach{1};
 
 // False: it was told to stop.
 bool sleep(const std::stop_token& stop, std::chrono::seconds time) {
@@ -29,9 +29,9 @@ bool sleep(const std::stop_token& stop, std::chrono::seconds time) {
   return !stop.stop_requested();
 }
 
-void look_up_names(const std::stop_token& stop, const std::shared_ptr<Endpoints>& endpoints) {
-  for (int round = 1; sleep(stop, kChoresEach); ++round)
-    endpoints->look_up_again(round % kNamesEach == 0, stop);
+void look_up_names(const std::stop_token& stop, const std::shared_ptr<Endpoints>& endpoints,
+                   Endpoints::Names names, std::chrono::seconds each) {
+  while (sleep(stop, each)) endpoints->look_up_again(names, stop);
 }
 
 }  // namespace
@@ -58,9 +58,9 @@ Proxy::Proxy(Settings settings)
 // Whoever talks to the workers ends before them.
 Proxy::~Proxy() {
   // A resolver that is silent holds nobody up: the thread has nothing of this but what it shares.
-  if (names_.joinable()) {
-    names_.request_stop();
-    names_.detach();
+  for (std::jthread& names : names_) {
+    names.request_stop();
+    names.detach();
   }
   admin_.reset();
   if (redis_) redis_->stop();
@@ -165,10 +165,12 @@ Result<void> Proxy::open_workers(std::vector<std::vector<ListeningSocket>> liste
 Result<void> Proxy::open_admin(Inherited& inherited) {
   if (!settings_.admin) return {};
   const AdminSettings& admin = *settings_.admin;
-  if (inherited.admin) {
+  // Only where it is to listen: what needs no token at one address may need one at another.
+  if (inherited.admin && inherited.admin_place == place_of(admin)) {
     admin_socket_ = std::move(inherited.admin);
     return {};
   }
+  inherited.admin.reset();
   http::Listener listener = admin.unix_path.empty()
                                 ? TRY_AS("admin", http::listen_tcp(admin.address, admin.port))
                                 : TRY_AS("admin", http::listen_unix(admin.unix_path, 0600));
@@ -197,7 +199,9 @@ Result<void> Proxy::start() {
     log_error("proxy", "there is no admin API: {}", started.error().message);
   }
   chores_ = std::jthread([this](const std::stop_token& stop) { run_chores(stop); });
-  names_ = std::jthread(look_up_names, names_and_endpoints_);
+  // Each by itself: those that nobody answers for take their time.
+  names_.emplace_back(look_up_names, names_and_endpoints_, Endpoints::Names::known, kNamesEach);
+  names_.emplace_back(look_up_names, names_and_endpoints_, Endpoints::Names::unknown, kUnknownNamesEach);
   return {};
 }
 
@@ -253,7 +257,8 @@ Result<pid_t> Proxy::hand_over_to(char* const* arguments) {
   admin_.reset();
   if (redis_) redis_->stop();
   store_.reset();  // whoever has it open has it alone
-  Result<pid_t> handed = hand_over(arguments, sockets_, admin_socket_ ? admin_socket_.get() : -1);
+  Result<pid_t> handed = hand_over(arguments, sockets_, admin_socket_ ? admin_socket_.get() : -1,
+                                   settings_.admin ? place_of(*settings_.admin) : "");
   if (!handed) TRY(take_up_changes());
   return handed;
 }

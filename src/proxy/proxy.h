@@ -72,8 +72,8 @@ class Proxy {
   std::unique_ptr<EngineSource> engine_;
   std::unique_ptr<HealthChecks> health_;
   std::unique_ptr<AdminApi> admin_;
-  std::jthread chores_;  // what is looked at now and then
-  std::jthread names_;   // of backends, whose resolver may take its time
+  std::jthread chores_;              // what is looked at now and then
+  std::vector<std::jthread> names_;  // of backends, whose resolver may take its time
 };
 
 }  // namespace berth::proxy

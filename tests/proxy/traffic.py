@@ -3,6 +3,7 @@
 """What goes through the proxy, seen from both ends: traffic.py SCENARIO [argument...]. A failed assertion is exit 1."""
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -155,6 +156,45 @@ def flat_memory(pid, size):
         server.send(EMPTY)
         assert client.status() == 200
         client.close()
+        server.close()
+    peak = memory_of(pid, "VmHWM")
+    assert peak < 40 << 10, f"{peak} kB at most in memory"
+    print(f"{peak} kB")
+
+
+def flat_memory_http2(pid, size):
+    """The client reads in small pieces, and the backend in pauses: neither end ever has all."""
+    pid, size = int(pid), int(size) << 20
+    backend = Backend()
+    route("streams.test", backend)
+    block = os.urandom(1 << 20)
+    options = ["curl", "-s", "--http2-prior-knowledge", "-H", "Host: streams.test", "http://127.0.0.1:8000/"]
+    with subprocess.Popen([*options, "--limit-rate", "50M"], stdout=subprocess.PIPE) as client:
+        server, _, _ = backend.request()
+        server.send(OK + f"Content-Length: {size}\r\n\r\n")
+        giver = threading.Thread(target=lambda: [server.send(block) for _ in range(size >> 20)])
+        giver.start()
+        got = 0
+        while piece := client.stdout.read(1 << 16):
+            got += len(piece)
+        assert got == size, f"{got} of {size}"
+        giver.join()
+        server.close()
+    with subprocess.Popen([*options, "-T", "-", "-H", "Expect:"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        def give():
+            for _ in range(size >> 20):
+                client.stdin.write(block)
+            client.stdin.close()
+        giver = threading.Thread(target=give)
+        giver.start()
+        server, _, _ = backend.request()
+        got = 0
+        while piece := server.chunk():
+            got += len(piece)
+        assert got == size, f"{got} of {size}"
+        server.send(EMPTY)
+        giver.join()
+        client.stdin = None
         server.close()
     peak = memory_of(pid, "VmHWM")
     assert peak < 40 << 10, f"{peak} kB at most in memory"

@@ -3,6 +3,9 @@
 
 #include <openssl/crypto.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "proxy/admin/asked_from.h"
@@ -15,6 +18,7 @@ namespace {
 
 constexpr std::size_t kLargestRoute = 1u << 20;
 constexpr std::size_t kLargestPage = 1000;
+constexpr std::chrono::milliseconds kLookAgain{5}, kLongestWait{12'000};  // for a name
 constexpr std::string_view kRoutes = "/v1/routes";
 
 int status_of(ErrorKind kind) {
@@ -74,7 +78,9 @@ std::unexpected<Error> no_route(std::string_view host) {
 // Who says a name here is there to be told that it is none. Elsewhere it may come to be one later.
 Result<void> check_names(const Route& route) {
   for (const Backend& backend : route.backends) {
-    backend.endpoint->sought.wait(true);  // as long as the resolver takes
+    // Mostly as long as the resolver takes. A drain waits for those that wait here.
+    for (auto waited = kLookAgain; backend.endpoint->sought && waited < kLongestWait; waited += kLookAgain)
+      std::this_thread::sleep_for(kLookAgain);
     if (!backend.endpoint->has_address())
       return fail(ErrorKind::invalid, "the backend {} has no address: its name is not known", backend.url);
   }

@@ -15,6 +15,7 @@ namespace berth::proxy {
 namespace {
 
 constexpr int kMostQuickLookups = 30;
+constexpr int kSlowLookups = 10;  // after those, one in so many rounds
 
 struct Scheme {
   std::string_view start;
@@ -143,7 +144,7 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   return endpoint;
 }
 
-void Endpoints::look_up_again(bool all, const std::stop_token& stop) {
+void Endpoints::look_up_again(Names which, const std::stop_token& stop) {
   std::vector<Named> named;
   {
     std::lock_guard lock(mutex_);
@@ -153,11 +154,14 @@ void Endpoints::look_up_again(bool all, const std::stop_token& stop) {
   for (const Named& one : named) {
     if (stop.stop_requested()) return;
     const std::shared_ptr<Endpoint> endpoint = one.endpoint.lock();
-    if (!endpoint || endpoint->sought.load() ||
-        (!all && (endpoint->has_address() || one.failures->load() > kMostQuickLookups)))
+    if (!endpoint || endpoint->sought.load() || endpoint->has_address() != (which == Names::known)) continue;
+    const int failed = one.failures->load();
+    if (which == Names::unknown && failed > kMostQuickLookups && failed % kSlowLookups != 0) {
+      one.failures->store(failed + 1);
       continue;
+    }
     Result<Endpoint::Addresses> found = look_up(one.host, one.port);
-    one.failures->store(found ? 0 : one.failures->load() + 1);
+    one.failures->store(found ? 0 : failed + 1);
     if (found) endpoint->set_addresses(std::move(*found));
   }
 }

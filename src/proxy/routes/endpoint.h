@@ -81,9 +81,10 @@ class Endpoints {
   // grpc and grpcs. A name is looked up now, and waited for a moment (NameLookups). One that cannot be looked
   // up may be later: requests find no backend there until then.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
-  // All names, or those that have no address yet, each the less often the more often it was not known. Takes
-  // as long as the resolver does, for each name; asks between them whether it is to stop.
-  void look_up_again(bool all, const std::stop_token& stop);
+  // Those that have addresses, or those that have none yet, each the less often when it was not known for
+  // long. Takes as long as the resolver does, for each name; asks between them whether it is to stop.
+  enum class Names : std::uint8_t { known, unknown };
+  void look_up_again(Names which, const std::stop_token& stop);
   // Of the route that `key` names: the one that there is, if it has the same rate.
   std::shared_ptr<RouteState> state_of(const std::string& key,
                                        const std::optional<RequestLimiter::Rate>& rate);

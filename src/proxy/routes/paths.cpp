@@ -44,6 +44,16 @@ const RouteRef* longest_in_any_case(const RouteRef& route, std::string_view path
   return &route;
 }
 
+// Whether something reads a step upwards in it. Which of its parts that takes away depends on who reads, and
+// so whether it leads into a route's path.
+bool may_go_up(std::string_view path) {
+  std::string text(path);
+  std::ranges::replace(text, '\\', '/');
+  for (const std::string_view part : split(text, '/'))
+    if (part.substr(0, part.find_first_of(";?#")) == "..") return true;
+  return false;
+}
+
 }  // namespace
 
 std::string decoded_path(std::string_view path) {
@@ -78,6 +88,7 @@ const RouteRef* route_of_path(const RouteRef& route, std::string_view target) {
   if (longest_in_any_case(route, path) != found) return nullptr;
   if (is_plain(path)) return found;
   const std::string decoded = decoded_path(path), resolved = resolved_path(path);
+  if (may_go_up(path) || may_go_up(decoded)) return nullptr;
   const bool agreed = longest_in_any_case(route, decoded) == found &&
                       longest_in_any_case(route, resolved) == found &&
                       decoded.find('\0') == std::string::npos;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/worker/client_connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "proxy/worker/forwarded_head.h"
@@ -14,8 +16,9 @@ constexpr std::int64_t kGraceToAsk = 2'000;  // while the proxy ends
 constexpr std::int64_t kGraceToGoOn = 250;
 constexpr std::size_t kMostLingered = 16u << 20;  // what a client sends that has not seen the answer yet
 constexpr std::int64_t kRateWindow = 10'000;      // milliseconds
-constexpr std::uint64_t kLeastBytes = 2'400;      // in a window, of a client that is waited for
-constexpr unsigned kMostSteps = 64;               // before others have their turn
+constexpr std::int64_t kDrainWindow = 5'000;
+constexpr std::int64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
+constexpr unsigned kMostSteps = 64;          // before others have their turn
 constexpr std::size_t kKeptHead = 4u << 10;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113, section 3.4
 
@@ -171,7 +174,9 @@ void ClientConnection::end_exchange() {
     core_.timers.set(*this, core_.settings.timeouts.idle.count());
     return;
   }
-  if (asks_no_more_ && body_.ended() && !has_queued() && input().empty()) return finish_closing();
+  // Whoever said that this was the last request sends nothing more that would call for a reset.
+  if (asks_no_more_ && body_.ended() && !has_queued() && input().empty() && !has_unread())
+    return finish_closing();
   begin_lingering(has_queued() ? kRateWindow : kLingerMilliseconds);
 }
 
@@ -217,7 +222,7 @@ void ClientConnection::drain() {
   keep_alive_ = false;
   run();
   if (phase_ == Phase::closed || !idle()) return;
-  if (has_queued()) return begin_lingering(kLingerMilliseconds);
+  if (has_queued()) return begin_lingering(kDrainWindow);
   core_.timers.set(*this, asked_once_ ? kGraceToGoOn : kGraceToAsk);
 }
 
@@ -225,7 +230,8 @@ void ClientConnection::on_deadline() {
   if (phase_ == Phase::closed) return;
   if (phase_ == Phase::exchange) {
     const bool waited_for = exchange_.waits_for_client() || answer_is_stuck();
-    const std::uint64_t bytes = seen_bytes_ - std::exchange(checked_bytes_, seen_bytes_);
+    const std::int64_t moved = moved_bytes();
+    const std::int64_t bytes = moved - std::exchange(checked_bytes_, moved);
     core_.timers.set(*this, kRateWindow);
     if (!waited_for || bytes >= kLeastBytes) return;
     if (exchange_.waits_for_client() && !exchange_.answer_begun()) {
@@ -235,6 +241,10 @@ void ClientConnection::on_deadline() {
       exchange_.client_gone();
       finish_closing();
     }
+  } else if (phase_ == Phase::lingering && has_queued() && !write_failed() &&
+             moved_bytes() - checked_bytes_ >= kLeastBytes) {
+    checked_bytes_ = moved_bytes();  // the answer's end still goes there
+    core_.timers.set(*this, kRateWindow);
   } else if (phase_ == Phase::head && head_began_) {
     refuse({408, "a head that did not come in time"});
   } else {
@@ -244,6 +254,19 @@ void ClientConnection::on_deadline() {
     host_.client_closed(*this);
   else
     run();
+}
+
+bool ClientConnection::has_unread() const noexcept {
+  int count = 0;
+  return ioctl(descriptor(), FIONREAD, &count) != 0 || count > 0;
+}
+
+// Those that have arrived. What the kernel has taken may lie there: it takes more only when a good part is
+// gone.
+std::int64_t ClientConnection::moved_bytes() const noexcept {
+  int unsent = 0;
+  if (ioctl(descriptor(), SIOCOUTQ, &unsent) != 0) unsent = 0;
+  return seen_bytes_ - unsent;
 }
 
 void ClientConnection::watch_client() {
@@ -263,9 +286,10 @@ Parsed<BodyReader::Piece> ClientConnection::body() {
     use(piece->used_before);
     if (piece->ended || !piece->data.empty())
       return BodyReader::Piece{.data = piece->data, .ended = piece->ended};
+    const std::size_t before = input().size();
     switch (read_more()) {
       case Read::data:
-        seen_bytes_ += input().size();
+        seen_bytes_ += static_cast<std::int64_t>(input().size() - before);
         continue;
       case Read::blocked:
         return BodyReader::Piece{};
@@ -312,7 +336,7 @@ void ClientConnection::begin_answer(const AnswerHead& head) {
 
 std::size_t ClientConnection::answer_body(std::string_view data) {
   const std::size_t taken = answer_writer_.write(*this, data);
-  seen_bytes_ += taken;
+  seen_bytes_ += static_cast<std::int64_t>(taken);
   stuck_ = taken < data.size();
   return taken;
 }

@@ -28,6 +28,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   void informational(int status, std::string_view reason, const Fields& fields) override;
   void begin_answer(const AnswerHead& head) override;
   std::size_t answer_body(std::string_view data) override;
+  void answer_whole(std::string_view data) override { queue(data); }
   void end_answer(const Fields& trailers) override;
   void cut_answer() override;
   void flush_answer() override { flush(); }
@@ -47,6 +48,8 @@ class ClientConnection final : public ClientSession, public Downstream {
   void begin_lingering(std::int64_t milliseconds);
   bool linger();
   void finish_closing();
+  bool has_unread() const noexcept;
+  std::int64_t moved_bytes() const noexcept;
   void watch_client();
 
   Phase phase_ = Phase::head;
@@ -59,7 +62,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   bool answer_ended_ = false;
   bool ends_by_close_ = false;  // the answer's end is the connection's
   bool stuck_ = false;
-  std::uint64_t seen_bytes_ = 0, checked_bytes_ = 0;  // that went either way, for the rate that is asked for
+  std::int64_t seen_bytes_ = 0, checked_bytes_ = 0;  // that went either way, for the rate that is asked for
   std::size_t lingered_ = 0;
 
   HeadSearch search_;

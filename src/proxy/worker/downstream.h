@@ -43,6 +43,7 @@ class Downstream {
   virtual void informational(int status, std::string_view reason, const Fields& fields) = 0;  // 100, 103
   virtual void begin_answer(const AnswerHead& head) = 0;
   virtual std::size_t answer_body(std::string_view data) = 0;  // how much was taken; less: wake() comes
+  virtual void answer_whole(std::string_view data) = 0;  // all is taken: for what this proxy says itself
   virtual void end_answer(const Fields& trailers) = 0;
   virtual void cut_answer() = 0;  // it has begun, and cannot be whole: the client must not take it for that
   virtual void flush_answer() = 0;

@@ -378,11 +378,11 @@ bool Exchange::was_refused() {
 // An idle connection that the backend has closed meanwhile says nothing of the backend.
 void Exchange::upstream_failed(Failure failure) {
   if (answer_begun_) return cut();
-  const bool lost_idle = upstream_->reused() && !upstream_->still_serves() && !heard_ &&
-                         lost_ < kMostLostIdle && failure == Failure::closed && !body_touched_ &&
-                         head_->idempotent;
+  const bool was_idle =
+      upstream_->reused() && !upstream_->still_serves() && !heard_ && failure == Failure::closed;
+  const bool lost_idle = was_idle && lost_ < kMostLostIdle && !body_touched_ && head_->idempotent;
   const bool again = was_refused() || lost_idle;
-  if (!again && !upstream_->still_serves()) mark_dead();
+  if (!again && !upstream_->still_serves() && !(was_idle && lost_ < kMostLostIdle)) mark_dead();
   let_go(false);
   if (again) {
     // It was no try at the backend, of which the settings allow so many.
@@ -432,7 +432,8 @@ void Exchange::answer_here(const Verdict& verdict) {
   status_ = verdict.status;
   answer_begun_ = true;
   downstream_.begin_answer(answer.head());
-  answer_bytes_ = downstream_.answer_body(answer.body());
+  downstream_.answer_whole(answer.body());
+  answer_bytes_ = answer.body().size();
   downstream_.end_answer({});
   end();
 }

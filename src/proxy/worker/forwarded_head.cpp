@@ -91,10 +91,12 @@ bool is_dropped(const RoutePolicy& policy, const Field& field) {
          policy.request_fields.drops(field.name);
 }
 
-// Whether it leads above where it began.
-bool climbs(std::string_view path) {
+// Whether it leads above where it began. Parts are taken as they are, or decoded each by itself.
+bool climbs(std::string_view path, bool decode = false) {
   int depth = 0;
-  for (std::string_view part : split(path, '/')) {
+  for (const std::string_view written : split(path, '/')) {
+    const std::string decoded = decode ? decoded_path(written) : std::string();
+    std::string_view part = decode ? std::string_view(decoded) : written;
     part = part.substr(0, part.find(';'));
     if (part.empty() || part == ".") continue;
     depth += part == ".." ? -1 : 1;
@@ -136,7 +138,7 @@ bool leaves_prefix(const Route& route, const Backend& backend, std::string_view 
   if (path.find("..") == std::string_view::npos && path.find('%') == std::string_view::npos) return false;
   std::string other = decoded_path(path);
   std::ranges::replace(other, '\\', '/');
-  return climbs(path) || climbs(other);
+  return climbs(path) || climbs(path, true) || climbs(other);
 }
 
 Fields passed_trailers(const Fields& trailers, const Route& route) {

@@ -15,6 +15,8 @@ constexpr std::int64_t kGraceToAsk = 500;  // milliseconds, while the proxy ends
 constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
+constexpr std::size_t kMostUsed = 32u << 10;    // that is still in front of what is not used yet
+constexpr std::size_t kMostFrames = 1000;       // that wait to be sent
 constexpr unsigned kMostInformational = 16;     // of an answer
 constexpr std::size_t kFreeResets = 100;        // that a client may make before they are held against it
 
@@ -29,9 +31,9 @@ ssize_t read_answer(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::s
 // ------------------------------------------------------------------------------------------------
 
 bool Http2Stream::add_field(std::string_view name, std::string_view value) {
-  if (++fields_ > core_.settings.head.fields ||
-      lines_.size() + name.size() + value.size() > core_.settings.head.bytes)
-    return false;
+  // All of the block counts: what it takes to say a field again is one byte (HPACK).
+  block_bytes_ += name.size() + value.size() + 4;
+  if (++fields_ > core_.settings.head.fields || block_bytes_ > core_.settings.head.bytes) return false;
   if (!all_in(kValueCharacters, value)) return false;
   if (begun_) {
     trailer_lines_.append(name).append(": ").append(value).append("\r\n");
@@ -54,7 +56,7 @@ bool Http2Stream::add_field(std::string_view name, std::string_view value) {
 
 void Http2Stream::begin(bool body_follows) {
   begun_ = true;
-  fields_ = 0;
+  fields_ = block_bytes_ = 0;
   head_text_.append(method_).append(" ").append(path_).append(" HTTP/1.1\r\n");
   // Where the two say the same they are one; where not there are two Hosts, which the parser refuses.
   if (!authority_.empty() && !equal_ignoring_case(host_, authority_))
@@ -63,6 +65,7 @@ void Http2Stream::begin(bool body_follows) {
   if (!cookies_.empty()) head_text_.append("Cookie: ").append(cookies_).append("\r\n");
   if (body_follows && !has_length_) head_text_.append("Transfer-Encoding: chunked\r\n");
   head_text_.append("\r\n");
+  for (std::string* one : {&path_, &authority_, &host_, &cookies_, &lines_}) *one = std::string();
   body_ended_ = !body_follows;
   HeadSearch search;
   const Parsed<std::size_t> length = search.find(head_text_, core_.settings.head);
@@ -75,9 +78,10 @@ void Http2Stream::begin(bool body_follows) {
 
 void Http2Stream::refuse(int status) {
   core_.counters.refused.add();
+  head_text_ = std::string();
   const OwnAnswer answer(core_.pages, status, method_ == "HEAD");
   begin_answer(answer.head());
-  answer_body(answer.body());
+  answer_whole(answer.body());
   end_answer({});
   core_.counters.answered(status, 0);
 }
@@ -92,6 +96,12 @@ Parsed<BodyReader::Piece> Http2Stream::body() {
       return std::unexpected(parsed.error());
   }
   return BodyReader::Piece{.ended = body_ended_};
+}
+
+// What is used goes, now and then: a body that never comes to rest would be kept whole.
+void Http2Stream::add_body(std::string_view data) {
+  if (body_taken_ >= kMostUsed) body_.erase(0, std::exchange(body_taken_, 0));
+  body_.append(data);
 }
 
 void Http2Stream::body_took(std::size_t count) {
@@ -128,14 +138,22 @@ void Http2Stream::begin_answer(const AnswerHead& head) {
 std::size_t Http2Stream::answer_body(std::string_view data) {
   const std::size_t room = kMostAnswer - std::min(kMostAnswer, answer_.size() - answered_);
   const std::string_view taken = data.substr(0, room);
+  if (answered_ >= kMostUsed) answer_.erase(0, std::exchange(answered_, 0));
   answer_.append(taken);
   wants_room_ = taken.size() < data.size();
   nghttp2_session_resume_data(session_.frames(), id_);
   return taken.size();
 }
 
+void Http2Stream::answer_whole(std::string_view data) {
+  answer_.append(data);
+  nghttp2_session_resume_data(session_.frames(), id_);
+}
+
+// What came of the request's body and is not asked for any more must not hold up the others' bodies.
 void Http2Stream::end_answer(const Fields& trailers) {
   answer_ended_ = true;
+  if (const std::size_t untaken = untaken_body(); untaken > 0) body_took(untaken);
   for (const Field& field : trailers) answer_trailers_.emplace_back(field.name, field.value);
   nghttp2_session_resume_data(session_.frames(), id_);
 }
@@ -293,6 +311,8 @@ bool Http2Session::take_bytes(std::string_view bytes) {
       frames_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   moved_bytes_ += bytes.size();
   if (used < 0) return end(), false;
+  // Each thing that it may not do has an answer, which a client that does not read lets lie here.
+  if (nghttp2_session_get_outbound_queue_size(frames_.get()) > kMostFrames) return end(), false;
   if (reset_ > kFreeResets && reset_ > begun_ / 2)
     nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
   again_ = true;
@@ -302,6 +322,8 @@ bool Http2Session::take_bytes(std::string_view bytes) {
 void Http2Session::read_frames() {
   if (!first_bytes_.empty() && !take_bytes(std::exchange(first_bytes_, {}))) return;
   for (;;) {
+    // Who does not read the answers is not heard either.
+    if (held_back_ = !has_room(); held_back_) return;
     switch (read_more()) {
       case Read::data:
         if (!take_bytes(input())) return;
@@ -344,7 +366,7 @@ void Http2Session::write_frames() {
     if (!has_room()) flush();
   }
   flush();
-  if (!to_step_.empty()) again_ = true;
+  if (!to_step_.empty() || (held_back_ && has_room())) again_ = true;
   if (write_failed() || (!nghttp2_session_want_read(frames_.get()) &&
                          !nghttp2_session_want_write(frames_.get()) && !has_queued()))
     end();
@@ -386,7 +408,6 @@ int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const 
 
 int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self) {
   auto& session = *static_cast<Http2Session*>(self);
-  if (frame->hd.type == NGHTTP2_RST_STREAM) ++session.reset_;
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
     if (frame->hd.type == NGHTTP2_WINDOW_UPDATE) session.again_ = true;
     return 0;
@@ -418,6 +439,8 @@ int Http2Session::on_stream_close(nghttp2_session*, std::int32_t id, std::uint32
   Http2Stream* one = session.stream(id);
   if (!one) return 0;
   one->closed_ = true;
+  // By the client, or by what it did: each costs a request begun at a backend.
+  if (one->exchange().active()) ++session.reset_;
   one->exchange().client_gone();
   // What nobody took of its body counts against the connection's window, which the other streams share.
   nghttp2_session_consume_connection(session.frames(), one->untaken_body());

@@ -31,7 +31,7 @@ class Http2Stream final : public Downstream {
   // Of the session.
   bool add_field(std::string_view name, std::string_view value);  // false: more than is taken
   void begin(bool body_follows);                                  // all fields have come
-  void add_body(std::string_view data) { body_.append(data); }
+  void add_body(std::string_view data);
   void end_body() noexcept { body_ended_ = true; }
   std::size_t untaken_body() const noexcept { return body_.size() - body_taken_; }
   ssize_t give_answer(std::uint8_t* to, std::size_t size, std::uint32_t& flags);
@@ -43,6 +43,7 @@ class Http2Stream final : public Downstream {
   void informational(int status, std::string_view reason, const Fields& fields) override;
   void begin_answer(const AnswerHead& head) override;
   std::size_t answer_body(std::string_view data) override;
+  void answer_whole(std::string_view data) override;
   void end_answer(const Fields& trailers) override;
   void cut_answer() override;
   void flush_answer() override;
@@ -60,7 +61,7 @@ class Http2Stream final : public Downstream {
 
   // Of the request: pseudo fields, the others as lines, then the head that they make.
   std::string method_, path_, authority_, cookies_, lines_, head_text_;
-  std::size_t fields_ = 0;
+  std::size_t fields_ = 0, block_bytes_ = 0;  // of the block of fields that comes
   unsigned informational_ = 0;
   std::string host_;  // of the field, where there is one beside :authority
   bool has_length_ = false, begun_ = false;
@@ -125,6 +126,7 @@ class Http2Session final : public ClientSession {
   std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
   std::size_t begun_ = 0, reset_ = 0;
   bool running_ = false, again_ = false, ended_ = false, asked_ = false;
+  bool held_back_ = false;  // there may be more to read
 };
 
 }  // namespace berth::proxy

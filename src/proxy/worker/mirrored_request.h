@@ -33,6 +33,7 @@ class MirroredRequest final : public Downstream {
   void informational(int, std::string_view, const Fields&) override {}
   void begin_answer(const AnswerHead&) override {}
   std::size_t answer_body(std::string_view data) override { return data.size(); }
+  void answer_whole(std::string_view) override {}
   void end_answer(const Fields&) override {}
   void cut_answer() override {}
   void flush_answer() override {}
