@@ -246,6 +246,12 @@ preambles_that_are_wrong() {
     is 400 "$(http POST /build -H "$type" --data-binary "$body")" "status of <$body>"
     lacks "$(cat "$work/answer")" words
   done
+  context <<<"FROM box" # whose layout is nowhere
+  for body in '{"tag": "a"}}' '{"tag": "a"}, "image": "alpine"}' '{"tag": "a"}, "address": "http://127.0.0.1:1/x"}'; do
+    body="{\"contexts\": {\"box\": {\"layout\": $body}}"
+    { printf '%s\n%s' ${#body} "$body" && tar -c .; } >"$work/body"
+    is 400 "$(http POST /build -H "$type" --data-binary @"$work/body")" "$body"
+  done
   engine_answers main
 }
 named_contexts() {

@@ -49,6 +49,56 @@ D
   contains "$(d history --no-trunc out)" 'COPY --from=made'
 }
 
+inherited_arguments() { # a stage that begins with another has its arguments as well
+  fresh <<'D'
+FROM box AS base
+ARG VERSION=1
+ARG OTHER
+FROM base AS middle
+RUN echo "v$VERSION$OTHER" >/v
+FROM middle
+RUN echo "$VERSION" >/w
+D
+  build --build-arg OTHER=o
+  is "v1o 1" "$(out cat /v /w | xargs)"
+}
+
+hosts_of_another() { # what a step made with one client's hosts is nobody else's
+  fresh <<'D'
+FROM box
+RUN grep -c a.test /etc/hosts >/h || true
+D
+  build --add-host a.test:10.9.8.7
+  is 1 "$(out cat /h)"
+  build
+  is 0 "$(out cat /h)"
+}
+
+wildcards_without_end() { # links make more paths than there are files
+  fresh <<'D'
+FROM box
+COPY */*/*/*/* /x/
+D
+  local at
+  for at in {1..1000}; do ln -s . "$context/l$at"; done
+  refuses 'wildcards are compared with more than'
+  b version >/dev/null
+}
+
+ignored_behind_links() { # what is left out is not there, by whatever way
+  fresh <<'D'
+FROM box
+COPY way/key /x/
+D
+  mkdir "$context/secrets" && echo key >"$context/secrets/key" && echo open >"$context/secrets/open"
+  ln -s secrets "$context/way" && echo secrets/key >"$context/.dockerignore"
+  refuses 'is not in the build context|not found'
+  fails timeout 40 berth build -q -t wrong "$context"
+  sed -i 's,way/key,way,' "$context/Dockerfile"
+  timeout 40 berth build -q -t out "$context" >/dev/null
+  is open "$(out ls /x)"
+}
+
 cached() { # what has not changed is not done again; times do not count, contents do
   fresh <<'D'
 FROM box
@@ -352,6 +402,10 @@ P
 engine_start main || exit 1
 image_make
 case_of "several stages, one that nobody needs" several_stages
+case_of "a stage has the arguments of the one it begins with" inherited_arguments
+case_of "a step's hosts are its own" hosts_of_another
+case_of "wildcards that match without an end" wildcards_without_end
+case_of "what is ignored, behind a link" ignored_behind_links
 case_of "what has not changed is not done again, also after a kill" cached
 case_of "the same input gives the same image" same_image
 case_of "builds at once do equal work once" shared
