@@ -310,7 +310,8 @@ TEST_F(BuilderTest, TheBudgetTakesWhatWasNotUsedForLongest) {
     ASSERT_TRUE(store_->remove(outcome->image.text(), true, false, {}));
   }
   std::int64_t total = 0;
-  for (const CacheLine& line : builder_->usage().value())
+  const std::vector<CacheLine> lines = builder_->usage().value();
+  for (const CacheLine& line : lines)
     if (!line.shared) total += line.size;
   EXPECT_LE(total, 60'000);
   EXPECT_GT(total, 0);
@@ -342,7 +343,8 @@ class ImportTest : public BuilderTest {
   }
   std::int64_t total() const {
     std::int64_t total = 0;
-    for (const CacheLine& line : builder_->usage().value()) total += line.size;
+    const std::vector<CacheLine> lines = builder_->usage().value();
+    for (const CacheLine& line : lines) total += line.size;
     return total;
   }
   std::unique_ptr<TestTree> files_ = std::make_unique<TestTree>();
