@@ -109,20 +109,14 @@ class Planner {
     return {};
   }
 
-  // What a mount's variables are is known when it is made; "from" has none.
-  static dockerfile::Expansion any_values() {
-    dockerfile::Expansion expansion;
-    expansion.lookup = [](std::string_view) { return std::optional<std::string>("1"); };
-    return expansion;
-  }
-
   Result<void> need_of(const Instruction& instruction, std::size_t index) {
     if (const auto* copy = std::get_if<dockerfile::CopyInstruction>(&instruction.content)) {
       if (copy->from) need(origin_of(file_, input_.contexts, copy->from->text, index));
     } else if (const auto* run = std::get_if<dockerfile::RunInstruction>(&instruction.content)) {
       for (const dockerfile::MountFlag& flag : run->mounts)
-        if (const Result<dockerfile::Mount> mount = dockerfile::parse_mount(flag.text.text, any_values()))
-          if (!mount->from.empty()) need(origin_of(file_, input_.contexts, mount->from, index));
+        if (const Result<std::string> from = dockerfile::origin_of_mount(flag.text.text);
+            from && !from->empty())
+          need(origin_of(file_, input_.contexts, *from, index));
     }
     return {};
   }

@@ -43,6 +43,14 @@ TEST(Plan, FollowsCopiesAndMounts) {
   EXPECT_THAT(stages_of(make_plan(file, input())), ElementsAre(0, 1, 3, 4));
 }
 
+TEST(Plan, FollowsMountsHoweverTheyAreWritten) {
+  const auto file = parse(
+      "FROM a AS one\nFROM a AS two\nFROM a AS three\nFROM a\nARG T=bind\nRUN "
+      "--mount=type=$T,from=one,target=/m true\n"
+      "RUN --mount=type=cache,From=two,sharing=$S,target=/m true\n");
+  EXPECT_THAT(stages_of(make_plan(file, input())), ElementsAre(0, 1, 3));
+}
+
 TEST(Plan, BuildsATargetByNameInAnyCaseOrByNumber) {
   const auto file = parse("FROM a AS One\nFROM b AS two\nFROM c\n");
   EXPECT_THAT(stages_of(make_plan(file, input("one"))), ElementsAre(0));

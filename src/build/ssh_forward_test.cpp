@@ -100,6 +100,25 @@ TEST_F(SshForwardTest, BringsNoBytesThatAreNoQuestion) {
   EXPECT_EQ(received(agent, 50), "nothing");
 }
 
+// Whoever trusts root by its credentials does not trust a client's step for them.
+TEST_F(SshForwardTest, IsSeenAsTheClientsUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
+  ASSERT_EQ(chmod((directory_.path() + "/agent").c_str(), 0666), 0);
+  agent_.user = sys::UserIdentity{.uid = 4711, .gid = 4712, .groups = {4713}};
+  const auto forwarded = forward();
+  for (int round = 0; round < 2; ++round) {  // and then it is itself again
+    const Fd step = connected(), agent = accepted();
+    ucred seen{};
+    socklen_t size = sizeof seen;
+    ASSERT_EQ(getsockopt(agent.get(), SOL_SOCKET, SO_PEERCRED, &seen, &size), 0);
+    EXPECT_EQ(seen.uid, 4711u);
+    EXPECT_EQ(seen.gid, 4712u);
+    ASSERT_TRUE(write_all(step.get(), message(11)));
+    EXPECT_EQ(received(agent), message(11));
+  }
+}
+
 TEST_F(SshForwardTest, LetsNobodyChangeTheAgent) {
   const auto forwarded = forward();
   const Fd step = connected(), agent = accepted();

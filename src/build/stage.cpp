@@ -129,8 +129,8 @@ void StageBuilder::await_sources(const dockerfile::Instruction& instruction) {
     sources.push_back(copy->from->text);
   if (const auto* run = std::get_if<dockerfile::RunInstruction>(&instruction.content))
     for (const dockerfile::MountFlag& flag : run->mounts)
-      if (Result<dockerfile::Mount> mount = dockerfile::parse_mount(flag.text.text, expansion()))
-        sources.push_back(std::move(mount->from));
+      if (Result<std::string> from = dockerfile::origin_of_mount(flag.text.text))
+        sources.push_back(std::move(*from));
   for (const std::string& source : sources)
     if (auto stage = dockerfile::find_stage(solve_.file, source, planned_.index))
       (void)solve_.board.wait(*stage, solve_.stop);

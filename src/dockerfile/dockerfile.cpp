@@ -162,8 +162,8 @@ class Parser {
       if (copy->from) sources.push_back(*copy->from);
     if (const auto* run = std::get_if<RunInstruction>(&instruction.content))
       for (const MountFlag& flag : run->mounts) {
-        Result<Mount> mount = parse_mount(flag.text.text);  // fails where a number is a variable
-        if (mount && !mount->from.empty()) sources.push_back({mount->from, flag.text.at});
+        Result<std::string> from = origin_of_mount(flag.text.text);
+        if (from && !from->empty()) sources.push_back({std::move(*from), flag.text.at});
       }
     return sources;
   }

@@ -242,4 +242,9 @@ Result<void> check_mount(std::string_view text) {
   return {};
 }
 
+Result<std::string> origin_of_mount(std::string_view text) {
+  const Mount mount = TRY(MountReader(nullptr, true).read(text));
+  return mount.from;
+}
+
 }  // namespace berth::dockerfile

@@ -34,5 +34,7 @@ Result<Mount> parse_mount(std::string_view text);
 Result<Mount> parse_mount(std::string_view text, const Expansion& expansion);
 // What is wrong with it whatever its variables are. `from` takes none.
 Result<void> check_mount(std::string_view text);
+// Its `from`, whatever its variables are.
+Result<std::string> origin_of_mount(std::string_view text);
 
 }  // namespace berth::dockerfile

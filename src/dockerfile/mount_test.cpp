@@ -131,5 +131,14 @@ TEST(CheckMount, FindsWhatIsWrongWhateverVariablesAre) {
     EXPECT_FALSE(check_mount(text)) << text;
 }
 
+TEST(OriginOfMount, DoesNotDependOnVariables) {
+  for (const char* text :
+       {"type=bind,from=base,target=/a", "From=base", "\"from=base\",target=/a", "type=$T,from=base",
+        "type=cache,sharing=$S,mode=$M,from=base", "type=bind,target=$T,rw=$W,from=base"})
+    EXPECT_EQ(origin_of_mount(text).value_or("wrong"), "base") << text;
+  EXPECT_EQ(origin_of_mount("type=secret,id=$ID").value_or("wrong"), "");
+  EXPECT_FALSE(origin_of_mount("from=$X"));
+}
+
 }  // namespace
 }  // namespace berth::dockerfile

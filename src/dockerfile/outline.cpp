@@ -69,8 +69,7 @@ class Outliner {
       sources.push_back(copy->from->text);
     if (const auto* run = std::get_if<RunInstruction>(&instruction.content))
       for (const MountFlag& flag : run->mounts)
-        if (Result<Mount> mount = parse_mount(flag.text.text, globals_.expansion(file_.directives.escape)))
-          sources.push_back(mount->from);
+        if (Result<std::string> from = origin_of_mount(flag.text.text)) sources.push_back(std::move(*from));
     return sources;
   }
 

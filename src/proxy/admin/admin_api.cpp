@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 
 #include <chrono>
-#include <thread>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -18,7 +17,7 @@ namespace {
 
 constexpr std::size_t kLargestRoute = 1u << 20;
 constexpr std::size_t kLargestPage = 1000;
-constexpr std::chrono::milliseconds kLookAgain{5}, kLongestWait{12'000};  // for a name
+constexpr std::chrono::seconds kLongestWait{12};  // for names: a drain waits for who waits here
 constexpr std::string_view kRoutes = "/v1/routes";
 
 int status_of(ErrorKind kind) {
@@ -76,17 +75,16 @@ std::unexpected<Error> no_route(std::string_view host) {
 }
 
 // Who says a name here is there to be told that it is none. Elsewhere it may come to be one later.
-Result<void> check_names(const Route& route) {
+Result<void> check_names(const Route& route, Endpoints& endpoints,
+                         std::chrono::steady_clock::time_point until) {
   for (const Backend& backend : route.backends) {
-    // Mostly as long as the resolver takes. A drain waits for those that wait here.
-    for (auto waited = kLookAgain; backend.endpoint->sought && waited < kLongestWait; waited += kLookAgain)
-      std::this_thread::sleep_for(kLookAgain);
+    endpoints.wait_for_name(*backend.endpoint, until);
     if (!backend.endpoint->has_address())
       return fail(ErrorKind::invalid, "the backend {} has no address: its name is not known", backend.url);
   }
   if (!route.policy) return {};
-  if (route.policy->mirror) TRY(check_names(*route.policy->mirror));
-  for (const RouteRef& path : route.policy->paths) TRY(check_names(*path));
+  if (route.policy->mirror) TRY(check_names(*route.policy->mirror, endpoints, until));
+  for (const RouteRef& path : route.policy->paths) TRY(check_names(*path, endpoints, until));
   return {};
 }
 
@@ -172,7 +170,7 @@ Result<void> AdminApi::route(http::Exchange& exchange, std::string_view path) {
 Result<void> AdminApi::put_route(http::Exchange& exchange, const std::string& host) {
   const std::string text = TRY(exchange.read_body_whole(kLargestRoute));
   RouteRef route = TRY(parse_route(host, text, parts_.endpoints));
-  TRY(check_names(*route));
+  TRY(check_names(*route, parts_.endpoints, std::chrono::steady_clock::now() + kLongestWait));
   TRY(change({.host = host, .route = route}));
   return answer(exchange, 200, describe_route({route, Source::admin}));
 }

@@ -144,6 +144,10 @@ Result<std::shared_ptr<Endpoint>> Endpoints::find_or_make(const std::string& hos
   return endpoint;
 }
 
+void Endpoints::wait_for_name(const Endpoint& endpoint, std::chrono::steady_clock::time_point until) {
+  lookups_->wait_for(endpoint, until);
+}
+
 void Endpoints::look_up_again(Names which, const std::stop_token& stop) {
   std::vector<Named> named;
   {

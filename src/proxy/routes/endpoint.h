@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -81,6 +82,8 @@ class Endpoints {
   // grpc and grpcs. A name is looked up now, and waited for a moment (NameLookups). One that cannot be looked
   // up may be later: requests find no backend there until then.
   Result<Backend> backend(std::string_view url, std::uint32_t weight = 1);
+  // For the first lookup of its name, until then at most.
+  void wait_for_name(const Endpoint& endpoint, std::chrono::steady_clock::time_point until);
   // Those that have addresses, or those that have none yet, each the less often when it was not known for
   // long. Takes as long as the resolver does, for each name; asks between them whether it is to stop.
   enum class Names : std::uint8_t { known, unknown };

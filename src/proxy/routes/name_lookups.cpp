@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -63,17 +64,36 @@ NameLookups::~NameLookups() {
 
 void NameLookups::find(const std::shared_ptr<Endpoint>& endpoint, const std::string& host,
                        std::uint16_t port) {
+  bool behind_others = false;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    behind_others = shared_->idle == 0 && shared_->threads == kMostThreads;
+    if (!have_thread()) return;
+    endpoint->sought.store(true);
+    shared_->waiting.push_back({endpoint, host, port});
+    shared_->asked.notify_one();
+  }
+  if (!behind_others) wait_for(*endpoint, std::chrono::steady_clock::now() + kPatience);
+}
+
+void NameLookups::wait_for(const Endpoint& endpoint, std::chrono::steady_clock::time_point until) {
   std::unique_lock lock(shared_->mutex);
-  const bool behind_others = shared_->idle == 0 && shared_->threads == kMostThreads;
-  endpoint->sought.store(true);
-  shared_->waiting.push_back({endpoint, host, port});
-  if (shared_->waiting.size() > static_cast<std::size_t>(shared_->idle) && shared_->threads < kMostThreads) {
+  shared_->answered.wait_until(lock, until, [&] { return !endpoint.sought.load(); });
+}
+
+// False: there is none, and none is to be had. The name is looked up again later, with those that have no
+// address.
+bool NameLookups::have_thread() {
+  if (shared_->waiting.size() < static_cast<std::size_t>(shared_->idle) || shared_->threads == kMostThreads)
+    return true;
+  try {
     // Nobody joins it: the resolver cannot be told to stop, and the thread has nothing but what it shares.
     std::thread(serve, shared_).detach();
     ++shared_->threads;
+  } catch (const std::system_error& error) {
+    log_warning("proxy", "names are looked up more slowly: {}", error.what());
   }
-  shared_->asked.notify_one();
-  if (!behind_others) shared_->answered.wait_for(lock, kPatience, [&] { return !endpoint->sought.load(); });
+  return shared_->threads > 0;
 }
 
 void NameLookups::serve(const std::shared_ptr<Shared>& shared) {
@@ -94,7 +114,6 @@ void NameLookups::serve(const std::shared_ptr<Shared>& shared) {
       log_warning("proxy", "{}; it is tried again", found.error().message);
     lock.lock();
     lookup.endpoint->sought.store(false);
-    lookup.endpoint->sought.notify_all();
     shared->answered.notify_all();
   }
 }

@@ -3,6 +3,7 @@
 // seconds over each name, and neither the start nor a source of routes is to wait that long for a name that
 // is not theirs.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,9 +27,12 @@ class NameLookups {
   // all when all threads wait for others that are silent: then they come later, and Endpoint::sought tells of
   // it.
   void find(const std::shared_ptr<Endpoint>& endpoint, const std::string& host, std::uint16_t port);
+  // Until its first lookup has ended, or that time has come.
+  void wait_for(const Endpoint& endpoint, std::chrono::steady_clock::time_point until);
 
  private:
   struct Shared;
+  bool have_thread();
   static void serve(const std::shared_ptr<Shared>& shared);
 
   const std::shared_ptr<Shared> shared_;

@@ -184,6 +184,7 @@ void ClientConnection::begin_lingering(std::int64_t milliseconds) {
   phase_ = Phase::lingering;
   lingered_ = 0;
   end_writing();
+  checked_bytes_ = moved_bytes();
   core_.timers.set(*this, milliseconds);
 }
 
@@ -228,10 +229,10 @@ void ClientConnection::drain() {
 
 void ClientConnection::on_deadline() {
   if (phase_ == Phase::closed) return;
+  const std::int64_t moved = moved_bytes();
+  const std::int64_t bytes = moved - std::exchange(checked_bytes_, moved);
   if (phase_ == Phase::exchange) {
     const bool waited_for = exchange_.waits_for_client() || answer_is_stuck();
-    const std::int64_t moved = moved_bytes();
-    const std::int64_t bytes = moved - std::exchange(checked_bytes_, moved);
     core_.timers.set(*this, kRateWindow);
     if (!waited_for || bytes >= kLeastBytes) return;
     if (exchange_.waits_for_client() && !exchange_.answer_begun()) {
@@ -241,10 +242,8 @@ void ClientConnection::on_deadline() {
       exchange_.client_gone();
       finish_closing();
     }
-  } else if (phase_ == Phase::lingering && has_queued() && !write_failed() &&
-             moved_bytes() - checked_bytes_ >= kLeastBytes) {
-    checked_bytes_ = moved_bytes();  // the answer's end still goes there
-    core_.timers.set(*this, kRateWindow);
+  } else if (phase_ == Phase::lingering && has_queued() && !write_failed() && bytes >= kLeastBytes) {
+    core_.timers.set(*this, kRateWindow);  // the answer's end still goes there
   } else if (phase_ == Phase::head && head_began_) {
     refuse({408, "a head that did not come in time"});
   } else {
@@ -266,7 +265,7 @@ bool ClientConnection::has_unread() const noexcept {
 std::int64_t ClientConnection::moved_bytes() const noexcept {
   int unsent = 0;
   if (ioctl(descriptor(), SIOCOUTQ, &unsent) != 0) unsent = 0;
-  return seen_bytes_ - unsent;
+  return seen_bytes_ - unsent - static_cast<std::int64_t>(queued_size());
 }
 
 void ClientConnection::watch_client() {

@@ -47,8 +47,9 @@ class Connection : public EventTarget, public Timed {
 
   void queue(std::string_view text) { queued_.append(text); }
   std::string& queued() noexcept { return queued_; }  // to append to
-  bool has_room() const noexcept { return queued_.size() - written_ < kMostQueued; }
+  bool has_room() const noexcept { return queued_size() < kMostQueued; }
   bool has_queued() const noexcept { return written_ < queued_.size(); }
+  std::size_t queued_size() const noexcept { return queued_.size() - written_; }
   void flush();  // what can be
   // Behind what is queued, without a copy: how much of `data` the kernel took.
   std::size_t write(std::string_view data);

@@ -43,8 +43,8 @@ class Worker::Listener final : public EventTarget {
     const int on = 1;  // accepted connections have it from here
     setsockopt(descriptor(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
-  // As many as there were the last time, or twice as many: mostly nobody has to be told that there are no
-  // more, and who is left is told of in the next round.
+  // One, and twice as many each time that there are more: mostly the call that finds nobody is saved, and who
+  // is left is told of in the next round.
   void on_events(std::uint32_t) override {
     const bool more = worker_.accept_from(*this, expected_);
     expected_ = more ? std::min(expected_ * 2, kMostAccepted) : 1;
