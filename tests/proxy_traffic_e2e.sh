@@ -396,6 +396,7 @@ proxy_case "answers that nobody reads" unread_answers
 proxy_case "large bodies" large_bodies
 proxy_case "large bodies by HTTP/2" large_bodies_http2
 proxy_case "who does not read is waited for" unread
+proxy_case "who reads slowly is served to the end" traffic slow_reader
 export MAIN=".https = {port: 8443, bind: \"127.0.0.1\", cert: \"$work/tls/cert.pem\", key: \"$work/tls/key.pem\", certDir: \"$work/certs\"}"
 proxy_case "TLS" tls
 export MAIN=

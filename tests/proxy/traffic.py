@@ -476,6 +476,26 @@ def lost_on_idle():
         server.close()
 
 
+def slow_reader():
+    """Whoever reads a little all the time is served to the end, however much the kernel has taken already."""
+    size = 24 << 20
+    backend = Backend()
+    route("slow.test", backend)
+    client = connect()
+    client.send(GET.format("slow.test"))
+    server, _, _ = backend.request()
+    server.socket.settimeout(120)
+    giver = threading.Thread(target=lambda: server.send((OK + f"Content-Length: {size}\r\n\r\n").encode() + b"s" * size))
+    giver.start()
+    assert client.status() == 200
+    left = size
+    for _ in range(25):
+        left -= len(client.exactly(40_000))
+        time.sleep(1)
+    client.exactly(left)
+    giver.join()
+
+
 def lost_is_no_try():
     """It is not one of the tries that a route allows: the other backend is asked as well."""
     for _ in range(3):

@@ -18,6 +18,7 @@ constexpr std::size_t kMostLingered = 16u << 20;  // what a client sends that ha
 constexpr std::int64_t kRateWindow = 10'000;      // milliseconds
 constexpr std::int64_t kDrainWindow = 5'000;
 constexpr std::int64_t kLeastBytes = 2'400;  // in a window, of a client that is waited for
+constexpr std::int64_t kReadGrace = 4'000;   // behind a window, for who does not seem to read
 constexpr unsigned kMostSteps = 64;          // before others have their turn
 constexpr std::size_t kKeptHead = 4u << 10;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";  // RFC 9113, section 3.4
@@ -137,6 +138,7 @@ void ClientConnection::begin_exchange(std::size_t head_length) {
   body_.begin(head_.framing, head_.fields);
   told_to_continue_ = false;
   seen_bytes_ = checked_bytes_ = 0;
+  still_ = false;
   core_.timers.set(*this, kRateWindow);
   exchange_.start(head_, client_);
 }
@@ -234,7 +236,13 @@ void ClientConnection::on_deadline() {
   if (phase_ == Phase::exchange) {
     const bool waited_for = exchange_.waits_for_client() || answer_is_stuck();
     core_.timers.set(*this, kRateWindow);
-    if (!waited_for || bytes >= kLeastBytes) return;
+    if (!waited_for || bytes >= kLeastBytes) {
+      still_ = false;
+      return;
+    }
+    // Who reads slowly is not seen to: the kernel there says so only when a good part of what it holds was
+    // read.
+    if (answer_is_stuck() && !std::exchange(still_, true)) return core_.timers.set(*this, kReadGrace);
     if (exchange_.waits_for_client() && !exchange_.answer_begun()) {
       exchange_.client_gone();
       refuse({408, "a body that comes more slowly than is waited for"});

@@ -63,6 +63,7 @@ class ClientConnection final : public ClientSession, public Downstream {
   bool ends_by_close_ = false;  // the answer's end is the connection's
   bool stuck_ = false;
   std::int64_t seen_bytes_ = 0, checked_bytes_ = 0;  // that went either way, for the rate that is asked for
+  bool still_ = false;  // the last window was one in which the client did not seem to read
   std::size_t lingered_ = 0;
 
   HeadSearch search_;
