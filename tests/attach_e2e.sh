@@ -177,6 +177,33 @@ no_proxy() {
   state_is deaf running
   b rm -f deaf
 }
+# Told that it is attached, a client may start the container at once, and its output comes, however short. This
+# one holds its attach up: it does not read the log that it asked for first.
+start_follows_attach() {
+  b run --name told box sh -c 'if [ -e /once ]; then echo second; else touch /once; yes 0123456789012345678901234567890123456789 | head -c 8000000; echo; fi' >/dev/null
+  python3 - "$work/main/berth.sock" <<'EOF'
+import socket, sys, threading, time
+def ask(line):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(20)
+    connection.connect(sys.argv[1])
+    connection.sendall(f"POST /containers/told/{line} HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n".encode())
+    return connection
+client = ask("attach?logs=1&stream=1&stdout=1")
+got = client.recv(300)
+assert got.startswith(b"HTTP/1.1 200 "), got
+answers = []
+starter = threading.Thread(target=lambda: answers.append(ask("start").recv(100)))
+starter.start()
+time.sleep(1)
+while data := client.recv(1 << 20):
+    got += data
+starter.join()
+assert answers[0].startswith(b"HTTP/1.1 204 "), answers
+assert len(got) > 8000000 and got.count(b"second") == 1 and got.endswith(b"second\n"), (len(got), got[-40:])
+EOF
+  b rm told
+}
 killed_client() { # nobody hears the client's death: the container goes on
   berth run --name lonely box sh -c 'echo ready; exec sleep 1000' >"$work/lonely" 2>&1 &
   local client=$!
@@ -209,5 +236,6 @@ case_of "logs -f ends with the container" follow_ends
 case_of "100 MB through exec" hundred_megabytes
 case_of "signals are passed on" signals
 case_of "--sig-proxy=false" no_proxy
+case_of "a start right after an attach" start_follows_attach
 case_of "a client that is killed" killed_client
 finish

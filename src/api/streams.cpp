@@ -97,6 +97,7 @@ Result<void> attach(Call& call) {
     std::lock_guard lock(container->mutex);
     options.input = call.flag("stdin") && container->record.config.open_stdin;
   }
+  const engine::AnnouncedClient announced(container);
   http::HijackedConnection connection = TRY(hijack_stream(call, terminal));
   options.initial_input = std::move(connection.leftover);
   if (call.flag("logs"))

@@ -33,15 +33,30 @@ Result<std::unique_lock<std::mutex>> Container::lock_for_start(std::chrono::mill
   for (;;) {
     std::unique_lock start(operation);
     std::unique_lock lock(mutex);
-    if (!being_written || removed) return start;
+    auto ready = [&] { return removed || (!being_written && announced_clients == 0); };
+    if (ready()) return start;
     start.unlock();
-    if (!changed.wait_until(lock, limit, [&] { return !being_written || removed; }))
+    if (changed.wait_until(lock, limit, ready)) continue;
+    if (being_written)
       return fail(
           ErrorKind::conflict,
           "container {} cannot be started while files are copied into it: wait until that is done, or "
           "end it",
           record.name);
+    lock.unlock();
+    return std::unique_lock(operation);
   }
+}
+
+AnnouncedClient::AnnouncedClient(ContainerPointer container) : container_(std::move(container)) {
+  std::lock_guard lock(container_->mutex);
+  ++container_->announced_clients;
+}
+
+AnnouncedClient::~AnnouncedClient() {
+  std::lock_guard lock(container_->mutex);
+  --container_->announced_clients;
+  container_->changed.notify_all();
 }
 
 Result<std::shared_ptr<ExitWaiter>> Container::wait_for(WaitCondition condition) {

@@ -140,6 +140,7 @@ class Container {
   Health health;
   std::shared_ptr<KeeperLink> keeper;  // while one lives
   std::vector<WaitingClient> waiting_clients;
+  int announced_clients = 0;  // AnnouncedClient
   std::vector<std::shared_ptr<ExitWaiter>> waiters;
   std::condition_variable changed;  // state has changed
   // The files of one that does not run, for those who write to them (container_files.h). It is not started
@@ -154,8 +155,9 @@ class Container {
   bool ever_started() const { return record.started_once; }
   void report_exit(bool gone);  // to those waiters whose condition is met
 
-  // `operation`, when nobody writes to the container's files: for what may start it. Who writes is waited for
-  // without it, so that a removal goes ahead; for too long is a conflict.
+  // `operation`, when nobody writes to the container's files and every announced client has come: for what
+  // may start it. They are waited for without it, so that a removal goes ahead. Who writes for too long is a
+  // conflict; a client that does not come, as it does not read its answer, is started without.
   Result<std::unique_lock<std::mutex>> lock_for_start(std::chrono::milliseconds patience);
 
   // Registers a client; one whose condition is met already has its report at once.
@@ -163,6 +165,20 @@ class Container {
 };
 
 using ContainerPointer = std::shared_ptr<Container>;
+
+// A client that is about to be told that it is attached, while this lives. It may ask for the start as soon
+// as it has read that, before its socket is where the output goes: the start waits, or a short run's output
+// would be lost.
+class AnnouncedClient {
+ public:
+  explicit AnnouncedClient(ContainerPointer container);
+  ~AnnouncedClient();
+  AnnouncedClient(const AnnouncedClient&) = delete;
+  AnnouncedClient& operator=(const AnnouncedClient&) = delete;
+
+ private:
+  ContainerPointer container_;
+};
 
 // "created", "running", "paused", "restarting", "removing", "exited"; with `mutex` held.
 std::string status_word(const Container& container);

@@ -450,6 +450,7 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
   ContainerPointer container = registry_.find_by_id(link->container_id());
   if (!container) return;
   bool started = false, stopped = false;
+  std::vector<WaitingClient> late_clients;  // they came when the keeper had been given the others
   {
     std::lock_guard lock(container->mutex);
     if (container->keeper != link) return;
@@ -457,6 +458,7 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
     container->state = state;
     if (state.phase == keeper::Phase::running) {
       started = !ran;
+      late_clients = std::exchange(container->waiting_clients, {});
       container->paused = false;
       container->record.started_once = true;
       container->record.wants_to_run = true;
@@ -465,6 +467,10 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
           static_cast<bool>(state.started_at);  // otherwise the start itself failed, and the starter tells
       container->ending = stopped && state.phase == keeper::Phase::exited;
     }
+  }
+  for (const WaitingClient& client : late_clients) {
+    const int descriptor = client.socket.get();
+    (void)link->send(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1});
   }
   if (started) {
     publish(*container, "start");
