@@ -303,6 +303,7 @@ proxy_case "what is no answer is a 502, in bounds" no_answers
 proxy_case "silent backends are given up" silence
 proxy_case "an answer may come before its request's end" early_answers
 proxy_case "a backend of one stream has several connections" one_at_a_time
+proxy_case "a stream may be quiet" http2_clients stuck_to_stream "$(port_of good)"
 proxy_case "the end is said to backends" farewell
 for one in "$work"/*.started; do end "$(basename "$one" .started)"; done
 proxy_finish

@@ -354,6 +354,7 @@ P
 large_bodies_http2() { traffic flat_memory_http2 "$(proxy_pid main)" "${MEGABYTES:-200}"; }
 large_bodies() { traffic flat_memory "$(proxy_pid main)" "${MEGABYTES:-1024}"; }
 unread() { traffic stalled "$(proxy_pid main)"; }
+no_descriptors() { traffic no_descriptors "$(proxy_pid main)"; }
 unread_answers() { traffic unread_answers "$(proxy_pid main)"; }
 slow_client() { eventually 45 test -s "$work/slow.results"; is "$1: ok" "$(grep "^$1:" "$work/slow.results")"; }
 
@@ -390,8 +391,12 @@ proxy_case "a backend that closes idle connections" traffic idle_closed
 proxy_case "a request that is lost on an idle connection" traffic lost_on_idle
 proxy_case "a lost idle connection is no try at the backend" traffic lost_is_no_try
 proxy_case "what comes behind an answer" traffic leftovers
+proxy_case "a client that asks whether to send" traffic waits_to_continue
+proxy_case "HTTP/2: frames that carry nothing" http2_clients empty_frames
+proxy_case "HTTP/2: streams that stand still" http2_clients stuck_streams
 proxy_case "backends that are silent" traffic silent_backends 2
-! runs "$(proxy_pid main)" || proxy_end main 9 # memory that has not been used yet
+! runs "$(proxy_pid main)" || proxy_end main 9 # memory that has not been used yet, and no idle connections
+proxy_case "no descriptors are left for backends" no_descriptors
 proxy_case "answers that nobody reads" unread_answers
 proxy_case "large bodies" large_bodies
 proxy_case "large bodies by HTTP/2" large_bodies_http2

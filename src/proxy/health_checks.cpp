@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "proxy/worker/upstream_socket.h"
 
 namespace berth::proxy {
 namespace {
@@ -81,13 +82,12 @@ void HealthChecks::begin(Check& check) {
   check.due = check.began + check.what->interval.count();
   check.sent = false;
   check.answer.clear();
-  const Endpoint::Address address = check.endpoint->address();
-  if (address.length == 0) return end(check, false);
-  check.socket = Fd(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!check.socket) return;
-  if (connect(check.socket.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) != 0 &&
-      errno != EINPROGRESS)
+  std::expected<Fd, NoWay> socket = open_upstream_socket(*check.endpoint);
+  if (socket) {
+    check.socket = std::move(*socket);
+  } else if (socket.error() == NoWay::backend) {
     end(check, false);
+  }
 }
 
 void HealthChecks::go_on(Check& check) {

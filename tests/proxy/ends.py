@@ -130,6 +130,16 @@ class Backend:
         peer = self.accept()
         return peer, *peer.head()
 
+    def soon(self, seconds=0.3):
+        """Who connects within so long."""
+        self.socket.settimeout(seconds)
+        try:
+            return self.accept()
+        except TimeoutError:
+            return None
+        finally:
+            self.socket.settimeout(PATIENCE)
+
     def waiting(self, seconds=0.3):
         """Whether somebody connects within so long."""
         self.socket.settimeout(seconds)
@@ -156,12 +166,20 @@ def route(host, *backends, **options):
     connection.close()
 
 
-def in_flight(host):
+def backends_of(host):
     connection = http.client.HTTPConnection("127.0.0.1", ADMIN, timeout=PATIENCE)
     connection.request("GET", f"/v1/routes/{host}")
     document = json.loads(connection.getresponse().read())
     connection.close()
-    return sum(one["in_flight"] for one in document["backends"])
+    return document["backends"]
+
+
+def in_flight(host):
+    return sum(one["in_flight"] for one in backends_of(host))
+
+
+def failures_of(host):
+    return sum(one["failures"] for one in backends_of(host))
 
 
 def memory_of(pid, what):

@@ -114,6 +114,7 @@ describes() { jq -e "$1" "$work/answer" >/dev/null || { echo "not /$1/: $(cat "$
 metric() { curl -s --max-time 5 "$api/metrics" | python3 "$helpers/metrics.py" "$@"; }
 traffic() { timeout $((60 * slowness)) python3 "$helpers/traffic.py" "$@"; }
 
+http2_clients() { timeout $((120 * slowness)) python3 "$helpers/http2_clients.py" "$@"; }
 clients() { timeout $((60 * slowness)) python3 "$helpers/clients.py" "$@"; }
 
 # --- what stands behind it -----------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes through the proxy, seen from both ends: traffic.py SCENARIO [argument...]. A failed assertion is exit 1."""
 import os
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
 
-from ends import PATIENCE, Backend, Peer, connect, eventually, in_flight, memory_of, route
+from ends import PATIENCE, Backend, Peer, connect, eventually, failures_of, in_flight, memory_of, route
 
 GET = "GET / HTTP/1.1\r\nHost: {}\r\n\r\n"
 POST = "POST / HTTP/1.1\r\nHost: {}\r\n"
@@ -533,6 +534,73 @@ def leftovers():
     second, _, _ = backend.request()
     second.send(OK + "Content-Length: 4\r\n\r\ngood")
     assert client.answer()[2] == b"good"
+
+
+def waits_to_continue():
+    """A client that asks whether to send waits for the backend: it is not slow itself. And where neither goes on, the
+    backend is not to blame."""
+    backend, other = Backend(), Backend()
+    head = POST.format("wait.test") + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    route("wait.test", backend, timeouts={"answer_ms": 20000})
+    client = connect()
+    client.socket.settimeout(20)
+    client.send(head)
+    server, _, _ = backend.request()
+    client.silent(13)
+    server.send("HTTP/1.1 100 Continue\r\n\r\n")
+    assert client.status() == 100
+    client.send("hello")
+    assert server.exactly(5) == b"hello"
+    server.send(EMPTY)
+    assert client.status() == 200
+    server.close()
+    route("wait.test", backend, other, balance="round-robin")
+    for _ in range(2):
+        client = connect()
+        client.send(head)
+        assert client.status() == 504
+        assert client.ended() > 0
+    assert failures_of("wait.test") == 0, "a client that sends nothing made its backend a dead one"
+
+
+def no_descriptors(pid):
+    """Where descriptors are short, idle connections give theirs, and then requests are refused; no backend is marked."""
+    backends = Backend(), Backend()
+    spare = Backend()
+    route("short.test", *backends)
+    route("spare.test", spare)
+    clients = [connect() for _ in range(3)]
+    for client in clients:  # all of one worker or not: each is known to be accepted
+        client.send(GET.format("__ping__"))
+        assert client.answer()[0] == 200
+    clients[0].send(GET.format("spare.test"))
+    idle, _, _ = spare.request()
+    idle.send(EMPTY)
+    assert clients[0].answer()[0] == 200
+    # The limit is of their numbers: those between the ones in use are to be taken.
+    while set(range(1 + max(numbers := set(map(int, os.listdir(f"/proc/{pid}/fd")))))) - numbers:
+        clients.append(connect())
+        clients[-1].send(GET.format("__ping__"))
+        assert clients[-1].answer()[0] == 200
+    limit = resource.prlimit(int(pid), resource.RLIMIT_NOFILE)
+    resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (1 + max(numbers), limit[1]))
+    try:
+        clients[0].send(GET.format("short.test"))  # the idle connection's place is free for it
+        taken = next(one for one in map(Backend.soon, backends) if one)
+        taken.head()
+        idle.ended()
+        clients[1].send(GET.format("short.test"))
+        assert clients[1].answer()[0] == 503
+        taken.send(OK + "Content-Length: 0\r\nConnection: close\r\n\r\n")
+        assert clients[0].answer()[0] == 200
+    finally:
+        resource.prlimit(int(pid), resource.RLIMIT_NOFILE, limit)
+    assert failures_of("short.test") == 0, "backends were marked for what is lacking here"
+    clients[2].send(GET.format("short.test"))
+    server = next(one for one in map(Backend.soon, backends) if one)
+    server.head()
+    server.send(EMPTY)
+    assert clients[2].answer()[0] == 200
 
 
 def silent_backends(seconds):

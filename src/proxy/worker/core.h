@@ -3,7 +3,6 @@
 // says otherwise.
 #pragma once
 #include <cstdint>
-#include <vector>
 
 #include "proxy/routes/publication.h"
 #include "proxy/settings.h"
@@ -15,6 +14,7 @@
 #include "proxy/worker/poller.h"
 #include "proxy/worker/random.h"
 #include "proxy/worker/timers.h"
+#include "proxy/worker/waiting_line.h"
 
 namespace berth::proxy {
 
@@ -56,9 +56,9 @@ struct Core {
   Mirrors* mirrors;
   Random random;
   KnownPasswords known_passwords = {};
-  std::vector<Exchange*> without_route = {};   // that wait for somebody else
-  std::vector<Exchange*> for_next_round = {};  // that have more to do
-  bool draining = false;                       // no request is to follow one under way
+  WaitingLine<Exchange> for_answers = {};  // of a source of routes, or to a password
+  Turns turns = {};
+  bool draining = false;  // no request is to follow one under way
 };
 
 }  // namespace berth::proxy

@@ -40,12 +40,8 @@ Exchange::~Exchange() {
   if (counted_) counted_->in_flight.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Exchange::wait_for_turn() {
-  if (!std::exchange(waits_for_turn_, true)) core_.for_next_round.push_back(this);
-}
-
 void Exchange::next_round() {
-  waits_for_turn_ = false;
+  core_.turns.remove(turn_);
   if (active()) go_on();
   downstream_.wake();
 }
@@ -78,10 +74,19 @@ void Exchange::attempt() {
     if (head_->websocket && endpoint->protocol == Protocol::http2) return answer_here(501);
     ++attempts_;
     if (!fresh_) upstream_ = core_.upstreams.take_idle(*endpoint, *this, head_->idempotent);
-    if (!upstream_) upstream_ = core_.upstreams.connect(endpoint, *this);
     fresh_ = false;
     if (upstream_) break;
-    mark_dead();
+    std::expected<Upstream, NoWay> connecting = core_.upstreams.connect(endpoint, *this);
+    if (connecting) {
+      upstream_ = std::move(*connecting);
+      break;
+    }
+    if (connecting.error() == NoWay::here) {
+      try_no_more();
+      failed_with_ = 503;
+    } else {
+      mark_dead();
+    }
     if (!may_try_again(Failure::unreachable)) return answer_here(failed_with_);
   }
   Endpoint& endpoint = upstream_->endpoint();
@@ -143,7 +148,7 @@ void Exchange::relay_request() {
       request_done_ = true;
       if (mirror_) end_mirror();
     } else if (piece->data.empty()) {
-      waits_for_client_ = true;
+      waits_for_client_ = !asks_whether_to_send();
       break;
     } else {
       const std::size_t taken = upstream_->write_body(piece->data);
@@ -162,6 +167,11 @@ void Exchange::relay_request() {
   upstream_->flush();
   if (upstream_->write_failed())
     request_done_ = true;  // the answer may be there all the same: why it did not
+}
+
+// It waits for the backend then, not the other way round.
+bool Exchange::asks_whether_to_send() const noexcept {
+  return head_->expects_continue && !continued_ && !body_touched_ && !answer_begun_;
 }
 
 bool Exchange::send_returned() {
@@ -218,6 +228,7 @@ bool Exchange::take_answer_head() {
     return false;
   }
   if (answer_.status < 200) {
+    continued_ = continued_ || answer_.status == 100;
     if (answer_.status != 100 || head_->expects_continue)
       downstream_.informational(answer_.status, answer_.reason, answer_.fields);
     return true;
@@ -345,6 +356,8 @@ void Exchange::on_upstream_deadline() {
     core_.timers.set(*upstream_, answer_timeout());
   } else if (answer_begun_) {
     cut();
+  } else if (!request_done_ && asks_whether_to_send()) {
+    answer_here(504);  // backends that wait for the body, and clients that never send it, are no failures
   } else {
     upstream_failed(Failure::timeout);
   }
@@ -397,8 +410,12 @@ void Exchange::upstream_failed(Failure failure) {
   attempt();
 }
 
-void Exchange::mark_dead() {
+void Exchange::try_no_more() noexcept {
   if (backend_ < 64) tried_ |= 1ull << backend_;
+}
+
+void Exchange::mark_dead() {
+  try_no_more();
   if (is_copy_) return;  // a mirror may be a backend of others, whom its copies are no news for
   Endpoint& endpoint = *route_->backends[backend_].endpoint;
   endpoint.failures.fetch_add(1, std::memory_order_relaxed);

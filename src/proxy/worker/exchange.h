@@ -19,7 +19,7 @@
 
 namespace berth::proxy {
 
-class Exchange final : public UpstreamUser {
+class Exchange final : public UpstreamUser, public TakesTurns {
  public:
   Exchange(Core& core, Downstream& downstream) : core_(core), downstream_(downstream) {}
   Exchange(const Exchange&) = delete;
@@ -29,6 +29,10 @@ class Exchange final : public UpstreamUser {
   bool active() const noexcept { return stage_ != Stage::idle; }
   bool answer_begun() const noexcept { return answer_begun_; }
   bool waits_for_client() const noexcept { return waits_for_client_; }
+  // With other requests: it costs the backend a stream, not a connection.
+  bool shares_connection() const noexcept {
+    return upstream_ && upstream_->endpoint().protocol == Protocol::http2;
+  }
 
   // `head` and `client` stay as they are until the exchange is idle again.
   void start(const RequestHead& head, const Client& client);
@@ -36,10 +40,10 @@ class Exchange final : public UpstreamUser {
   void start_copy(const RouteRef& route, const RequestHead& head, const Client& client,
                   std::string_view user);
   void go_on();
-  void look_again();     // something may have come from the source of routes, or will not any more
-  void wait_for_turn();  // there is more to do, and others are to have their turn first
-  void next_round();     // they had it
-  void client_gone();    // nobody waits for the answer any more
+  void look_again();  // something may have come from the source of routes, or will not any more
+  void wait_for_turn() { core_.turns.add(*this, turn_); }
+  void next_round() override;
+  void client_gone();  // nobody waits for the answer any more
 
   void on_upstream_event() override;
   void on_upstream_deadline() override;
@@ -67,9 +71,11 @@ class Exchange final : public UpstreamUser {
   void send_head();
   void upstream_failed(Failure failure);
   bool may_try_again(Failure failure) const;
+  bool asks_whether_to_send() const noexcept;
   unsigned retries() const noexcept;
   bool budget_allows() const;
   bool was_refused();
+  void try_no_more() noexcept;
   void mark_dead();
 
   // Both ways; each says whether there is more to be done now.
@@ -117,9 +123,10 @@ class Exchange final : public UpstreamUser {
   bool request_done_ = false;
   bool answer_begun_ = false;
   bool waits_for_client_ = false;
-  bool new_attempt_ = false;  // there is something to do at once
-  bool heard_ = false;        // anything from this connection
-  bool waits_for_turn_ = false;
+  bool new_attempt_ = false;            // there is something to do at once
+  bool heard_ = false;                  // anything from this connection
+  bool continued_ = false;              // the client was told that its body is wanted
+  WaitingLine<Exchange>::Place place_;  // among those who wait for an answer
   int status_ = 0, failed_with_ = 502;
   const RoutePolicy* policy() const noexcept { return route_->policy.get(); }
   std::int64_t connect_timeout() const noexcept;

@@ -19,7 +19,7 @@ void Exchange::begin(const RequestHead& head, const Client& client) {
   connected_at_ = backend_time_ = 0;
   tried_ = answer_bytes_ = request_bytes_ = 0;
   attempts_ = lost_ = 0;
-  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = canary_ = false;
+  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = canary_ = continued_ = false;
   user_.clear();
   returned_.clear();
   status_ = 0;
@@ -68,7 +68,7 @@ void Exchange::look_for_route() {
   if (asked_ == 0) return answer_here(400);
   stage_ = Stage::looking;
   looking_since_ = core_.timers.now();
-  core_.without_route.push_back(this);
+  core_.for_answers.add(*this, place_);
 }
 
 void Exchange::judge() {
@@ -95,7 +95,7 @@ void Exchange::check_password() {
       address_behind_proxies(*head_, *client_, core_.settings).value_or(client_->address_bytes));
   if (password_ == 0) return answer_here({.status = 503, .lines = "Retry-After: 1\r\n", .page = nullptr});
   stage_ = Stage::looking;
-  core_.without_route.push_back(this);
+  core_.for_answers.add(*this, place_);
 }
 
 void Exchange::password_checked(PasswordAnswer said) {
@@ -162,8 +162,8 @@ void Exchange::look_again() {
 }
 
 void Exchange::leave_waiting() {
-  if (std::exchange(waits_for_turn_, false)) std::erase(core_.for_next_round, this);
-  if (stage_ == Stage::looking) std::erase(core_.without_route, this);
+  core_.turns.remove(turn_);
+  core_.for_answers.remove(place_);
   if (password_ != 0) core_.passwords->forget(std::exchange(password_, 0));
   stage_ = Stage::connecting;
 }

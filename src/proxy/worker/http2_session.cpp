@@ -14,11 +14,19 @@ namespace {
 constexpr std::int64_t kGraceToAsk = 500;  // milliseconds, while the proxy ends
 constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
-constexpr std::size_t kMostAnswer = 64u << 10;  // of a stream, that waits for the client's window
-constexpr std::size_t kMostUsed = 32u << 10;    // that is still in front of what is not used yet
-constexpr std::size_t kMostFrames = 1000;       // that wait to be sent
-constexpr unsigned kMostInformational = 16;     // of an answer
-constexpr std::size_t kFreeResets = 100;        // that a client may make before they are held against it
+constexpr std::size_t kMostAnswer = 64u << 10;     // of a stream, that waits for the client's window
+constexpr std::size_t kMostUsed = 32u << 10;       // that is still in front of what is not used yet
+constexpr std::size_t kMostFrames = 1000;          // that wait to be sent
+constexpr unsigned kMostInformational = 16;        // of an answer
+constexpr std::size_t kFreeResets = 100;           // that a client may make before they are held against it
+constexpr unsigned kMostReads = 8;                 // before others have their turn
+constexpr std::uint64_t kFreeOverhead = 8u << 20;  // bytes of frames that carry nothing
+constexpr std::uint64_t kMostOverhead = 8;         // and then, for each byte that they carry
+// What is asked of a stream that waits for its client. An upload has its turn like all others; an answer may
+// be behind others on a thin line.
+constexpr std::int64_t kRateWindow = 10'000;                // milliseconds
+constexpr std::uint64_t kLeastBytes = 2'400;                // in a window
+constexpr unsigned kStillForBody = 2, kStillForAnswer = 7;  // windows, the one among them in which it began
 
 ssize_t read_answer(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
                     std::uint32_t* flags, nghttp2_data_source* source, void*) {
@@ -76,6 +84,18 @@ void Http2Stream::begin(bool body_follows) {
   exchange_.start(head_, session_.client());
 }
 
+bool Http2Stream::owes_body() const noexcept {
+  return !begun_ || (exchange_.active() && exchange_.waits_for_client() && !exchange_.shares_connection());
+}
+
+bool Http2Stream::may_wait_on() {
+  const std::uint64_t bytes = moved_bytes_ - std::exchange(checked_bytes_, moved_bytes_);
+  const bool owes = owes_body(), stuck = answer_is_stuck();
+  if (bytes >= kLeastBytes || (!owes && !stuck)) still_ = 0;
+  if (!owes && !stuck) return true;
+  return ++still_ < (owes ? kStillForBody : kStillForAnswer);
+}
+
 void Http2Stream::refuse(int status) {
   core_.counters.refused.add();
   head_text_ = std::string();
@@ -102,6 +122,7 @@ Parsed<BodyReader::Piece> Http2Stream::body() {
 void Http2Stream::add_body(std::string_view data) {
   if (body_taken_ >= kMostUsed) body_.erase(0, std::exchange(body_taken_, 0));
   body_.append(data);
+  moved_bytes_ += data.size();
 }
 
 void Http2Stream::body_took(std::size_t count) {
@@ -166,6 +187,8 @@ ssize_t Http2Stream::give_answer(std::uint8_t* to, std::size_t size, std::uint32
   const std::size_t count = std::min(size, answer_.size() - answered_);
   std::memcpy(to, answer_.data() + answered_, count);
   answered_ += count;
+  moved_bytes_ += count;
+  session_.carried(count);
   if (answered_ == answer_.size()) {
     answer_.clear();
     answered_ = 0;
@@ -200,6 +223,7 @@ Http2Session::Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std
 
 Http2Session::~Http2Session() {
   ended_ = running_ = true;
+  core_.turns.remove(turn_);
   for (auto& [id, one] : streams_) one->exchange().client_gone();
   streams_.clear();
 }
@@ -233,7 +257,8 @@ void Http2Session::start() {
   };
   nghttp2_submit_settings(frames, NGHTTP2_FLAG_NONE, settings, std::size(settings));
   nghttp2_session_set_local_window_size(frames, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
-  core_.timers.set(*this, core_.settings.timeouts.idle.count());
+  idle_checked_at_ = core_.timers.now();
+  core_.timers.set(*this, kRateWindow);
   if (core_.draining) drain();
   run();
 }
@@ -244,10 +269,42 @@ void Http2Session::on_events(std::uint32_t events) {
   run();
 }
 
-// Of a client that stands still while something waits for it, and of one that asks for nothing.
+void Http2Session::next_round() {
+  core_.turns.remove(turn_);
+  run();
+}
+
 void Http2Session::on_deadline() {
   if (ended_) return;
   if (drain_ == Drain::told) return take_no_more();
+  ask_for_a_rate();
+  const bool due = core_.timers.now() - idle_checked_at_ >= core_.settings.timeouts.idle.count();
+  if (!ended_ && due && is_idle_or_gone()) {
+    end();
+    return host_.client_closed(*this);
+  }
+  if (!ended_) core_.timers.set(*this, kRateWindow);
+}
+
+// The connection may be busy: each stream is asked by itself.
+void Http2Session::ask_for_a_rate() {
+  bool any = false;
+  for (auto& [id, one] : streams_) {
+    if (one->closed_ || one->may_wait_on()) continue;
+    any = true;
+    const bool answerable = one->begun_ && one->exchange().active() && !one->exchange().answer_begun();
+    one->exchange().client_gone();
+    if (answerable)
+      one->refuse(408);
+    else
+      one->cut_answer();
+  }
+  if (any) run();
+}
+
+// Whether it asks for nothing, or stands still while something waits for it.
+bool Http2Session::is_idle_or_gone() {
+  idle_checked_at_ = core_.timers.now();
   const bool moved = std::exchange(checked_bytes_, moved_bytes_) != moved_bytes_;
   const bool waited_for = std::ranges::any_of(streams_, [](auto& one) {
     return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
@@ -259,18 +316,13 @@ void Http2Session::on_deadline() {
     return one.second->exchange().active() && one.second->exchange().answer_begun() &&
            !one.second->answer_is_stuck();
   });
-  if (!moved && (streams_.empty() || waited_for) && (!quiet || asked_)) {
-    end();
-    return host_.client_closed(*this);
-  }
+  if (!moved && (streams_.empty() || waited_for) && (!quiet || asked_)) return true;
   asked_ = !moved && quiet && waited_for;
-  if (asked_) {
-    nghttp2_submit_ping(frames_.get(), NGHTTP2_FLAG_NONE, nullptr);
-    run();
-    if (ended_) return;
-    checked_bytes_ = moved_bytes_;
-  }
-  core_.timers.set(*this, core_.settings.timeouts.idle.count());
+  if (!asked_) return false;
+  nghttp2_submit_ping(frames_.get(), NGHTTP2_FLAG_NONE, nullptr);
+  run();
+  checked_bytes_ = moved_bytes_;
+  return false;
 }
 
 // In two steps (RFC 9113, section 6.8): streams that were begun before the client could know are served.
@@ -286,7 +338,7 @@ void Http2Session::take_no_more() {
   drain_ = Drain::over;
   nghttp2_submit_goaway(frames_.get(), NGHTTP2_FLAG_NONE,
                         nghttp2_session_get_last_proc_stream_id(frames_.get()), NGHTTP2_NO_ERROR, nullptr, 0);
-  core_.timers.set(*this, core_.settings.timeouts.idle.count());
+  core_.timers.set(*this, kRateWindow);
   run();
 }
 
@@ -296,6 +348,7 @@ void Http2Session::run() {
   again_ = true;
   if (running_) return;
   running_ = true;
+  reads_ = 0;
   while (std::exchange(again_, false) && !ended_) {
     read_frames();
     step_streams();
@@ -310,13 +363,21 @@ bool Http2Session::take_bytes(std::string_view bytes) {
   const ssize_t used = nghttp2_session_mem_recv(
       frames_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   moved_bytes_ += bytes.size();
+  received_bytes_ += bytes.size();
   if (used < 0) return end(), false;
   // Each thing that it may not do has an answer, which a client that does not read lets lie here.
   if (nghttp2_session_get_outbound_queue_size(frames_.get()) > kMostFrames) return end(), false;
-  if (reset_ > kFreeResets && reset_ > begun_ / 2)
-    nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
+  turn_away_if_a_nuisance();
   again_ = true;
   return true;
+}
+
+void Http2Session::turn_away_if_a_nuisance() {
+  const bool resets = reset_ > kFreeResets && reset_ > begun_ / 2;
+  const bool empty = received_bytes_ > kFreeOverhead + kMostOverhead * carried_bytes_;
+  if ((!resets && !empty) || std::exchange(turned_away_, true)) return;
+  core_.counters.refused.add();
+  nghttp2_session_terminate_session(frames_.get(), NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void Http2Session::read_frames() {
@@ -324,6 +385,8 @@ void Http2Session::read_frames() {
   for (;;) {
     // Who does not read the answers is not heard either.
     if (held_back_ = !has_room(); held_back_) return;
+    if (reads_ == kMostReads) return core_.turns.add(*this, turn_);
+    ++reads_;
     switch (read_more()) {
       case Read::data:
         if (!take_bytes(input())) return;
@@ -401,7 +464,9 @@ int Http2Session::on_begin_headers(nghttp2_session*, const nghttp2_frame* frame,
 int Http2Session::on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
                             std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                             std::uint8_t, void* self) {
-  Http2Stream* one = static_cast<Http2Session*>(self)->stream(frame->hd.stream_id);
+  auto& session = *static_cast<Http2Session*>(self);
+  session.carried(name_size + value_size);
+  Http2Stream* one = session.stream(frame->hd.stream_id);
   if (!one || one->add_field(view_of(name, name_size), view_of(value, value_size))) return 0;
   return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
 }
@@ -424,6 +489,7 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
 int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                           std::size_t size, void* self) {
   auto& session = *static_cast<Http2Session*>(self);
+  session.carried(size);
   Http2Stream* one = session.stream(id);
   if (!one || !one->exchange().active()) {
     nghttp2_session_consume(frames, id, size);  // nobody reads it: the others' window must not suffer

@@ -48,6 +48,8 @@ class Http2Stream final : public Downstream {
   void cut_answer() override;
   void flush_answer() override;
   bool answer_is_stuck() const override { return answer_.size() > answered_; }
+  bool owes_body() const noexcept;  // and its backend's connection waits for that
+  bool may_wait_on();               // once a window, of those that wait for the client
   Connection* tunnel() override { return nullptr; }
   void wake() override;
 
@@ -76,10 +78,12 @@ class Http2Stream final : public Downstream {
   std::size_t answered_ = 0;
   std::vector<std::pair<std::string, std::string>> answer_trailers_;
   bool answer_ended_ = false, wants_room_ = false, to_step_ = false, closed_ = false;
+  std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
+  unsigned still_ = 0;  // windows in which it waited for the client, and hardly anything came of that
   Exchange exchange_;
 };
 
-class Http2Session final : public ClientSession {
+class Http2Session final : public ClientSession, public TakesTurns {
  public:
   Http2Session(Core& core, ClientHost& host, Fd socket, Ssl tls, std::string address, const Client& client);
   ~Http2Session() override;
@@ -90,9 +94,11 @@ class Http2Session final : public ClientSession {
   void drain() override;
   void on_events(std::uint32_t events) override;
   void on_deadline() override;
+  void next_round() override;
 
   nghttp2_session* frames() const noexcept { return frames_.get(); }
   void step_later(Http2Stream& stream);
+  void carried(std::size_t bytes) noexcept { carried_bytes_ += bytes; }
   void run();
 
  private:
@@ -111,6 +117,9 @@ class Http2Session final : public ClientSession {
 
   Http2Stream* stream(std::int32_t id);
   bool take_bytes(std::string_view bytes);
+  void turn_away_if_a_nuisance();
+  void ask_for_a_rate();
+  bool is_idle_or_gone();
   void read_frames();
   void step_streams();
   void write_frames();
@@ -123,8 +132,12 @@ class Http2Session final : public ClientSession {
   std::unordered_map<std::int32_t, std::unique_ptr<Http2Stream>> streams_;
   std::vector<std::int32_t> to_step_, closed_streams_;
   std::string first_bytes_;
-  std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
+  std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;     // either way
+  std::uint64_t received_bytes_ = 0, carried_bytes_ = 0;  // frames; fields and bodies in them, either way
+  std::int64_t idle_checked_at_ = 0;
   std::size_t begun_ = 0, reset_ = 0;
+  unsigned reads_ = 0;  // in this turn
+  bool turned_away_ = false;
   bool running_ = false, again_ = false, ended_ = false, asked_ = false;
   bool held_back_ = false;  // there may be more to read
 };

@@ -198,7 +198,7 @@ void Http2Upstream::settings_came() {
 
 bool Http2Upstream::move_elsewhere(Http2UpstreamStream& stream) {
   Http2Upstream* other = all_.find(*endpoint_);
-  if (!other) other = all_.connect(endpoint_);
+  if (!other) other = all_.connect(endpoint_).value_or(nullptr);
   if (!other) return false;
   streams_.erase(&stream);
   --places_;

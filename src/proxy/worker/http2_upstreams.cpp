@@ -12,10 +12,14 @@ Http2Upstreams::Http2Upstreams(const Parts& parts) : parts_(parts) {}
 
 Http2Upstreams::~Http2Upstreams() = default;
 
-Upstream Http2Upstreams::begin(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user) {
+std::expected<Upstream, NoWay> Http2Upstreams::begin(const std::shared_ptr<Endpoint>& endpoint,
+                                                     UpstreamUser& user) {
   Http2Upstream* connection = find(*endpoint);
-  if (!connection) connection = connect(endpoint);
-  if (!connection) return nullptr;
+  if (!connection) {
+    const std::expected<Http2Upstream*, NoWay> connected = connect(endpoint);
+    if (!connected) return std::unexpected(connected.error());
+    connection = *connected;
+  }
   auto stream = std::make_unique<Http2UpstreamStream>(*this, endpoint, user);
   connection->take(*stream);
   return stream;
@@ -33,15 +37,16 @@ Http2Upstream* Http2Upstreams::find(const Endpoint& endpoint) {
   }
 }
 
-Http2Upstream* Http2Upstreams::connect(const std::shared_ptr<Endpoint>& endpoint) {
+std::expected<Http2Upstream*, NoWay> Http2Upstreams::connect(const std::shared_ptr<Endpoint>& endpoint) {
   const std::uint32_t moves = endpoint->moves.load();  // before the address is asked for
-  Fd socket = open_upstream_socket(*endpoint);
-  if (!socket) return nullptr;
+  std::expected<Fd, NoWay> socket = open_upstream_socket(*endpoint);
+  if (!socket) return std::unexpected(socket.error());
   Ssl tls;
-  if (endpoint->tls && !(tls = start_upstream_tls(parts_.tls, socket.get(), *endpoint))) return nullptr;
+  if (endpoint->tls && !(tls = start_upstream_tls(parts_.tls, socket->get(), *endpoint)))
+    return std::unexpected(NoWay::backend);
   auto connection =
-      std::make_unique<Http2Upstream>(*this, std::move(socket), std::move(tls), endpoint, moves);
-  if (!parts_.poller.watch(connection->descriptor(), *connection)) return nullptr;
+      std::make_unique<Http2Upstream>(*this, std::move(*socket), std::move(tls), endpoint, moves);
+  if (!parts_.poller.watch(connection->descriptor(), *connection)) return std::unexpected(NoWay::here);
   parts_.counters.backend_connections.add();
   connection->start();
   connections_[endpoint.get()].push_back(std::move(connection));

@@ -10,6 +10,7 @@
 
 #include "proxy/worker/counters.h"
 #include "proxy/worker/upstream_link.h"
+#include "proxy/worker/upstream_socket.h"
 
 namespace berth::proxy {
 
@@ -29,8 +30,8 @@ class Http2Upstreams {
   explicit Http2Upstreams(const Parts& parts);
   ~Http2Upstreams();
 
-  // A stream, of a connection that is there or of a new one; null when there is no way.
-  Upstream begin(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
+  // A stream, of a connection that is there or of a new one.
+  std::expected<Upstream, NoWay> begin(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
 
   // What has to be written and told, of all that asked for it since the last time. Nobody may be in the midst
   // of an exchange: it tells them.
@@ -43,7 +44,7 @@ class Http2Upstreams {
   friend class Http2Upstream;
   friend class Http2UpstreamStream;
   Http2Upstream* find(const Endpoint& endpoint);
-  Http2Upstream* connect(const std::shared_ptr<Endpoint>& endpoint);
+  std::expected<Http2Upstream*, NoWay> connect(const std::shared_ptr<Endpoint>& endpoint);
   void run_later(Http2Upstream& connection);
   void gone(Http2Upstream& connection);
 

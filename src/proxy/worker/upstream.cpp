@@ -73,17 +73,23 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
   return nullptr;
 }
 
-Upstream UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user) {
+std::expected<Upstream, NoWay> UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint,
+                                                     UpstreamUser& user) {
   if (endpoint->protocol == Protocol::http2) return http2_.begin(endpoint, user);
   const std::uint32_t moves = endpoint->moves.load();  // before the address is asked for
-  Fd socket = open_upstream_socket(*endpoint);
-  if (!socket) return nullptr;
+  std::expected<Fd, NoWay> socket = open_upstream_socket(*endpoint);
+  if (!socket && socket.error() == NoWay::here && !idle_.empty()) {
+    drop_all_idle();
+    socket = open_upstream_socket(*endpoint);
+  }
+  if (!socket) return std::unexpected(socket.error());
   Ssl tls;
-  if (endpoint->tls && !(tls = start_upstream_tls(tls_, socket.get(), *endpoint))) return nullptr;
-  auto connection = std::make_unique<UpstreamConnection>(*this, buffers_, std::move(socket), std::move(tls),
+  if (endpoint->tls && !(tls = start_upstream_tls(tls_, socket->get(), *endpoint)))
+    return std::unexpected(NoWay::backend);
+  auto connection = std::make_unique<UpstreamConnection>(*this, buffers_, std::move(*socket), std::move(tls),
                                                          endpoint, moves);
   connection->user_ = &user;
-  if (!poller_.watch(connection->descriptor(), *connection)) return nullptr;
+  if (!poller_.watch(connection->descriptor(), *connection)) return std::unexpected(NoWay::here);
   counters_.backend_connections.add();
   return connection;
 }
@@ -120,10 +126,14 @@ void UpstreamPool::sweep() {
   std::erase_if(idle_, [](const auto& one) { return one.second.empty(); });
 }
 
-void UpstreamPool::close_idle() {
+void UpstreamPool::drop_all_idle() {
   for (auto& [endpoint, connections] : idle_)
     for (Connected& connection : connections) bury(std::move(connection));
   idle_.clear();
+}
+
+void UpstreamPool::close_idle() {
+  drop_all_idle();
   http2_.close_idle();
 }
 

@@ -14,6 +14,7 @@
 #include "proxy/worker/counters.h"
 #include "proxy/worker/http2_upstreams.h"
 #include "proxy/worker/upstream_link.h"
+#include "proxy/worker/upstream_socket.h"
 
 namespace berth::proxy {
 
@@ -82,8 +83,9 @@ class UpstreamPool {
   // An idle one of HTTP/1.1. A backend may close what is idle at any moment, and a request that is on its way
   // then is lost: what cannot be sent again goes on one that was in use a moment ago, or on a new one.
   Upstream take_idle(const Endpoint& endpoint, UpstreamUser& user, bool may_be_lost);
-  // On its way, or a stream of one that is there; null when there is no way.
-  Upstream connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
+  // On its way, or a stream of one that is there. Where descriptors or ports are short, idle ones give
+  // theirs.
+  std::expected<Upstream, NoWay> connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
 
   void keep(Upstream link) { link->leave(std::move(link), true); }  // for the next
   // Closed at once, gone behind this round.
@@ -101,6 +103,7 @@ class UpstreamPool {
   using Connected = std::unique_ptr<UpstreamConnection>;
   void keep_idle(Connected connection);
   void bury(Connected connection);
+  void drop_all_idle();
   void drop_idle(UpstreamConnection& connection);
 
   Poller& poller_;

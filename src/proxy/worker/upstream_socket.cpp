@@ -19,19 +19,30 @@ std::string host_of(const Endpoint& endpoint) {
   return host;
 }
 
+int connect_to(int socket, const Endpoint::Address& address) noexcept {
+  return connect(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length);
+}
+
+// EADDRNOTAVAIL says that there is no port left, or that no address here is one to reach that from. UDP has
+// ports of its own, so it tells which.
+bool is_lack(int error, const Endpoint::Address& address) noexcept {
+  if (error != EADDRNOTAVAIL)
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EAGAIN;
+  const Fd probe(::socket(address.address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return !probe || connect_to(probe.get(), address) == 0;
+}
+
 }  // namespace
 
-Fd open_upstream_socket(const Endpoint& endpoint) {
+std::expected<Fd, NoWay> open_upstream_socket(const Endpoint& endpoint) {
   const Endpoint::Address address = endpoint.address();
-  if (address.length == 0) return {};
+  if (address.length == 0) return std::unexpected(NoWay::backend);
   Fd socket(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!socket) return socket;
+  if (!socket) return std::unexpected(NoWay::here);
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length) != 0 &&
-      errno != EINPROGRESS)
-    socket.reset();
-  return socket;
+  if (connect_to(socket.get(), address) == 0 || errno == EINPROGRESS) return socket;
+  return std::unexpected(is_lack(errno, address) ? NoWay::here : NoWay::backend);
 }
 
 SocketProgress progress_of(int socket) noexcept {

@@ -3,13 +3,19 @@
 #pragma once
 #include <openssl/types.h>
 
+#include <expected>
+
 #include "proxy/routes/endpoint.h"
 #include "proxy/worker/connection.h"
 
 namespace berth::proxy {
 
-// Connecting, or connected already; none when there is no way.
-Fd open_upstream_socket(const Endpoint& endpoint);
+// Why there is none: for the backend's sake, or because descriptors, ports or memory have run out here, which
+// says nothing of it.
+enum class NoWay { backend, here };
+
+// Connecting, or connected already.
+std::expected<Fd, NoWay> open_upstream_socket(const Endpoint& endpoint);
 
 enum class SocketProgress { connected, waiting, failed };
 SocketProgress progress_of(int socket) noexcept;

@@ -189,8 +189,8 @@ void Worker::round() {
   timers_.advance(clock_milliseconds());
   poller_.dispatch(count);
   take_commands();
-  look_for_routes();
-  give_turns();
+  look_for_answers();
+  core_.turns.each([](TakesTurns& one) { one.next_round(); });
   upstreams_.run_waiting();
   listen_again();
   poller_.clear_buried();
@@ -206,7 +206,7 @@ void Worker::round() {
 }
 
 int Worker::patience() const {
-  if (!core_.for_next_round.empty() || upstreams_.has_waiting()) return 0;
+  if (!core_.turns.empty() || upstreams_.has_waiting()) return 0;
   return clients_.empty() && !log_.has_lines() && deaf_until_ == 0 ? kIdlePatience
                                                                    : static_cast<int>(Timers::kTick);
 }
@@ -214,6 +214,7 @@ int Worker::patience() const {
 void Worker::take_commands() {
   const unsigned commands = commands_.exchange(0);
   if (commands & kStop) stopped_ = true;
+  if (commands & kLookAgain) told_to_look_ = true;
   if (commands & kReopenLog) {
     log_.write_out();
     if (const Result<void> opened = log_.open(); !opened) log_warning("proxy", "{}", opened.error().message);
@@ -233,20 +234,12 @@ void Worker::take_commands() {
     if (clients_.contains(session)) session->drain();
 }
 
-void Worker::look_for_routes() {
-  if (core_.without_route.empty()) return;
-  const std::vector<Exchange*> waiting = core_.without_route;
-  for (Exchange* exchange : waiting)
-    if (std::ranges::find(core_.without_route, exchange) != core_.without_route.end()) exchange->look_again();
-}
-
-// One piece of work each, of those that were waiting when the round began.
-void Worker::give_turns() {
-  for (std::size_t count = core_.for_next_round.size(); count > 0 && !core_.for_next_round.empty(); --count) {
-    Exchange* exchange = core_.for_next_round.front();
-    core_.for_next_round.erase(core_.for_next_round.begin());
-    exchange->next_round();
-  }
+// Whoever was not told of an answer in time gives up at a tick.
+void Worker::look_for_answers() {
+  if (core_.for_answers.empty()) return;
+  if (!std::exchange(told_to_look_, false) && timers_.now() - looked_at_ < Timers::kTick) return;
+  looked_at_ = timers_.now();
+  core_.for_answers.each([](Exchange& one) { one.look_again(); });
 }
 
 // Whoever waits is told of again and again, and cannot be accepted: the worker would do nothing else.

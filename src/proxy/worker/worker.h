@@ -64,8 +64,7 @@ class Worker final : public ClientHost {
   void round();
   int patience() const;
   void take_commands();
-  void look_for_routes();
-  void give_turns();
+  void look_for_answers();
   void stop_listening_for_a_moment();
   void listen_again();
   bool accept_from(Listener& listener, int most);
@@ -88,7 +87,8 @@ class Worker final : public ClientHost {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<Bell> bell_;
   std::unordered_map<ClientSession*, std::unique_ptr<ClientSession>> clients_;
-  std::int64_t swept_at_ = 0, logged_at_ = 0;
+  std::int64_t swept_at_ = 0, logged_at_ = 0, looked_at_ = 0;
+  bool told_to_look_ = false;
   std::int64_t deaf_until_ = 0;  // there were no descriptors left to accept with; 0: it listens
   bool stopped_ = false;
   std::atomic<unsigned> commands_{0};

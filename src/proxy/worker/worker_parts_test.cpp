@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <array>
 #include <map>
 
 #include "base/file.h"
@@ -8,6 +9,7 @@
 #include "proxy/worker/balance.h"
 #include "proxy/worker/forwarded_head.h"
 #include "proxy/worker/timers.h"
+#include "proxy/worker/waiting_line.h"
 #include "proxy/worker/websocket.h"
 
 namespace berth::proxy {
@@ -90,6 +92,42 @@ std::map<std::size_t, int> choices(const Route& route, Choosing choosing = {}, i
   std::map<std::size_t, int> chosen;
   while (count-- > 0) ++chosen[choose_backend(route, choosing, random).value()];
   return chosen;
+}
+
+struct Waiter {
+  WaitingLine<Waiter>::Place place;
+};
+
+TEST(WaitingLine, CallsEachInTurnAndThoseWhoComeMeanwhileLater) {
+  WaitingLine<Waiter> line;
+  std::array<Waiter, 4> waiters;
+  const auto number = [&](const Waiter& one) { return &one - waiters.data(); };
+  for (std::size_t at : {2, 0, 1}) line.add(waiters[at], waiters[at].place);
+  line.add(waiters[0], waiters[0].place);  // it has its place already
+  std::vector<std::ptrdiff_t> called;
+  line.each([&](Waiter& one) {
+    called.push_back(number(one));
+    line.remove(one.place);
+    if (number(one) == 0) line.add(one, one.place);
+    if (number(one) == 2) line.add(waiters[3], waiters[3].place);
+  });
+  EXPECT_THAT(called, ElementsAre(2, 0, 1));
+  called.clear();
+  line.each([&](Waiter& one) { called.push_back(number(one)); });
+  EXPECT_THAT(called, ElementsAre(3, 0));
+}
+
+TEST(WaitingLine, WhoLeavesIsNotCalledWhoeverMadeItLeave) {
+  WaitingLine<Waiter> line;
+  std::array<Waiter, 3> waiters;
+  for (Waiter& one : waiters) line.add(one, one.place);
+  int calls = 0;
+  line.each([&](Waiter&) {
+    ++calls;
+    for (Waiter& one : waiters) line.remove(one.place);
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_TRUE(line.empty());
 }
 
 TEST(Balance, FollowsWeights) {
