@@ -123,6 +123,21 @@ survives() {
   lacks "$(b run --rm --network s box sh -c 'ip -4 -o addr show eth0')" "$before/"
 }
 
+# Killed while a container is between two runs of its restart policy, whose keeper alone has its network then.
+survives_between_runs() {
+  b run -d --restart always --name again --network s box sh -c 'nslookup xx 127.0.0.11 >/tmp/said 2>&1 && echo found || cat /tmp/said; exit 1'
+  eventually 30 eval '[ "$(b inspect -f "{{.RestartCount}}" again)" -ge 5 ]' # the pauses double
+  eventually 10 state_is again restarting
+  kill -9 "$(engine_pid main)"
+  engine_start main
+  state_is again restarting
+  local runs
+  runs=$(b inspect -f '{{.RestartCount}}' again)
+  eventually 30 eval '[ "$(b inspect -f "{{.RestartCount}}" again)" -ge $((runs + 2)) ]'
+  is found "$(b logs again 2>&1 | sort -u)"
+  b rm -f again
+}
+
 resolver_dies() {
   local pid
   pid=$(resolver_of main)
@@ -390,6 +405,7 @@ case_of "the host's loopback is closed to containers" loopback_is_the_hosts
 case_of "a neighbour reaches what is published for it" neighbour
 case_of "a container has port 53 for itself" own_name_server
 case_of "places, ports and names survive kill -9 of the engine" survives
+case_of "names survive kill -9 between two runs" survives_between_runs
 case_of "a resolver that dies is replaced" resolver_dies
 case_of "a resolver that hangs is not waited for again and again" resolver_hangs
 case_of "flushed rules come back" flushed

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -12,6 +13,18 @@
 namespace berth::engine {
 
 using netlink::IpAddress;
+
+namespace {
+
+Result<Fd> not_the_hosts(Fd ns) {
+  struct stat found, own;
+  if (fstat(ns.get(), &found) != 0 || stat("/proc/self/ns/net", &own) != 0)
+    return fail_errno(errno, "inspect a container's network");
+  if (found.st_ino == own.st_ino) return fail(ErrorKind::conflict, "the container has just ended");
+  return ns;
+}
+
+}  // namespace
 
 bool has_ipv6(const Attachment& one) { return one.endpoint && one.endpoint->ipv6; }
 
@@ -38,12 +51,20 @@ const Attachment* way_out(const std::vector<Attachment>& attachments,
 }
 
 Result<Fd> open_network_of(int process) {
-  Fd ns = TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY));
-  struct stat found, own;
-  if (fstat(ns.get(), &found) != 0 || stat("/proc/self/ns/net", &own) != 0)
-    return fail_errno(errno, "inspect a container's network");
-  if (found.st_ino == own.st_ino) return fail(ErrorKind::conflict, "the container has just ended");
-  return ns;
+  return not_the_hosts(TRY(open_file(fmt::format("/proc/{}/ns/net", process), O_RDONLY)));
 }
 
+Result<Fd> open_network_of(const keeper::State& state) {
+  if (state.pid > 0) return open_network_of(state.pid);
+  const std::string descriptors = fmt::format("/proc/{}/fd", state.keeper_pid);
+  for (const std::string& number : TRY(list_directory(descriptors))) {
+    const std::string path = descriptors + "/" + number;
+    char target[64];
+    const ssize_t length = readlink(path.c_str(), target, sizeof target);
+    if (length <= 0 || !std::string_view(target, static_cast<std::size_t>(length)).starts_with("net:["))
+      continue;
+    return not_the_hosts(TRY(open_file(path, O_RDONLY)));
+  }
+  return fail(ErrorKind::not_found, "the container's keeper has no network of its own");
+}
 }  // namespace berth::engine

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "engine/container.h"
+#include "keeper/state.h"
 #include "names/records.h"
 #include "netlink/ipv6.h"
 
@@ -22,5 +23,7 @@ const Attachment* way_out(const std::vector<Attachment>& attachments,
 
 // The process may have ended, and its number may be another's by now: never the host's own network.
 Result<Fd> open_network_of(int process);
+// Of a container that its restart policy may have between two runs: its keeper has the network all the time.
+Result<Fd> open_network_of(const keeper::State& state);
 
 }  // namespace berth::engine

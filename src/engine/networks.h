@@ -93,7 +93,7 @@ class Networks {
   void release(ContainerRecord& record);
   // A container that runs on from an earlier engine. Its name service comes with recovered(). True when the
   // record has changed: it is to be saved.
-  bool adopt(ContainerRecord& record, int process);
+  bool adopt(ContainerRecord& record, const keeper::State& state);
   void recovered();  // all have been adopted: the firewall is loaded
   // What of the host's keeps containers from others, in sentences.
   std::vector<std::string> warnings() const;

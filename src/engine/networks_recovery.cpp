@@ -34,7 +34,7 @@ bool Networks::drop_lost_places(ContainerRecord& record) const {
   return true;
 }
 
-bool Networks::adopt(ContainerRecord& record, int process) {
+bool Networks::adopt(ContainerRecord& record, const keeper::State& state) {
   const bool changed = drop_lost_places(record);
   for (Attachment& one : record.attachments) {
     std::lock_guard lock(mutex_);
@@ -51,7 +51,7 @@ bool Networks::adopt(ContainerRecord& record, int process) {
       log_warning("network", "container {}: {}", record.id, had.error().message);
   if (firewall_) (void)firewall_->publish(merge_ports(record.ports));
   if (!record.named_by_resolver) return changed;
-  if (Result<Fd> ns = open_network_of(process))
+  if (Result<Fd> ns = open_network_of(state))
     names_.adopt_sandbox(record.id, view_of(record), std::move(*ns));
   else
     log_warning("network", "container {}: {}", record.id, ns.error().message);

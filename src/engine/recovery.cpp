@@ -106,7 +106,7 @@ bool Lifecycle::recover_one(const ContainerPointer& container, KeeperWatch& watc
       container->paused = frozen && *frozen;
     }
     volumes_.found_using(container->record);
-    if (networks.adopt(container->record, seen->pid)) (void)registry_.save(container, Durability::visible);
+    if (networks.adopt(container->record, *seen)) (void)registry_.save(container, Durability::visible);
     if (Result<void> watched = watch.add(*link); !watched)
       log_error("engine", "container {}: {}", id, watched.error().message);
     if (listener_.started && seen->phase == keeper::Phase::running) listener_.started(container);
