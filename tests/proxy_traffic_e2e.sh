@@ -392,6 +392,7 @@ proxy_case "a request that is lost on an idle connection" traffic lost_on_idle
 proxy_case "a lost idle connection is no try at the backend" traffic lost_is_no_try
 proxy_case "what comes behind an answer" traffic leftovers
 proxy_case "a client that asks whether to send" traffic waits_to_continue
+proxy_case "HTTP/2: a request that is answered already" http2_clients answered_early
 proxy_case "HTTP/2: frames that carry nothing" http2_clients empty_frames
 proxy_case "HTTP/2: streams that stand still" http2_clients stuck_streams
 proxy_case "backends that are silent" traffic silent_backends 2

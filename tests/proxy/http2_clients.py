@@ -127,6 +127,24 @@ def stuck_to_stream():
     eventually(lambda: in_flight("quiet.test") == 0, 2)
 
 
+def answered_early():
+    """A request that is answered already need not be sent to its end."""
+    backend = Backend()
+    route("early.test", backend)
+    client = Client()
+    client.ask(1, "early.test", "POST")
+    client.give(1, b"y" * 1000, 10)
+    server, _, _ = backend.request()
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    client.ask(3, "no-route.test", "POST")
+    eventually(lambda: client.resets == {1: 0, 3: 0})
+    assert set(client.statuses) == {1, 3}
+    client.ask(5, "__ping__")
+    eventually(lambda: 5 in client.statuses)
+    time.sleep(0.2)
+    assert 5 not in client.resets
+
+
 def empty_frames():
     """Frames without an end that carry nothing: others are served meanwhile, and then it is enough."""
     backend = Backend()
@@ -183,4 +201,4 @@ def empty_frames():
 
 
 if __name__ == "__main__":
-    {one.__name__: one for one in (stuck_streams, stuck_to_stream, empty_frames)}[sys.argv[1]]()
+    {one.__name__: one for one in (stuck_streams, stuck_to_stream, answered_early, empty_frames)}[sys.argv[1]]()

@@ -235,6 +235,7 @@ const nghttp2_session_callbacks* Http2Session::callbacks() {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     return callbacks;
@@ -483,6 +484,16 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) one->begin(!ended);
   if (ended) one->end_body();
   session.step_later(*one);
+  return 0;
+}
+
+// The answer is whole and its request is not: the rest of that need not come (RFC 9113, section 8.1).
+int Http2Session::on_sent(nghttp2_session* frames, const nghttp2_frame* frame, void* self) {
+  const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+  const Http2Stream* one = ends ? static_cast<Http2Session*>(self)->stream(frame->hd.stream_id) : nullptr;
+  if (one && !one->body_ended_)
+    nghttp2_submit_rst_stream(frames, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
   return 0;
 }
 

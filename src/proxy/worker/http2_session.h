@@ -111,6 +111,7 @@ class Http2Session final : public ClientSession, public TakesTurns {
                        std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
                        void* self);
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
+  static int on_sent(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                      std::size_t size, void* self);
   static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* self);
