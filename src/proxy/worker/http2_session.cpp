@@ -19,6 +19,7 @@ constexpr std::size_t kMostUsed = 32u << 10;       // that is still in front of 
 constexpr std::size_t kMostFrames = 1000;          // that wait to be sent
 constexpr unsigned kMostInformational = 16;        // of an answer
 constexpr std::size_t kFreeResets = 100;           // that a client may make before they are held against it
+constexpr std::size_t kMostUnasked = 256u << 10;   // of a request that is answered already
 constexpr unsigned kMostReads = 8;                 // before others have their turn
 constexpr std::uint64_t kFreeOverhead = 8u << 20;  // bytes of frames that carry nothing
 constexpr std::uint64_t kMostOverhead = 8;         // and then, for each byte that they carry
@@ -88,9 +89,21 @@ bool Http2Stream::owes_body() const noexcept {
   return !begun_ || (exchange_.active() && exchange_.waits_for_client() && !exchange_.shares_connection());
 }
 
+// The answer is whole, and its request is not.
+bool Http2Stream::is_answered() const noexcept {
+  return begun_ && !exchange_.active() && answer_ended_ && !answer_is_stuck() && !body_ended_;
+}
+
+// RFC 9113, section 8.1. Not at once: there are clients that lose the answer when this comes along with it,
+// and most stop by themselves.
+void Http2Stream::want_no_more() {
+  body_ended_ = true;
+  nghttp2_submit_rst_stream(session_.frames(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_NO_ERROR);
+}
+
 bool Http2Stream::may_wait_on() {
   const std::uint64_t bytes = moved_bytes_ - std::exchange(checked_bytes_, moved_bytes_);
-  const bool owes = owes_body(), stuck = answer_is_stuck();
+  const bool owes = owes_body() || is_answered(), stuck = answer_is_stuck();
   if (bytes >= kLeastBytes || (!owes && !stuck)) still_ = 0;
   if (!owes && !stuck) return true;
   return ++still_ < (owes ? kStillForBody : kStillForAnswer);
@@ -235,7 +248,6 @@ const nghttp2_session_callbacks* Http2Session::callbacks() {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     return callbacks;
@@ -293,6 +305,10 @@ void Http2Session::ask_for_a_rate() {
   for (auto& [id, one] : streams_) {
     if (one->closed_ || one->may_wait_on()) continue;
     any = true;
+    if (one->is_answered()) {
+      one->want_no_more();
+      continue;
+    }
     const bool answerable = one->begun_ && one->exchange().active() && !one->exchange().answer_begun();
     one->exchange().client_gone();
     if (answerable)
@@ -487,16 +503,6 @@ int Http2Session::on_frame(nghttp2_session*, const nghttp2_frame* frame, void* s
   return 0;
 }
 
-// The answer is whole and its request is not: the rest of that need not come (RFC 9113, section 8.1).
-int Http2Session::on_sent(nghttp2_session* frames, const nghttp2_frame* frame, void* self) {
-  const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
-                    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-  const Http2Stream* one = ends ? static_cast<Http2Session*>(self)->stream(frame->hd.stream_id) : nullptr;
-  if (one && !one->body_ended_)
-    nghttp2_submit_rst_stream(frames, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
-  return 0;
-}
-
 int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                           std::size_t size, void* self) {
   auto& session = *static_cast<Http2Session*>(self);
@@ -504,6 +510,7 @@ int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id
   Http2Stream* one = session.stream(id);
   if (!one || !one->exchange().active()) {
     nghttp2_session_consume(frames, id, size);  // nobody reads it: the others' window must not suffer
+    if (one && one->is_answered() && (one->unasked_ += size) > kMostUnasked) one->want_no_more();
     return 0;
   }
   one->add_body(view_of(data, size));

@@ -49,7 +49,9 @@ class Http2Stream final : public Downstream {
   void flush_answer() override;
   bool answer_is_stuck() const override { return answer_.size() > answered_; }
   bool owes_body() const noexcept;  // and its backend's connection waits for that
-  bool may_wait_on();               // once a window, of those that wait for the client
+  bool is_answered() const noexcept;
+  void want_no_more();
+  bool may_wait_on();  // once a window, of those that wait for the client
   Connection* tunnel() override { return nullptr; }
   void wake() override;
 
@@ -79,7 +81,8 @@ class Http2Stream final : public Downstream {
   std::vector<std::pair<std::string, std::string>> answer_trailers_;
   bool answer_ended_ = false, wants_room_ = false, to_step_ = false, closed_ = false;
   std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
-  unsigned still_ = 0;  // windows in which it waited for the client, and hardly anything came of that
+  std::size_t unasked_ = 0;  // of the body, behind the answer
+  unsigned still_ = 0;       // windows in which it waited for the client, and hardly anything came of that
   Exchange exchange_;
 };
 
@@ -111,7 +114,6 @@ class Http2Session final : public ClientSession, public TakesTurns {
                        std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
                        void* self);
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* self);
-  static int on_sent(nghttp2_session*, const nghttp2_frame* frame, void* self);
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                      std::size_t size, void* self);
   static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t error, void* self);
