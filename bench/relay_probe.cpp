@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// relay_probe epoll|io_uring PORT BACKEND: passes bytes between each client and a connection of its own to the
-// backend at 127.0.0.1, with one thread and nothing else, so that what is measured is the way to wait, read
-// and write: epoll as the load balancer uses it (edges, a short read says that nothing is left), or io_uring as
-// it is meant to be used (receives that go on by themselves into provided buffers, completions run by this
-// thread, everything that a round brings submitted at once).
+// relay_probe epoll|io_uring PORT BACKEND: passes bytes between each client and a connection of its own to
+// the backend at 127.0.0.1, with one thread and nothing else, so that what is measured is the way to wait,
+// read and write: epoll as the load balancer uses it (edges, a short read says that nothing is left), or
+// io_uring as it is meant to be used (receives that go on by themselves into provided buffers, completions
+// run by this thread, everything that a round brings submitted at once).
 #include <arpa/inet.h>
 #include <liburing.h>
 #include <netinet/tcp.h>

@@ -195,7 +195,7 @@ assert got.startswith(b"HTTP/1.1 200 "), got
 answers = []
 starter = threading.Thread(target=lambda: answers.append(ask("start").recv(100)))
 starter.start()
-time.sleep(1)
+time.sleep(0.5)
 while data := client.recv(1 << 20):
     got += data
 starter.join()

@@ -393,6 +393,7 @@ proxy_case "a lost idle connection is no try at the backend" traffic lost_is_no_
 proxy_case "what comes behind an answer" traffic leftovers
 proxy_case "a client that asks whether to send" traffic waits_to_continue
 proxy_case "HTTP/2: a request that is answered already" http2_clients answered_early
+proxy_case "HTTP/2: a client that asks whether to send" http2_clients asks_whether_to_send
 proxy_case "HTTP/2: frames that carry nothing" http2_clients empty_frames
 proxy_case "HTTP/2: streams that stand still" http2_clients stuck_streams
 proxy_case "backends that are silent" traffic silent_backends 2

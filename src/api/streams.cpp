@@ -76,10 +76,11 @@ Result<void> replay_log(Call& call, const ContainerPointer& container, int socke
 
 Result<void> attach(Call& call) {
   ContainerPointer container = TRY(call.container());
-  bool terminal;
+  bool terminal, runs;
   {
     std::lock_guard lock(container->mutex);
     terminal = container->record.config.tty;
+    runs = container->running();
     if (container->paused)
       return fail(ErrorKind::conflict, "container {} is paused, unpause the container before attach",
                   container->record.id);
@@ -97,7 +98,8 @@ Result<void> attach(Call& call) {
     std::lock_guard lock(container->mutex);
     options.input = call.flag("stdin") && container->record.config.open_stdin;
   }
-  const engine::AnnouncedClient announced(container);
+  std::optional<engine::AnnouncedClient> announced;
+  if (call.flag("stream") && !runs) announced.emplace(container);
   http::HijackedConnection connection = TRY(hijack_stream(call, terminal));
   options.initial_input = std::move(connection.leftover);
   if (call.flag("logs"))

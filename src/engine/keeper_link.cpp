@@ -19,12 +19,6 @@ namespace berth::engine {
 
 Result<keeper::Reply> KeeperLink::ask(keeper::MessageKind kind, std::string_view body,
                                       std::span<const int> descriptors, std::chrono::milliseconds patience) {
-  std::uint64_t request = TRY(send(kind, body, descriptors));
-  return wait(request, patience);
-}
-
-Result<std::uint64_t> KeeperLink::send(keeper::MessageKind kind, std::string_view body,
-                                       std::span<const int> descriptors) {
   std::uint64_t request;
   {
     std::lock_guard lock(mutex_);
@@ -32,14 +26,20 @@ Result<std::uint64_t> KeeperLink::send(keeper::MessageKind kind, std::string_vie
     request = ++last_request_;
     requests_[request];
   }
+  Result<void> sent = [&] {
+    std::lock_guard lock(sending_);
+    return keeper::send_message(socket_.get(), kind, request, body, descriptors);
+  }();
+  if (sent) return wait(request, patience);
+  std::lock_guard lock(mutex_);
+  requests_.erase(request);
+  return std::unexpected(std::move(sent).error());
+}
+
+Result<void> KeeperLink::tell(keeper::MessageKind kind, std::string_view body,
+                              std::span<const int> descriptors) {
   std::lock_guard lock(sending_);
-  Result<void> sent = keeper::send_message(socket_.get(), kind, request, body, descriptors);
-  if (!sent) {
-    std::lock_guard requests_lock(mutex_);
-    requests_.erase(request);
-    return std::unexpected(std::move(sent).error());
-  }
-  return request;
+  return keeper::send_message(socket_.get(), kind, 0, body, descriptors);
 }
 
 Result<keeper::Reply> KeeperLink::wait(std::uint64_t request, std::chrono::milliseconds patience) {

@@ -34,13 +34,12 @@ class KeeperLink {
   Result<keeper::Reply> ask(keeper::MessageKind kind, std::string_view body,
                             std::span<const int> descriptors = {},
                             std::chrono::milliseconds patience = std::chrono::seconds(60));
-  // The two halves of ask(), for requests whose work overlaps with others.
-  Result<std::uint64_t> send(keeper::MessageKind kind, std::string_view body,
-                             std::span<const int> descriptors = {});
-  Result<keeper::Reply> wait(std::uint64_t request, std::chrono::milliseconds patience);
+  // Sends what needs no reply.
+  Result<void> tell(keeper::MessageKind kind, std::string_view body, std::span<const int> descriptors = {});
 
  private:
   friend class KeeperWatch;
+  Result<keeper::Reply> wait(std::uint64_t request, std::chrono::milliseconds patience);
   void deliver(std::uint64_t request, keeper::Reply reply);
   void close();  // every waiting asker is told
 

@@ -372,7 +372,7 @@ Result<void> Launcher::start_keeper(const ContainerPointer& container, int netwo
   TRY(watch_.add(link));
   for (const WaitingClient& client : clients) {
     const int descriptor = client.socket.get();
-    TRY(link->send(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1}));
+    TRY(link->tell(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1}));
   }
   TRY(link->ask(keeper::MessageKind::start, "{}"));
   return {};

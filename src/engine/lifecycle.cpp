@@ -470,7 +470,7 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
   }
   for (const WaitingClient& client : late_clients) {
     const int descriptor = client.socket.get();
-    (void)link->send(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1});
+    (void)link->tell(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1});
   }
   if (started) {
     publish(*container, "start");

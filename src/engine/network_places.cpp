@@ -55,7 +55,8 @@ Result<Fd> open_network_of(int process) {
 }
 
 Result<Fd> open_network_of(const keeper::State& state) {
-  if (state.pid > 0) return open_network_of(state.pid);
+  if (state.pid > 0)
+    if (Result<Fd> ns = open_network_of(state.pid)) return ns;
   const std::string descriptors = fmt::format("/proc/{}/fd", state.keeper_pid);
   for (const std::string& number : TRY(list_directory(descriptors))) {
     const std::string path = descriptors + "/" + number;
@@ -63,7 +64,7 @@ Result<Fd> open_network_of(const keeper::State& state) {
     const ssize_t length = readlink(path.c_str(), target, sizeof target);
     if (length <= 0 || !std::string_view(target, static_cast<std::size_t>(length)).starts_with("net:["))
       continue;
-    return not_the_hosts(TRY(open_file(path, O_RDONLY)));
+    if (Result<Fd> ns = not_the_hosts(TRY(open_file(path, O_RDONLY)))) return ns;
   }
   return fail(ErrorKind::not_found, "the container's keeper has no network of its own");
 }

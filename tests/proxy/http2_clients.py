@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from ends import PROXY, Backend, connect, eventually, in_flight, route
+from ends import PROXY, Backend, connect, eventually, failures_of, in_flight, route
 from http2_backend import ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST, SETTINGS, WINDOW, fields, frame
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -149,6 +149,28 @@ def answered_early():
     eventually(lambda: client.resets == {1: 0, 3: 0}, 25)
 
 
+def asks_whether_to_send():
+    """A client that was told to go on and does not is slow itself; one whose backend never says so is told 504. No
+    backend is to blame."""
+    told, other, silent, mute = (Backend() for _ in range(4))
+    route("told.test", told, other, balance="round-robin", timeouts={"answer_ms": 5000})
+    route("untold.test", silent, mute, balance="round-robin")
+    client = Client()
+    servers = []
+    for stream in (1, 3):
+        client.ask(stream, "told.test", "POST", more=(("expect", "100-continue"), ("content-length", "5")))
+        servers.append(next(one for one in (backend.soon() for backend in (told, other)) if one))
+        servers[-1].head()
+        servers[-1].send("HTTP/1.1 100 Continue\r\n\r\n")
+    for stream in (5, 7):
+        client.ask(stream, "untold.test", "POST", more=(("expect", "100-continue"), ("content-length", "5")))
+    eventually(lambda: in_flight("untold.test") == 0)
+    assert in_flight("told.test") == 2
+    eventually(lambda: in_flight("told.test") == 0, 25)
+    assert failures_of("told.test") == 0 and failures_of("untold.test") == 0, "backends were marked for what a client does"
+    assert not client.ended
+
+
 def empty_frames():
     """Frames without an end that carry nothing: others are served meanwhile, and then it is enough."""
     backend = Backend()
@@ -205,4 +227,4 @@ def empty_frames():
 
 
 if __name__ == "__main__":
-    {one.__name__: one for one in (stuck_streams, stuck_to_stream, answered_early, empty_frames)}[sys.argv[1]]()
+    {one.__name__: one for one in (stuck_streams, stuck_to_stream, answered_early, asks_whether_to_send, empty_frames)}[sys.argv[1]]()

@@ -81,11 +81,11 @@ void Exchange::attempt() {
       upstream_ = std::move(*connecting);
       break;
     }
-    if (connecting.error() == NoWay::here) {
+    if (connecting.error() == NoWay::backend) {
+      mark_dead();
+    } else {
       try_no_more();
       failed_with_ = 503;
-    } else {
-      mark_dead();
     }
     if (!may_try_again(Failure::unreachable)) return answer_here(failed_with_);
   }
@@ -228,7 +228,10 @@ bool Exchange::take_answer_head() {
     return false;
   }
   if (answer_.status < 200) {
-    continued_ = continued_ || answer_.status == 100;
+    if (answer_.status == 100) {
+      continued_ = true;
+      waits_for_client_ = !request_done_;
+    }
     if (answer_.status != 100 || head_->expects_continue)
       downstream_.informational(answer_.status, answer_.reason, answer_.fields);
     return true;

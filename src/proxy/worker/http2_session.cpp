@@ -91,7 +91,7 @@ bool Http2Stream::owes_body() const noexcept {
 
 // The answer is whole, and its request is not.
 bool Http2Stream::is_answered() const noexcept {
-  return begun_ && !exchange_.active() && answer_ended_ && !answer_is_stuck() && !body_ended_;
+  return begun_ && !exchange_.active() && all_given_ && !body_ended_;
 }
 
 // RFC 9113, section 8.1. Not at once: there are clients that lose the answer when this comes along with it,
@@ -101,12 +101,18 @@ void Http2Stream::want_no_more() {
   nghttp2_submit_rst_stream(session_.frames(), NGHTTP2_FLAG_NONE, id_, NGHTTP2_NO_ERROR);
 }
 
-bool Http2Stream::may_wait_on() {
+// Who is not heard, or may not send, is not slow; neither is an answer that others are in front of.
+bool Http2Stream::may_wait_on(const Window& window) {
   const std::uint64_t bytes = moved_bytes_ - std::exchange(checked_bytes_, moved_bytes_);
-  const bool owes = owes_body() || is_answered(), stuck = answer_is_stuck();
+  const bool owes = (owes_body() && window.may_send) || is_answered();
+  const bool stuck = answer_is_stuck() && (!window.others_move || is_shut());
   if (bytes >= kLeastBytes || (!owes && !stuck)) still_ = 0;
   if (!owes && !stuck) return true;
   return ++still_ < (owes ? kStillForBody : kStillForAnswer);
+}
+
+bool Http2Stream::is_shut() const noexcept {
+  return nghttp2_session_get_stream_remote_window_size(session_.frames(), id_) <= 0;
 }
 
 void Http2Stream::refuse(int status) {
@@ -165,8 +171,8 @@ void Http2Stream::begin_answer(const AnswerHead& head) {
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
   provider.read_callback = read_answer;
-  nghttp2_submit_response(session_.frames(), id_, all.data(), all.size(),
-                          head.framing.kind == Framing::Kind::none ? nullptr : &provider);
+  all_given_ = head.framing.kind == Framing::Kind::none;
+  nghttp2_submit_response(session_.frames(), id_, all.data(), all.size(), all_given_ ? nullptr : &provider);
 }
 
 std::size_t Http2Stream::answer_body(std::string_view data) {
@@ -201,7 +207,7 @@ ssize_t Http2Stream::give_answer(std::uint8_t* to, std::size_t size, std::uint32
   std::memcpy(to, answer_.data() + answered_, count);
   answered_ += count;
   moved_bytes_ += count;
-  session_.carried(count);
+  session_.gave(count);
   if (answered_ == answer_.size()) {
     answer_.clear();
     answered_ = 0;
@@ -213,6 +219,7 @@ ssize_t Http2Stream::give_answer(std::uint8_t* to, std::size_t size, std::uint32
   if (count == 0 && !answer_ended_) return NGHTTP2_ERR_DEFERRED;
   if (!answer_ended_ || answer_is_stuck()) return static_cast<ssize_t>(count);
   flags |= NGHTTP2_DATA_FLAG_EOF;
+  all_given_ = true;
   if (!answer_trailers_.empty()) {
     flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
     FieldList list;
@@ -279,11 +286,13 @@ void Http2Session::start() {
 void Http2Session::on_events(std::uint32_t events) {
   if (ended_) return;
   note(events);
+  reads_ = 0;
   run();
 }
 
 void Http2Session::next_round() {
   core_.turns.remove(turn_);
+  reads_ = 0;
   run();
 }
 
@@ -292,7 +301,7 @@ void Http2Session::on_deadline() {
   if (drain_ == Drain::told) return take_no_more();
   ask_for_a_rate();
   const bool due = core_.timers.now() - idle_checked_at_ >= core_.settings.timeouts.idle.count();
-  if (!ended_ && due && is_idle_or_gone()) {
+  if (!ended_ && (turned_away_ || (due && is_idle_or_gone()))) {
     end();
     return host_.client_closed(*this);
   }
@@ -301,9 +310,15 @@ void Http2Session::on_deadline() {
 
 // The connection may be busy: each stream is asked by itself.
 void Http2Session::ask_for_a_rate() {
+  const auto stuck = static_cast<std::uint64_t>(
+      std::ranges::count_if(streams_, [](auto& one) { return one.second->answer_is_stuck(); }));
+  const std::uint64_t given = given_bytes_ - std::exchange(checked_given_bytes_, given_bytes_);
+  const Http2Stream::Window window{
+      .may_send = !held_back_ && nghttp2_session_get_local_window_size(frames_.get()) > 0,
+      .others_move = given >= kLeastBytes * stuck};
   bool any = false;
   for (auto& [id, one] : streams_) {
-    if (one->closed_ || one->may_wait_on()) continue;
+    if (one->closed_ || one->may_wait_on(window)) continue;
     any = true;
     if (one->is_answered()) {
       one->want_no_more();
@@ -322,6 +337,9 @@ void Http2Session::ask_for_a_rate() {
 // Whether it asks for nothing, or stands still while something waits for it.
 bool Http2Session::is_idle_or_gone() {
   idle_checked_at_ = core_.timers.now();
+  // What was long ago neither excuses what comes now nor adds to it.
+  received_bytes_ /= 2;
+  carried_bytes_ /= 2;
   const bool moved = std::exchange(checked_bytes_, moved_bytes_) != moved_bytes_;
   const bool waited_for = std::ranges::any_of(streams_, [](auto& one) {
     return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
@@ -365,7 +383,6 @@ void Http2Session::run() {
   again_ = true;
   if (running_) return;
   running_ = true;
-  reads_ = 0;
   while (std::exchange(again_, false) && !ended_) {
     read_frames();
     step_streams();

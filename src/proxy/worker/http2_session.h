@@ -51,7 +51,13 @@ class Http2Stream final : public Downstream {
   bool owes_body() const noexcept;  // and its backend's connection waits for that
   bool is_answered() const noexcept;
   void want_no_more();
-  bool may_wait_on();  // once a window, of those that wait for the client
+  // Once a window, of those that wait for the client.
+  struct Window {
+    bool may_send = true;     // the client: it is read from, and permitted to
+    bool others_move = true;  // their answers go there, at a rate that is enough for all
+  };
+  bool may_wait_on(const Window& window);
+  bool is_shut() const noexcept;  // the client takes nothing of it
   Connection* tunnel() override { return nullptr; }
   void wake() override;
 
@@ -80,6 +86,7 @@ class Http2Stream final : public Downstream {
   std::size_t answered_ = 0;
   std::vector<std::pair<std::string, std::string>> answer_trailers_;
   bool answer_ended_ = false, wants_room_ = false, to_step_ = false, closed_ = false;
+  bool all_given_ = false;  // of the answer, its end with it
   std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;
   std::size_t unasked_ = 0;  // of the body, behind the answer
   unsigned still_ = 0;       // windows in which it waited for the client, and hardly anything came of that
@@ -102,6 +109,10 @@ class Http2Session final : public ClientSession, public TakesTurns {
   nghttp2_session* frames() const noexcept { return frames_.get(); }
   void step_later(Http2Stream& stream);
   void carried(std::size_t bytes) noexcept { carried_bytes_ += bytes; }
+  void gave(std::size_t bytes) noexcept {  // of an answer
+    carried_bytes_ += bytes;
+    given_bytes_ += bytes;
+  }
   void run();
 
  private:
@@ -137,6 +148,7 @@ class Http2Session final : public ClientSession, public TakesTurns {
   std::string first_bytes_;
   std::uint64_t moved_bytes_ = 0, checked_bytes_ = 0;     // either way
   std::uint64_t received_bytes_ = 0, carried_bytes_ = 0;  // frames; fields and bodies in them, either way
+  std::uint64_t given_bytes_ = 0, checked_given_bytes_ = 0;
   std::int64_t idle_checked_at_ = 0;
   std::size_t begun_ = 0, reset_ = 0;
   unsigned reads_ = 0;  // in this turn

@@ -75,13 +75,16 @@ Upstream UpstreamPool::take_idle(const Endpoint& endpoint, UpstreamUser& user, b
 
 std::expected<Upstream, NoWay> UpstreamPool::connect(const std::shared_ptr<Endpoint>& endpoint,
                                                      UpstreamUser& user) {
+  std::expected<Upstream, NoWay> begun = begin(endpoint, user);
+  if (begun || begun.error() != NoWay::descriptors || !drop_one_idle()) return begun;
+  return begin(endpoint, user);
+}
+
+std::expected<Upstream, NoWay> UpstreamPool::begin(const std::shared_ptr<Endpoint>& endpoint,
+                                                   UpstreamUser& user) {
   if (endpoint->protocol == Protocol::http2) return http2_.begin(endpoint, user);
   const std::uint32_t moves = endpoint->moves.load();  // before the address is asked for
   std::expected<Fd, NoWay> socket = open_upstream_socket(*endpoint);
-  if (!socket && socket.error() == NoWay::here && !idle_.empty()) {
-    drop_all_idle();
-    socket = open_upstream_socket(*endpoint);
-  }
   if (!socket) return std::unexpected(socket.error());
   Ssl tls;
   if (endpoint->tls && !(tls = start_upstream_tls(tls_, socket->get(), *endpoint)))
@@ -126,14 +129,22 @@ void UpstreamPool::sweep() {
   std::erase_if(idle_, [](const auto& one) { return one.second.empty(); });
 }
 
-void UpstreamPool::drop_all_idle() {
-  for (auto& [endpoint, connections] : idle_)
-    for (Connected& connection : connections) bury(std::move(connection));
-  idle_.clear();
+// Of those of an endpoint the one that was idle for longest.
+bool UpstreamPool::drop_one_idle() {
+  for (auto& [endpoint, connections] : idle_) {
+    if (connections.empty()) continue;
+    Connected dropped = std::move(connections.front());
+    connections.erase(connections.begin());
+    bury(std::move(dropped));
+    return true;
+  }
+  return false;
 }
 
 void UpstreamPool::close_idle() {
-  drop_all_idle();
+  for (auto& [endpoint, connections] : idle_)
+    for (Connected& connection : connections) bury(std::move(connection));
+  idle_.clear();
   http2_.close_idle();
 }
 

@@ -83,8 +83,7 @@ class UpstreamPool {
   // An idle one of HTTP/1.1. A backend may close what is idle at any moment, and a request that is on its way
   // then is lost: what cannot be sent again goes on one that was in use a moment ago, or on a new one.
   Upstream take_idle(const Endpoint& endpoint, UpstreamUser& user, bool may_be_lost);
-  // On its way, or a stream of one that is there. Where descriptors or ports are short, idle ones give
-  // theirs.
+  // On its way, or a stream of one that is there. Where there are no descriptors an idle one gives its own.
   std::expected<Upstream, NoWay> connect(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
 
   void keep(Upstream link) { link->leave(std::move(link), true); }  // for the next
@@ -103,7 +102,8 @@ class UpstreamPool {
   using Connected = std::unique_ptr<UpstreamConnection>;
   void keep_idle(Connected connection);
   void bury(Connected connection);
-  void drop_all_idle();
+  std::expected<Upstream, NoWay> begin(const std::shared_ptr<Endpoint>& endpoint, UpstreamUser& user);
+  bool drop_one_idle();
   void drop_idle(UpstreamConnection& connection);
 
   Poller& poller_;

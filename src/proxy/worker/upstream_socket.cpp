@@ -25,11 +25,12 @@ int connect_to(int socket, const Endpoint::Address& address) noexcept {
 
 // EADDRNOTAVAIL says that there is no port left, or that no address here is one to reach that from. UDP has
 // ports of its own, so it tells which.
-bool is_lack(int error, const Endpoint::Address& address) noexcept {
-  if (error != EADDRNOTAVAIL)
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EAGAIN;
+NoWay reason_of(int error, const Endpoint::Address& address) noexcept {
+  if (error == EMFILE || error == ENFILE) return NoWay::descriptors;
+  if (error == ENOBUFS || error == ENOMEM || error == EAGAIN) return NoWay::here;
+  if (error != EADDRNOTAVAIL) return NoWay::backend;
   const Fd probe(::socket(address.address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  return !probe || connect_to(probe.get(), address) == 0;
+  return !probe || connect_to(probe.get(), address) == 0 ? NoWay::here : NoWay::backend;
 }
 
 }  // namespace
@@ -38,11 +39,11 @@ std::expected<Fd, NoWay> open_upstream_socket(const Endpoint& endpoint) {
   const Endpoint::Address address = endpoint.address();
   if (address.length == 0) return std::unexpected(NoWay::backend);
   Fd socket(::socket(address.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!socket) return std::unexpected(NoWay::here);
+  if (!socket) return std::unexpected(reason_of(errno, address));
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (connect_to(socket.get(), address) == 0 || errno == EINPROGRESS) return socket;
-  return std::unexpected(is_lack(errno, address) ? NoWay::here : NoWay::backend);
+  return std::unexpected(reason_of(errno, address));
 }
 
 SocketProgress progress_of(int socket) noexcept {

@@ -10,9 +10,9 @@
 
 namespace berth::proxy {
 
-// Why there is none: for the backend's sake, or because descriptors, ports or memory have run out here, which
-// says nothing of it.
-enum class NoWay { backend, here };
+// Why there is none: for the backend's sake, or because something has run out here, which says nothing of it:
+// descriptors, which others may give back, or ports and memory.
+enum class NoWay { backend, descriptors, here };
 
 // Connecting, or connected already.
 std::expected<Fd, NoWay> open_upstream_socket(const Endpoint& endpoint);
