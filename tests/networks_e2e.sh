@@ -123,17 +123,18 @@ survives() {
   lacks "$(b run --rm --network s box sh -c 'ip -4 -o addr show eth0')" "$before/"
 }
 
+has_run_again() { [ "$(b inspect -f '{{.RestartCount}}' "$1")" -ge "$2" ]; }
 # Killed while a container is between two runs of its restart policy, whose keeper alone has its network then.
 survives_between_runs() {
   b run -d --restart always --name again --network s box sh -c 'nslookup xx 127.0.0.11 >/tmp/said 2>&1 && echo found || cat /tmp/said; exit 1'
-  eventually 30 eval '[ "$(b inspect -f "{{.RestartCount}}" again)" -ge 5 ]' # the pauses double
+  eventually 30 has_run_again again 5 # the pauses double
   eventually 10 state_is again restarting
   kill -9 "$(engine_pid main)"
   engine_start main
   state_is again restarting
   local runs
   runs=$(b inspect -f '{{.RestartCount}}' again)
-  eventually 30 eval '[ "$(b inspect -f "{{.RestartCount}}" again)" -ge $((runs + 2)) ]'
+  eventually 30 has_run_again again $((runs + 2))
   is found "$(b logs again 2>&1 | sort -u)"
   b rm -f again
 }
