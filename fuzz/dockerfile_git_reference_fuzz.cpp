@@ -34,7 +34,9 @@ void check(const berth::Result<GitReference>& reference) {
   for (const char* scheme : {"https://", "http://", "ssh://", "git://"})
     transport = transport || url.starts_with(scheme);
   require(transport && is_plain(url) && url.find(' ') == std::string::npos && !url.starts_with('-'));
-  require(url.find("://-") == std::string::npos && !url.starts_with("::"));
+  const std::size_t scheme = url.find("://");  // a path may have one as well, behind the host
+  require(scheme == std::string::npos || !std::string_view(url).substr(scheme + 3).starts_with('-'));
+  require(!url.starts_with("::"));
   require(!reference->ref.starts_with('-') && is_plain(reference->ref));
   require(reference->ref.find_first_of(" :~^*?[\\") == std::string::npos);
   for (const std::string_view component : berth::split(reference->subdirectory, '/'))

@@ -115,7 +115,8 @@ void forward(std::string_view bytes, const Taken& taken) {
   Backend backend;
   backend.prefix = "/p";
   std::string out;
-  append_request_head(out, head, {.address = "192.0.2.1", .port = 80}, backend, true);
+  if (leaves_prefix({}, backend, head.target)) return;  // it goes nowhere
+  append_request_head(out, head, {.address = "192.0.2.1", .port = 80}, {}, backend, {.keep_alive = true});
   HeadSearch search;
   const HeadLimits roomy{.bytes = 128u << 10, .fields = 200, .target = 16u << 10};
   const Parsed<std::size_t> length = search.find(out, roomy);
