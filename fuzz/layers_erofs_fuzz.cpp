@@ -278,7 +278,10 @@ class Mounted {
     Fd again(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     require(bool(again));
     compare_attributes(again.get(), node);
-    std::unique_ptr<DIR, decltype(&closedir)> entries(fdopendir(again.get()), closedir);
+    struct Close {
+      void operator()(DIR* stream) const noexcept { closedir(stream); }
+    };
+    std::unique_ptr<DIR, Close> entries(fdopendir(again.get()));
     (void)again.release();
     std::set<std::string> names;
     while (const dirent* entry = readdir(entries.get())) names.insert(entry->d_name);
