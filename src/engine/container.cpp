@@ -6,12 +6,6 @@
 #include <cerrno>
 
 namespace berth::engine {
-namespace {
-
-// For a client that does not read what it is told.
-constexpr std::chrono::milliseconds kAnnouncedPatience{3000};
-
-}  // namespace
 
 std::optional<ExitReport> ExitWaiter::report() const {
   std::lock_guard lock(mutex_);
@@ -35,25 +29,21 @@ void Container::report_exit(bool gone) {
 }
 
 Result<std::unique_lock<std::mutex>> Container::lock_for_start(std::chrono::milliseconds patience) {
-  const auto begin = std::chrono::steady_clock::now();
-  const auto ready = [&] {
-    const bool announced =
-        announced_clients > 0 && std::chrono::steady_clock::now() < begin + kAnnouncedPatience;
-    return removed || (!being_written && !announced);
-  };
+  const auto limit = std::chrono::steady_clock::now() + patience;
+  bool waited_enough = false;
+  const auto ready = [&] { return removed || (!being_written && (announced_clients == 0 || waited_enough)); };
   for (;;) {
     std::unique_lock start(operation);
     std::unique_lock lock(mutex);
     if (ready()) return start;
-    start.unlock();
-    const auto limit = begin + (being_written ? patience : kAnnouncedPatience);
-    if (changed.wait_until(lock, limit, ready)) continue;
-    if (being_written && std::chrono::steady_clock::now() >= begin + patience)
+    if (waited_enough)
       return fail(
           ErrorKind::conflict,
           "container {} cannot be started while files are copied into it: wait until that is done, or "
           "end it",
           record.name);
+    start.unlock();
+    waited_enough = !changed.wait_until(lock, limit, ready);
   }
 }
 

@@ -188,6 +188,21 @@ TEST_F(StoppedFiles, AreSharedByThoseWhoWriteAndAStartWaitsForThem) {
   EXPECT_TRUE(start.get());
 }
 
+TEST_F(StoppedFiles, AStartWaitsForAClientThatIsAnnouncedButNotForEver) {
+  std::optional<AnnouncedClient> client;
+  client.emplace(container_);
+  std::future<bool> start = std::async(
+      std::launch::async, [&] { return container_->lock_for_start(std::chrono::minutes(1)).has_value(); });
+  EXPECT_EQ(start.wait_for(kMoment), std::future_status::timeout);
+  client.reset();
+  EXPECT_TRUE(start.get());
+
+  client.emplace(container_);
+  EXPECT_TRUE(container_->lock_for_start(kMoment)) << "a client that does not come";
+  FilesPointer written = open(FilesFor::writing).value();
+  EXPECT_FALSE(container_->lock_for_start(kMoment)) << "who writes is in the way all the same";
+}
+
 TEST_F(StoppedFiles, AreNobodysToWriteOnceItIsRemoved) {
   container_->removing = true;
   EXPECT_EQ(open(FilesFor::writing).error().kind, ErrorKind::not_found);
