@@ -392,6 +392,7 @@ proxy_case "a request that is lost on an idle connection" traffic lost_on_idle
 proxy_case "a lost idle connection is no try at the backend" traffic lost_is_no_try
 proxy_case "what comes behind an answer" traffic leftovers
 proxy_case "a client that asks whether to send" traffic waits_to_continue
+proxy_case "no ports are left for backends" traffic no_ports
 proxy_case "HTTP/2: a request that is answered already" http2_clients answered_early
 proxy_case "HTTP/2: a client that asks whether to send" http2_clients asks_whether_to_send
 proxy_case "HTTP/2: frames that carry nothing" http2_clients empty_frames

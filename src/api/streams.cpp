@@ -98,7 +98,7 @@ Result<void> attach(Call& call) {
     std::lock_guard lock(container->mutex);
     options.input = call.flag("stdin") && container->record.config.open_stdin;
   }
-  std::optional<engine::AnnouncedClient> announced;
+  std::optional<engine::AnnouncedClient> announced;  // one that runs has been started
   if (call.flag("stream") && !runs) announced.emplace(container);
   http::HijackedConnection connection = TRY(hijack_stream(call, terminal));
   options.initial_input = std::move(connection.leftover);

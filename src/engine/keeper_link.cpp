@@ -36,10 +36,12 @@ Result<keeper::Reply> KeeperLink::ask(keeper::MessageKind kind, std::string_view
   return std::unexpected(std::move(sent).error());
 }
 
-Result<void> KeeperLink::tell(keeper::MessageKind kind, std::string_view body,
-                              std::span<const int> descriptors) {
+Result<void> KeeperLink::hand_over(const Fd& client, const keeper::Attach& options) {
+  constexpr std::uint64_t no_reply = 0;
+  const int descriptor = client.get();
   std::lock_guard lock(sending_);
-  return keeper::send_message(socket_.get(), kind, 0, body, descriptors);
+  return keeper::send_message(socket_.get(), keeper::MessageKind::attach, no_reply, keeper::encode(options),
+                              {&descriptor, 1});
 }
 
 Result<keeper::Reply> KeeperLink::wait(std::uint64_t request, std::chrono::milliseconds patience) {

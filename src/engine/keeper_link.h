@@ -34,8 +34,8 @@ class KeeperLink {
   Result<keeper::Reply> ask(keeper::MessageKind kind, std::string_view body,
                             std::span<const int> descriptors = {},
                             std::chrono::milliseconds patience = std::chrono::seconds(60));
-  // Sends what needs no reply.
-  Result<void> tell(keeper::MessageKind kind, std::string_view body, std::span<const int> descriptors = {});
+  // Hands a client's socket over, and waits for no reply: if the container has ended it closes.
+  Result<void> hand_over(const Fd& client, const keeper::Attach& options);
 
  private:
   friend class KeeperWatch;

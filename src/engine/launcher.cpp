@@ -370,10 +370,7 @@ Result<void> Launcher::start_keeper(const ContainerPointer& container, int netwo
     clients = std::exchange(container->waiting_clients, {});
   }
   TRY(watch_.add(link));
-  for (const WaitingClient& client : clients) {
-    const int descriptor = client.socket.get();
-    TRY(link->tell(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1}));
-  }
+  for (const WaitingClient& client : clients) TRY(link->hand_over(client.socket, client.options));
   TRY(link->ask(keeper::MessageKind::start, "{}"));
   return {};
 }

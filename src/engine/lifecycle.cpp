@@ -468,10 +468,7 @@ void Lifecycle::on_state(const std::shared_ptr<KeeperLink>& link, const keeper::
       container->ending = stopped && state.phase == keeper::Phase::exited;
     }
   }
-  for (const WaitingClient& client : late_clients) {
-    const int descriptor = client.socket.get();
-    (void)link->tell(keeper::MessageKind::attach, keeper::encode(client.options), {&descriptor, 1});
-  }
+  for (const WaitingClient& client : late_clients) (void)link->hand_over(client.socket, client.options);
   if (started) {
     publish(*container, "start");
     if (listener_.started) listener_.started(container);

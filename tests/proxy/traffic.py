@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What goes through the proxy, seen from both ends: traffic.py SCENARIO [argument...]. A failed assertion is exit 1."""
+import contextlib
 import os
 import resource
 import socket
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 
-from ends import PATIENCE, Backend, Peer, connect, eventually, failures_of, in_flight, memory_of, route
+from ends import PATIENCE, Backend, Peer, backends_of, connect, eventually, failures_of, in_flight, memory_of, route
 
 GET = "GET / HTTP/1.1\r\nHost: {}\r\n\r\n"
 POST = "POST / HTTP/1.1\r\nHost: {}\r\n"
@@ -601,6 +602,35 @@ def no_descriptors(pid):
     server.head()
     server.send(EMPTY)
     assert clients[2].answer()[0] == 200
+
+
+def no_ports():
+    """Where ports are short, requests are refused; neither a request nor a health check takes that for a death."""
+    backend, other = Backend(), Backend()
+    route("ports.test", backend, other, balance="round-robin", health={"path": "/", "interval_ms": 200})
+    clients = [connect() for _ in range(4)]
+    for client in clients:
+        client.send(GET.format("__ping__"))
+        assert client.answer()[0] == 200
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "r+", encoding="ascii") as file:
+        before = file.read()
+        holders = []
+        try:
+            os.pwrite(file.fileno(), b"40000 40001", 0)
+            for one in (backend, other):  # both ports, to each backend
+                with contextlib.suppress(OSError):
+                    while True:
+                        holders.append(socket.create_connection(one.socket.getsockname(), PATIENCE))
+            time.sleep(0.5)
+            for client in clients:
+                client.send(GET.format("ports.test"))
+                assert client.answer()[0] == 503
+        finally:
+            os.pwrite(file.fileno(), before.strip().encode(), 0)
+    assert failures_of("ports.test") == 0, "backends were marked for what is lacking here"
+    assert all(one["alive"] for one in backends_of("ports.test"))
+    for holder in holders:
+        holder.close()
 
 
 def silent_backends(seconds):

@@ -84,7 +84,7 @@ void Exchange::attempt() {
     if (connecting.error() == NoWay::backend) {
       mark_dead();
     } else {
-      try_no_more();
+      exclude_backend();
       failed_with_ = 503;
     }
     if (!may_try_again(Failure::unreachable)) return answer_here(failed_with_);
@@ -134,7 +134,7 @@ void Exchange::go_on_once() {
 }
 
 void Exchange::relay_request() {
-  waits_for_client_ = false;
+  has_no_more_body_ = false;
   if (!returned_.empty() && !send_returned()) return upstream_->flush();
   for (unsigned pieces = 0; !request_done_ && !upstream_->write_failed(); ++pieces) {
     if (pieces == kMostAtOnce) {
@@ -148,7 +148,7 @@ void Exchange::relay_request() {
       request_done_ = true;
       if (mirror_) end_mirror();
     } else if (piece->data.empty()) {
-      waits_for_client_ = !asks_whether_to_send();
+      has_no_more_body_ = true;
       break;
     } else {
       const std::size_t taken = upstream_->write_body(piece->data);
@@ -228,10 +228,7 @@ bool Exchange::take_answer_head() {
     return false;
   }
   if (answer_.status < 200) {
-    if (answer_.status == 100) {
-      continued_ = true;
-      waits_for_client_ = !request_done_;
-    }
+    continued_ = continued_ || answer_.status == 100;
     if (answer_.status != 100 || head_->expects_continue)
       downstream_.informational(answer_.status, answer_.reason, answer_.fields);
     return true;
@@ -354,12 +351,12 @@ void Exchange::on_upstream_deadline() {
     upstream_failed(Failure::timeout);
   } else if (stage_ == Stage::tunnel) {
     cut();
-  } else if (!is_copy_ && (waits_for_client_ || downstream_.answer_is_stuck())) {
+  } else if (!is_copy_ && (waits_for_client() || downstream_.answer_is_stuck())) {
     // It is not the backend that is slow; how long a client may be is the downstream's business.
     core_.timers.set(*upstream_, answer_timeout());
   } else if (answer_begun_) {
     cut();
-  } else if (!request_done_ && asks_whether_to_send()) {
+  } else if (has_no_more_body_ && asks_whether_to_send()) {
     answer_here(504);  // backends that wait for the body, and clients that never send it, are no failures
   } else {
     upstream_failed(Failure::timeout);
@@ -413,12 +410,12 @@ void Exchange::upstream_failed(Failure failure) {
   attempt();
 }
 
-void Exchange::try_no_more() noexcept {
+void Exchange::exclude_backend() noexcept {
   if (backend_ < 64) tried_ |= 1ull << backend_;
 }
 
 void Exchange::mark_dead() {
-  try_no_more();
+  exclude_backend();
   if (is_copy_) return;  // a mirror may be a backend of others, whom its copies are no news for
   Endpoint& endpoint = *route_->backends[backend_].endpoint;
   endpoint.failures.fetch_add(1, std::memory_order_relaxed);

@@ -28,7 +28,7 @@ class Exchange final : public UpstreamUser, public TakesTurns {
 
   bool active() const noexcept { return stage_ != Stage::idle; }
   bool answer_begun() const noexcept { return answer_begun_; }
-  bool waits_for_client() const noexcept { return waits_for_client_; }
+  bool waits_for_client() const noexcept { return has_no_more_body_ && !asks_whether_to_send(); }
   // With other requests: it costs the backend a stream, not a connection.
   bool shares_connection() const noexcept {
     return upstream_ && upstream_->endpoint().protocol == Protocol::http2;
@@ -75,7 +75,7 @@ class Exchange final : public UpstreamUser, public TakesTurns {
   unsigned retries() const noexcept;
   bool budget_allows() const;
   bool was_refused();
-  void try_no_more() noexcept;
+  void exclude_backend() noexcept;
   void mark_dead();
 
   // Both ways; each says whether there is more to be done now.
@@ -122,7 +122,7 @@ class Exchange final : public UpstreamUser, public TakesTurns {
   bool body_touched_ = false;  // some of the body is used up: there is no second try
   bool request_done_ = false;
   bool answer_begun_ = false;
-  bool waits_for_client_ = false;
+  bool has_no_more_body_ = false;       // of what has come; its end has not
   bool new_attempt_ = false;            // there is something to do at once
   bool heard_ = false;                  // anything from this connection
   bool continued_ = false;              // the client was told that its body is wanted

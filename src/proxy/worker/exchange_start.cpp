@@ -19,7 +19,7 @@ void Exchange::begin(const RequestHead& head, const Client& client) {
   connected_at_ = backend_time_ = 0;
   tried_ = answer_bytes_ = request_bytes_ = 0;
   attempts_ = lost_ = 0;
-  fresh_ = body_touched_ = answer_begun_ = waits_for_client_ = canary_ = continued_ = false;
+  fresh_ = body_touched_ = answer_begun_ = has_no_more_body_ = canary_ = continued_ = false;
   user_.clear();
   returned_.clear();
   status_ = 0;

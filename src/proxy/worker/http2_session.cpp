@@ -14,7 +14,6 @@ constexpr std::uint32_t kMostStreams = 100;
 constexpr std::int32_t kConnectionWindow = 1 << 20;
 constexpr std::size_t kMostFrames = 1000;          // that wait to be sent
 constexpr std::size_t kFreeResets = 100;           // that a client may make before they are held against it
-constexpr std::size_t kMostUnasked = 256u << 10;   // of a request that is answered already
 constexpr unsigned kMostReads = 8;                 // before others have their turn
 constexpr std::uint64_t kFreeOverhead = 8u << 20;  // bytes of frames that carry nothing
 constexpr std::uint64_t kMostOverhead = 8;         // and then, for each byte that they carry
@@ -84,12 +83,19 @@ void Http2Session::on_deadline() {
   if (ended_) return;
   if (drain_ == Drain::told) return take_no_more();
   ask_for_a_rate();
-  const bool due = core_.timers.now() - idle_checked_at_ >= core_.settings.timeouts.idle.count();
-  if (!ended_ && (turned_away_ || (due && is_idle_or_gone()))) {
-    end();
-    return host_.client_closed(*this);
+  if (ended_) return;
+  bool stays = !turned_away_;
+  if (core_.timers.now() - idle_checked_at_ >= core_.settings.timeouts.idle.count()) {
+    idle_checked_at_ = core_.timers.now();
+    // What was long ago neither excuses what comes now nor adds to it.
+    received_bytes_ /= 2;
+    carried_bytes_ /= 2;
+    stays = check_that_it_moves() && stays;
+    if (ended_) return;
   }
-  if (!ended_) core_.timers.set(*this, kRateWindow);
+  if (stays) return core_.timers.set(*this, kRateWindow);
+  end();
+  host_.client_closed(*this);
 }
 
 // The connection may be busy: each stream is asked by itself.
@@ -102,7 +108,7 @@ void Http2Session::ask_for_a_rate() {
       .others_move = given >= Http2Stream::kLeastBytes * stuck};
   bool any = false;
   for (auto& [id, one] : streams_) {
-    if (one->closed_ || one->may_wait_on(window)) continue;
+    if (one->closed_ || one->check_rate(window)) continue;
     any = true;
     if (one->is_answered()) {
       one->want_no_more();
@@ -118,12 +124,8 @@ void Http2Session::ask_for_a_rate() {
   if (any) run();
 }
 
-// Whether it asks for nothing, or stands still while something waits for it.
-bool Http2Session::is_idle_or_gone() {
-  idle_checked_at_ = core_.timers.now();
-  // What was long ago neither excuses what comes now nor adds to it.
-  received_bytes_ /= 2;
-  carried_bytes_ /= 2;
+// False: it asks for nothing, or stands still while something waits for it.
+bool Http2Session::check_that_it_moves() {
   const bool moved = std::exchange(checked_bytes_, moved_bytes_) != moved_bytes_;
   const bool waited_for = std::ranges::any_of(streams_, [](auto& one) {
     return one.second->exchange().waits_for_client() || one.second->answer_is_stuck() ||
@@ -135,13 +137,13 @@ bool Http2Session::is_idle_or_gone() {
     return one.second->exchange().active() && one.second->exchange().answer_begun() &&
            !one.second->answer_is_stuck();
   });
-  if (!moved && (streams_.empty() || waited_for) && (!quiet || asked_)) return true;
+  if (!moved && (streams_.empty() || waited_for) && (!quiet || asked_)) return false;
   asked_ = !moved && quiet && waited_for;
-  if (!asked_) return false;
+  if (!asked_) return true;
   nghttp2_submit_ping(frames_.get(), NGHTTP2_FLAG_NONE, nullptr);
   run();
   checked_bytes_ = moved_bytes_;
-  return false;
+  return true;
 }
 
 // In two steps (RFC 9113, section 6.8): streams that were begun before the client could know are served.
@@ -311,7 +313,7 @@ int Http2Session::on_data(nghttp2_session* frames, std::uint8_t, std::int32_t id
   Http2Stream* one = session.stream(id);
   if (!one || !one->exchange().active()) {
     nghttp2_session_consume(frames, id, size);  // nobody reads it: the others' window must not suffer
-    if (one && one->is_answered() && (one->unasked_ += size) > kMostUnasked) one->want_no_more();
+    if (one) one->drop_body(size);
     return 0;
   }
   one->add_body(view_of(data, size));

@@ -57,7 +57,7 @@ class Http2Session final : public ClientSession, public TakesTurns {
   bool take_bytes(std::string_view bytes);
   void turn_away_if_a_nuisance();
   void ask_for_a_rate();
-  bool is_idle_or_gone();
+  bool check_that_it_moves();
   void read_frames();
   void step_streams();
   void write_frames();

@@ -12,9 +12,10 @@
 namespace berth::proxy {
 namespace {
 
-constexpr std::size_t kMostAnswer = 64u << 10;  // that waits for the client's window
-constexpr std::size_t kMostUsed = 32u << 10;    // that is still in front of what is not used yet
-constexpr unsigned kMostInformational = 16;     // of an answer
+constexpr std::size_t kMostAnswer = 64u << 10;    // that waits for the client's window
+constexpr std::size_t kMostUsed = 32u << 10;      // that is still in front of what is not used yet
+constexpr unsigned kMostInformational = 16;       // of an answer
+constexpr std::size_t kMostUnasked = 256u << 10;  // of a request that is answered already
 // Windows, the one among them in which it began. An upload has its turn like all others; an answer may be
 // behind others on a thin line.
 constexpr unsigned kStillForBody = 2, kStillForAnswer = 7;
@@ -88,7 +89,7 @@ void Http2Stream::want_no_more() {
 }
 
 // Who is not heard, or may not send, is not slow; neither is an answer that others are in front of.
-bool Http2Stream::may_wait_on(const Window& window) {
+bool Http2Stream::check_rate(const Window& window) {
   const std::uint64_t bytes = moved_bytes_ - std::exchange(checked_bytes_, moved_bytes_);
   const bool owes = (owes_body() && window.may_send) || is_answered();
   const bool stuck = answer_is_stuck() && (!window.others_move || is_shut());
@@ -128,6 +129,11 @@ void Http2Stream::add_body(std::string_view data) {
   if (body_taken_ >= kMostUsed) body_.erase(0, std::exchange(body_taken_, 0));
   body_.append(data);
   moved_bytes_ += data.size();
+}
+
+void Http2Stream::drop_body(std::size_t size) {
+  unasked_ += size;
+  if (is_answered() && unasked_ > kMostUnasked) want_no_more();
 }
 
 void Http2Stream::body_took(std::size_t count) {

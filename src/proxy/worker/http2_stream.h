@@ -28,16 +28,17 @@ class Http2Stream final : public Downstream {
   void begin(bool body_follows);                                  // all fields have come
   void add_body(std::string_view data);
   void end_body() noexcept { body_ended_ = true; }
+  void drop_body(std::size_t size);  // that comes behind the answer
   std::size_t untaken_body() const noexcept { return body_.size() - body_taken_; }
   ssize_t give_answer(std::uint8_t* to, std::size_t size, std::uint32_t& flags);
 
-  // Of the session, once a window: whether enough has come of what waits for the client.
+  // Of the session, once a window. False: it waits for the client, and hardly anything has come of that.
   static constexpr std::uint64_t kLeastBytes = 2'400;
   struct Window {
     bool may_send = true;     // the client: it is read from, and permitted to
     bool others_move = true;  // their answers go there, at a rate that is enough for all
   };
-  bool may_wait_on(const Window& window);
+  bool check_rate(const Window& window);
   bool is_answered() const noexcept;  // to the end, and its request has not ended
   void want_no_more();                // of such a one
 

@@ -22,8 +22,8 @@ class WaitingLine {
   }
   bool empty() const noexcept { return line_.empty(); }
 
-  // For each that waits now. Meanwhile any of them may leave, or leave and come again: of those it may then
-  // be called for one a second time, for nobody more than that and for nobody without an end.
+  // For each that waits now, as many calls as that. Meanwhile anybody may leave or come; then some may be
+  // called twice, but nobody who has left.
   template <class Function>
   void each(Function function) {
     for (std::size_t count = line_.size(); count > 0 && !line_.empty(); --count) {
